@@ -1,0 +1,19 @@
+/* budget.c - memory budgets; see budget.h. */
+#include "base/budget.h"
+
+bool budget_take(struct budget *b, uint64_t bytes) {
+  uint64_t used = atomic_load(&b->used);
+  do {
+    if (bytes > b->limit || used > b->limit - bytes) return false;
+  } while (!atomic_compare_exchange_weak(&b->used, &used, used + bytes));
+  if (b->parent && !budget_take(b->parent, bytes)) {
+    atomic_fetch_sub(&b->used, bytes);
+    return false;
+  }
+  return true;
+}
+
+void budget_give(struct budget *b, uint64_t bytes) {
+  atomic_fetch_sub(&b->used, bytes);
+  if (b->parent) budget_give(b->parent, bytes);
+}

@@ -1,0 +1,29 @@
+/* budget.h - bytes of memory promised out of a fixed amount. Any thread.
+ *
+ * A budget may have a parent: what is taken from the child is taken from the parent too, so a query's
+ * share is also part of the queries' share. */
+#ifndef BASE_BUDGET_H
+#define BASE_BUDGET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct budget {
+  _Atomic uint64_t used;
+  uint64_t limit;
+  struct budget *parent;
+};
+
+static inline void budget_init(struct budget *b, uint64_t limit, struct budget *parent) {
+  atomic_init(&b->used, 0);
+  b->limit = limit;
+  b->parent = parent;
+}
+/* Takes `bytes`; false, and nothing is taken, if the limit (or a parent's) would be passed. */
+bool budget_take(struct budget *b, uint64_t bytes);
+void budget_give(struct budget *b, uint64_t bytes);
+static inline uint64_t budget_used(struct budget *b) { return atomic_load(&b->used); }
+
+#endif

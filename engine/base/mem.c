@@ -1,0 +1,34 @@
+/* mem.c - the heap; see mem.h. */
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int (*mem_test_hook)(size_t size);
+
+static int allowed(size_t size) { return !mem_test_hook || mem_test_hook(size); }
+
+void *mem_alloc(size_t size) { return allowed(size) ? malloc(size ? size : 1) : NULL; }
+
+void *mem_zalloc(size_t count, size_t size) {
+  return allowed(size) ? calloc(count ? count : 1, size ? size : 1) : NULL;
+}
+
+void *mem_realloc(void *old, size_t size) { return allowed(size) ? realloc(old, size ? size : 1) : NULL; }
+
+void *mem_realloc_array(void *old, size_t count, size_t size) {
+  size_t bytes;
+  if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
+  return mem_realloc(old, bytes);
+}
+
+void mem_free(void *p) { free(p); }
+
+char *mem_strndup(const char *text, size_t size) {
+  char *copy = size < SIZE_MAX ? mem_alloc(size + 1) : NULL;
+  if (!copy) return NULL;
+  if (size) memcpy(copy, text, size);
+  copy[size] = '\0';
+  return copy;
+}

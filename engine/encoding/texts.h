@@ -1,0 +1,32 @@
+/* texts.h - sequences of byte strings in few bytes (docs/format/segment.md, "Texts"): metadata chunks
+ * and catalog blocks.
+ *
+ *   RAW       lengths (ints) and the bytes
+ *   LZ4       lengths (ints) and one LZ4 block of the bytes, where that is at least 3 % smaller
+ *   TEMPLATE  strings that differ only in their variable parts (JSON of one maker): a table of
+ *             templates; per row a template number (ints), and each variable part as a column of its own:
+ *             decimal integers without leading zeros (ints), fixed-length hex or digits of even or odd length
+ * (packed nibbles), a dictionary (ints + texts), or raw text. Every byte comes back. The chooser takes the
+ * smallest by exact size. texts_open trusts no number and bounds the memory before it is allocated. */
+#ifndef ENCODING_TEXTS_H
+#define ENCODING_TEXTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "encoding/ints.h"
+
+/* Appends the encoding of count strings (count 0..INTS_MAX): string i is bytes[at[i]..at[i+1]). */
+void texts_encode(const uint64_t *at, uint32_t count, const char *bytes, struct buffer *out,
+                  struct ints_scratch *scratch);
+
+/* Decodes all `count` strings: at (count + 1 offsets, from 0) and their bytes into *bytes (cleared
+ * first, may grow up to max_bytes). False if the encoding is not one, or would need more than max_bytes, or
+ * without memory (then bytes->failed). */
+bool texts_decode(const void *encoded, size_t size, uint32_t count, size_t max_bytes, uint64_t *at,
+                  struct buffer *bytes, struct ints_scratch *scratch);
+const char *texts_name(const void *encoded, size_t size); /* scheme, for statistics */
+
+#endif
