@@ -1,0 +1,45 @@
+/* catalog.h - text <-> id, one dictionary a domain (user, service, endpoint, method), for the life of
+ * the store. docs/format/catalog.md has the file's bytes.
+ *
+ * Ids count from 1 in each domain; 0 is NULL and never a text; an id is never used again. Texts with
+ * ids are kept in memory (budgeted); catalog_persist appends the new ones to the file and syncs it,
+ * and must have returned before a manifest edit publishes rows that use them. One writer (intern,
+ * persist); any number of readers (find, text) beside it. */
+#ifndef CATALOG_CATALOG_H
+#define CATALOG_CATALOG_H
+
+#include <tally.h>
+
+#include "base/budget.h"
+#include "model/schema.h"
+#include "os/os.h"
+
+struct catalog;
+
+#define CATALOG_NONE UINT32_MAX /* catalog_find: the text has no id */
+
+/* Opens the catalog file of directory `path` and loads what was published: `count` texts a domain. Texts
+ * in the file beyond those are not published (a crash came between) and are cut off; fewer are damage. */
+int catalog_open(const struct os *os, const char *path, const uint32_t count[DOMAINS], struct budget *budget,
+                 struct catalog **catalog, tally_error *error);
+void catalog_close(struct catalog *catalog);
+
+/* The id of a text: a new one if it has none. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. Writer only. */
+int catalog_intern(struct catalog *catalog, int domain, const char *text, size_t size, uint32_t *id,
+                   tally_error *error);
+/* The id of a text, or CATALOG_NONE. */
+uint32_t catalog_find(struct catalog *catalog, int domain, const char *text, size_t size);
+/* The text of an id (1..catalog_count) that the caller got from the catalog or a snapshot. Lives as long as
+ * the catalog. */
+tally_text catalog_text(const struct catalog *catalog, int domain, uint32_t id);
+/* Ids given out so far: 1..count. */
+uint32_t catalog_count(const struct catalog *catalog, int domain);
+/* Writes and syncs the texts that are not in the file yet; *count tells how many it now holds. */
+int catalog_persist(struct catalog *catalog, uint32_t count[DOMAINS], tally_error *error);
+uint64_t catalog_file_size(const struct catalog *catalog);
+/* Checks every block of the file; calls found for each fault. */
+int catalog_verify(struct catalog *catalog,
+                   void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
+                   void *arg, tally_error *error);
+
+#endif

@@ -1,0 +1,34 @@
+/* thread.h - threads, mutexes and conditions. Waits use the monotonic clock. A mutex that cannot be
+ * made or taken is a bug and aborts: nothing sound can follow. */
+#ifndef OS_THREAD_H
+#define OS_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct os_mutex {
+  pthread_mutex_t native;
+};
+struct os_condition {
+  pthread_cond_t native;
+};
+struct os_thread {
+  pthread_t native;
+};
+
+void os_mutex_init(struct os_mutex *m);
+void os_mutex_destroy(struct os_mutex *m);
+void os_lock(struct os_mutex *m);
+void os_unlock(struct os_mutex *m);
+void os_condition_init(struct os_condition *c);
+void os_condition_destroy(struct os_condition *c);
+void os_wait(struct os_condition *c, struct os_mutex *m);
+/* Waits at most `microseconds`; false if they passed. */
+bool os_wait_for(struct os_condition *c, struct os_mutex *m, int64_t microseconds);
+void os_wake(struct os_condition *c);                                      /* all that wait */
+int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg); /* 0 or errno */
+void os_thread_join(struct os_thread *t);
+int os_cores(void); /* cores this process may use, at least 1 */
+
+#endif

@@ -1,0 +1,39 @@
+/* query.h - from a request's texts to the rows of its answer.
+ *
+ * query_open and events_open parse and check the whole request at once (TALLY_USAGE names the text at fault),
+ * then the rows are pulled with result_next; work happens inside the pulls. An answer is complete or an
+ * error. */
+#ifndef QUERY_QUERY_H
+#define QUERY_QUERY_H
+
+#include <stdatomic.h>
+
+#include "base/budget.h"
+#include "os/os.h"
+#include "scan/snapshot.h"
+
+/* Where a query runs. Everything outlives the result. */
+struct query_environment {
+  const struct snapshot *snapshot;
+  struct budget *budget; /* this query's own share: over it, TALLY_MEMORY_LIMIT */
+  const struct os *os;
+  int64_t now;                  /* the store's clock when the query began, microseconds */
+  int64_t deadline;             /* os->monotonic; over it, TALLY_DEADLINE */
+  const atomic_bool *cancelled; /* TALLY_CANCELLED as soon as it is set; looked at once a vector */
+  tally_zone_fn zone;
+  void *zone_arg;
+};
+
+struct result;
+int query_open(const tally_query *query, const struct query_environment *environment, struct result **result,
+               tally_error *error);
+int events_open(const tally_scan *scan, const struct query_environment *environment, struct result **result,
+                tally_error *error);
+size_t result_columns(const struct result *result);
+tally_result_column result_column(const struct result *result, size_t column);
+/* TALLY_ROW, TALLY_OK at the end, or a code. */
+int result_next(struct result *result, tally_error *error);
+tally_text result_cell(const struct result *result, size_t column); /* borrowed until the next pull */
+void result_free(struct result *result);
+
+#endif

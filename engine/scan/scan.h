@@ -1,0 +1,85 @@
+/* scan.h - the rows of a snapshot that satisfy a range and predicates, as dense vectors.
+ *
+ * A scan binds a request to a snapshot once (texts to ids, numbers to bounds) and is then immutable; its
+ * parts (each segment, each memtable) are read independently, by any thread, each with a scanner.
+ * Laws: pruning keeps too much, never too little; each row comes exactly once; a vector's columns are equally
+ * long. */
+#ifndef SCAN_SCAN_H
+#define SCAN_SCAN_H
+
+#include "base/budget.h"
+#include "scan/predicate.h"
+#include "scan/snapshot.h"
+
+#define VECTOR_ROWS CHUNK_ROWS
+
+struct scan_request {
+  int64_t from, to; /* [from, to) in microseconds */
+  const struct predicate *where;
+  size_t where_count;
+  uint32_t columns; /* bit (1u << TALLY_COL_*): columns that the vectors must carry */
+};
+
+/* Rows that passed: dense, in no promised order. Borrowed until the scanner's next call. */
+struct vector {
+  uint32_t rows;                  /* 1..VECTOR_ROWS */
+  const int64_t *value[COLUMNS];  /* columns asked for but metadata; texts as ids, 0 is NULL */
+  const uint64_t *valid[COLUMNS]; /* numbers and metadata: NULL if no row is NULL */
+  const uint64_t *metadata_at;    /* rows + 1 offsets into metadata, if asked for */
+  const char *metadata;
+};
+
+/* What was done, for --explain; parts add to it. */
+struct scan_stats {
+  uint64_t segments, segments_pruned, segments_from_index;
+  uint64_t chunks, chunks_pruned,
+      chunks_read; /* chunks of rows, in segments that were not pruned or answered by the index */
+  uint64_t memtable_rows, rows_read, rows_matched, blocks_read;
+};
+
+struct scan;
+/* Binds. The request's texts and the snapshot are borrowed until scan_free. TALLY_MEMORY_LIMIT,
+ * TALLY_NO_MEMORY. */
+int scan_new(const struct snapshot *snapshot, const struct scan_request *request, struct budget *budget,
+             struct scan **scan, tally_error *error);
+void scan_free(struct scan *scan);
+size_t scan_parts(const struct scan *scan); /* segments, then memtables */
+/* The range of times that a part's rows may have (its overlap with the request's); false: pruned, it has no
+ * rows for us. */
+bool scan_part_range(const struct scan *scan, size_t part, int64_t *from, int64_t *to);
+/* Rows in a part, before filtering: an upper bound. */
+uint64_t scan_part_rows(const struct scan *scan, size_t part);
+
+struct scanner;
+/* A scanner for one part, narrowed to [from, to) (at most the request's). Reusable: scanner_part moves it to
+ * another part. Its memory comes from the budget of scan_new. */
+int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *error);
+int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to, tally_error *error);
+/* The next vector (TALLY_ROW), TALLY_OK at the end of the part, or a code. */
+int scanner_next(struct scanner *scanner, const struct vector **vector, tally_error *error);
+const struct scan_stats *scanner_stats(const struct scanner *scanner); /* since scanner_new */
+void scanner_free(struct scanner *scanner);
+
+/* ---- answering from the index */
+
+enum index_level { INDEX_SEGMENT, INDEX_SERVICE, INDEX_RUN };
+/* Rows of aggregates. measure[c] (c = column - TALLY_COL_REQUEST_SIZE) has sum and nonnull at every level;
+ * min and max only at INDEX_SEGMENT and INDEX_SERVICE. At INDEX_RUN only tokens_used (sum, nonnull), cost
+ * (sum, nonnull), errors and status_code's nonnull are there. */
+struct index_rows {
+  uint32_t rows;
+  const uint32_t *service, *user; /* ids; user at INDEX_RUN only */
+  const uint32_t *count, *errors;
+  const struct measure *measure[MEASURES]; /* measure[c][i] of row i; NULL where not there */
+};
+/* Can the part be answered from its index? True if it is a segment whose rows are all inside the request's
+ * range and whose predicates are all on service_name (levels SERVICE and RUN) or user_id (RUN), and it has
+ * what the level needs (sums_fit, service totals). No predicate at INDEX_SEGMENT. */
+bool scan_index_covers(const struct scan *scan, size_t part, enum index_level level);
+/* Starts answering a covered part at a level; then each scanner_index_next gives the next index rows (at most
+ * VECTOR_ROWS at a time) that satisfy the predicates: TALLY_ROW, TALLY_OK at the end, or a code. Borrowed
+ * until the scanner's next call. */
+int scanner_index(struct scanner *scanner, size_t part, enum index_level level, tally_error *error);
+int scanner_index_next(struct scanner *scanner, const struct index_rows **rows, tally_error *error);
+
+#endif

@@ -1,0 +1,132 @@
+/* segment.h - immutable files of one UTC month's rows, sorted by (service id, user id, timestamp, arrival);
+ * docs/format/segment.md has their bytes.
+ *
+ * Rows stand in chunks of CHUNK_ROWS; a chunk of a column is one block with its checksum, read with
+ * one pread, verified when it enters the cache. service and user are not stored by row: the runs (maximal
+ * ranges of rows with equal service and user) are the index and the column in one. The directory
+ * (zone maps, block places, totals by segment and by service) is read when the segment is opened and stays in
+ * memory. Reference-counted; any thread. */
+#ifndef SEGMENT_SEGMENT_H
+#define SEGMENT_SEGMENT_H
+
+#include <tally.h>
+
+#include "base/budget.h"
+#include "base/bytes.h"
+#include "model/rows.h"
+#include "os/os.h"
+#include "segment/cache.h"
+
+#define CHUNK_ROWS 4096u
+#define SEGMENT_ROWS (1u << 20) /* the most rows of a segment */
+
+/* What the manifest says of a segment. */
+struct segment_info {
+  uint64_t id;   /* file name: <id as 16 hex digits>.seg */
+  int32_t month; /* months since 1970-01 */
+  uint32_t rows;
+  int64_t min_timestamp, max_timestamp;
+  uint64_t size;      /* bytes of the file */
+  uint8_t digest[16]; /* XXH3-128 of its directory block: ties the file to the manifest */
+};
+
+/* The file's name inside the store's directory: "segments/<yyyy-mm>/<16 hex>.seg" into text of 64 bytes. */
+void segment_name(const struct segment_info *info, char text[64]);
+
+/* Writes and syncs a segment file of sorted rows (all of one month; month directory made and synced as
+ * needed; the new directory entry is synced too). Fills *info but id and month, which are given in it.
+ * Nothing is left behind on failure. `scratch` memory is taken from budget. */
+int segment_write(const struct os *os, const char *store, const struct rows *rows, struct budget *budget,
+                  struct segment_info *info, tally_error *error);
+
+/* Sums of one column over some rows. NULLs are skipped. min and max are undefined when nonnull is 0. */
+struct measure {
+  int64_t sum; /* exact: a segment whose sums do not fit says so with sums_fit = false */
+  int64_t min, max;
+  uint32_t nonnull;
+};
+
+/* The measured columns: the five integers, cost, in column order. */
+#define MEASURES (INT_COLUMNS + 1)
+
+/* Aggregates of a range of rows: the whole segment or one service. */
+struct totals {
+  uint32_t service; /* id; 0 is NULL; of the whole segment: 0 */
+  uint32_t first, rows;
+  uint32_t errors; /* rows with status_code >= 400 */
+  int64_t min_timestamp, max_timestamp;
+  struct measure measure[MEASURES];
+};
+
+struct zone {
+  int64_t min, max; /* over non-NULL values; timestamps and measures; ids for endpoint and method */
+  uint32_t nulls;
+};
+
+struct segment {
+  struct segment_info info;
+  uint32_t chunks, runs, services;
+  bool sums_fit;           /* every sum in totals and runs fits int64; else use none of them */
+  bool has_service_totals; /* `service` is there (they pay: few services to many rows) */
+  struct totals total;
+  struct totals *service; /* services entries, by ascending id; first/rows always valid */
+  /* the rest is segment/'s own */
+  struct segment_inside *inside;
+};
+
+int segment_open(const struct os *os, const char *store, const struct segment_info *info, struct cache *cache,
+                 struct budget *budget, struct segment **segment, tally_error *error);
+void segment_ref(struct segment *s);
+void segment_unref(struct segment *s);
+
+static inline uint32_t segment_chunk_rows(const struct segment *s, uint32_t chunk) {
+  uint32_t first = chunk * CHUNK_ROWS;
+  return s->info.rows - first < CHUNK_ROWS ? s->info.rows - first : CHUNK_ROWS;
+}
+/* Zone map of a chunk of a column (timestamp, endpoint, method, integers, cost, metadata: nulls only). */
+struct zone segment_zone(const struct segment *s, int column, uint32_t chunk);
+/* Endpoint and method: the distinct ids of a chunk where its encoding lists them; *count 0 if it does not.
+ * `ids` has room for CHUNK_ROWS. */
+int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids, uint32_t *count,
+                     tally_error *error);
+
+/* Decodes rows [first, first + count) of a chunk (relative to it) of any column but metadata: values (ids for
+ * texts, 0 is NULL; numbers have 0 where NULL). *all_valid, or valid has count bits (bit 0 is row `first`).
+ * valid has room for CHUNK_ROWS bits. */
+int segment_values(struct segment *s, int column, uint32_t chunk, uint32_t first, uint32_t count,
+                   int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error);
+/* Decodes the whole metadata chunk: at (rows + 1 offsets) and bytes; NULL rows are empty and their bit in
+ * valid is clear. */
+int segment_metadata(struct segment *s, uint32_t chunk, uint64_t *at, struct buffer *bytes, uint64_t *valid,
+                     bool *all_valid, tally_error *error);
+
+/* ---- runs */
+
+/* Runs [first, first + count) in row order, into arrays of `count`. row gets the run's first row. Any array
+ * may be NULL. */
+int segment_runs(struct segment *s, uint32_t first, uint32_t count, uint32_t *service, uint32_t *user,
+                 uint32_t *row, tally_error *error);
+/* The sums people bill by, on every run: NULL arrays are skipped. errors counts status_code >= 400,
+ * status_nonnull the non-NULL ones. Only if sums_fit. */
+struct run_sums {
+  uint32_t *errors, *status_nonnull, *tokens_nonnull, *cost_nonnull;
+  int64_t *tokens, *cost;
+};
+int segment_run_sums(struct segment *s, uint32_t first, uint32_t count, const struct run_sums *sums,
+                     tally_error *error);
+/* The run that holds a row. */
+int segment_run_of_row(struct segment *s, uint32_t row, uint32_t *run, tally_error *error);
+/* The runs of a service: [*first, *first + *count); count 0 if it has none here. By its id in `service[]`, no
+ * I/O. */
+void segment_service_runs(const struct segment *s, uint32_t service, uint32_t *first, uint32_t *count);
+/* The run of (service, user), found by binary search inside the service's runs; false in *found if there is
+ * none. */
+int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *found, uint32_t *run,
+                     tally_error *error);
+
+/* Checks every block of the file; calls found for each fault (offset of the block, its name). */
+int segment_verify(struct segment *s,
+                   void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
+                   void *arg, tally_error *error);
+
+#endif
