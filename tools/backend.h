@@ -39,7 +39,10 @@ size_t rows_columns(const struct rows *rows);
 tally_result_column rows_column(const struct rows *rows, size_t column);
 int rows_next(struct rows *rows, tally_error *error); /* TALLY_ROW, TALLY_OK, or a code */
 tally_text rows_cell(const struct rows *rows, size_t column);
-void rows_cancel(struct rows *rows); /* from a signal handler or another thread */
-void rows_close(struct rows *rows);
+void rows_close(struct rows *rows); /* also before the end */
+
+/* Makes the answer that is open or being started end with TALLY_CANCELLED; nothing happens if there is none.
+ * Safe in signal handlers and from any thread while the backend lives. */
+void backend_cancel(struct backend *backend);
 
 #endif

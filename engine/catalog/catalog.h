@@ -24,9 +24,11 @@ int catalog_open(const struct os *os, const char *path, const uint32_t count[DOM
                  struct catalog **catalog, tally_error *error);
 void catalog_close(struct catalog *catalog);
 
-/* The id of a text: a new one if it has none. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. Writer only. */
-int catalog_intern(struct catalog *catalog, int domain, const char *text, size_t size, uint32_t *id,
-                   tally_error *error);
+/* The ids of `count` texts (text i is sizes[i] bytes, one after the other; sizes are u16, unaligned, as in a
+ * batch's dictionary): new ones for texts that have none. On failure (TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY)
+ * some texts may have got ids, which does no harm. Writer only. */
+int catalog_intern(struct catalog *catalog, int domain, uint32_t count, const uint8_t *sizes,
+                   const char *texts, uint32_t *ids, tally_error *error);
 /* The id of a text, or CATALOG_NONE. */
 uint32_t catalog_find(struct catalog *catalog, int domain, const char *text, size_t size);
 /* The text of an id (1..catalog_count) that the caller got from the catalog or a snapshot. Lives as long as

@@ -48,7 +48,9 @@ int batch_open(const void *bytes, size_t size, struct buffer *scratch, struct ba
                tally_error *error);
 /* Checks the meaning: dictionary indexes, text limits and UTF-8, int32 and cost ranges, timestamps
  * from 0 to TIME_MAX and at most `latest`, metadata lengths and JSON; TALLY_INVALID_ROW with row
- * and column for the first row (lowest row, then column) that breaks a limit, else 0. */
+ * and column for the first row (lowest row, then column) that breaks a limit, else 0. What no row can be
+ * blamed for (a bad dictionary entry that no row uses, metadata behind the last row's) is
+ * TALLY_INVALID_BATCH. */
 int batch_check(const struct batch *batch, int64_t latest, tally_error *error);
 
 static inline bool batch_valid(const struct batch_column *c, uint32_t row) {
@@ -56,5 +58,10 @@ static inline bool batch_valid(const struct batch_column *c, uint32_t row) {
 }
 /* Values [first, first+count) of a column that is not absent, into out (NULL rows give anything). */
 void batch_values(const struct batch_column *c, uint32_t first, uint32_t count, int64_t *out);
+/* Fast: true only if every value of a present column, those of NULL rows included, is in [low, high].
+ * False asks for a closer look: batch_first_outside. */
+bool batch_within(const struct batch_column *c, uint32_t rows, int64_t low, int64_t high);
+/* The first row that is not NULL and whose value is not in [low, high]; `rows` if there is none. */
+uint32_t batch_first_outside(const struct batch_column *c, uint32_t rows, int64_t low, int64_t high);
 
 #endif

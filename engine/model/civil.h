@@ -16,9 +16,10 @@ bool civil_valid(int64_t year, int month, int day); /* year 0..9999, month 1..12
 
 /* Reads a whole timestamp: YYYY-MM-DD, then T, t or a space, hh:mm:ss, an optional fraction of 1 or more
  * digits (digits beyond six must be 0), then Z, z, +hh, +hhmm, +hh:mm (or -) or nothing. *has_offset tells
- * whether an offset was there; without one *us is the local time as if it were UTC. False if it is not of
- * that form, a field is out of range (second 60 is refused), or the instant is outside 1970..9999 after the
- * offset. Hot path of the CSV reader. */
+ * whether an offset was there; without one *us is the local time as if it were UTC, and only its year is
+ * known to be within 0..9999: the zone decides. False if it is not of that form, a field is out of range
+ * (second 60 is refused), or the instant is outside 1970..9999 after the offset. Hot path of the CSV
+ * reader. */
 bool timestamp_parse(const char *text, size_t size, int64_t *us, bool *has_offset);
 /* YYYY-MM-DD alone: days since 1970-01-01. */
 bool date_parse(const char *text, size_t size, int64_t *days);
@@ -37,7 +38,7 @@ struct bucket {
 /* Reads N + us ms s m h d w mo y ("5m", "1mo"), N from 1, the whole text. False if it is not of that
  * form or too long to count (more than 9999 years). */
 bool bucket_parse(const char *text, size_t size, struct bucket *bucket);
-/* The day on which the calendar bucket of that day starts, and on which the next one starts. */
+/* The day on which the calendar bucket (not FIXED) of that day starts, and on which the next one starts. */
 void bucket_days(const struct bucket *bucket, int64_t day, int64_t *first, int64_t *next);
 
 #endif

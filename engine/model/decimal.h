@@ -29,7 +29,8 @@ enum decimal_result decimal_parse(const char *text, size_t size, bool half_even,
 bool decimal_from_json(const char *text, size_t size, int64_t *units);
 
 /* Compares two numbers of any length and exponent, given as texts that decimal_is_number accepts:
- * -1, 0, 1. Exact; bounded time (exponents beyond +-10^6 digits are compared by magnitude alone). */
+ * -1, 0, 1. Exact, in time by the texts' lengths whatever the exponents are (exponents beyond +-10^17 count
+ * as that). */
 bool decimal_is_number(const char *text, size_t size);
 int decimal_compare(const char *a, size_t a_size, const char *b, size_t b_size);
 
@@ -44,7 +45,7 @@ void decimal_bound(const char *text, size_t size, int scale, int64_t *floor, boo
 void decimal_print(struct buffer *b, int128 units, int min);
 void int128_print(struct buffer *b, int128 value);
 /* Appends numerator / (denominator * 10^scale) rounded half to even to `decimals` decimals, all of them
- * printed. denominator > 0. Exact for any 128-bit numerator. */
+ * printed. denominator > 0, scale 0..18, decimals 0..18. Exact for any 128-bit numerator. */
 void ratio_print(struct buffer *b, int128 numerator, uint64_t denominator, int scale, int decimals);
 
 #endif

@@ -55,5 +55,8 @@ const struct os *os_posix(void);
 /* Turns an errno into a failure: TALLY_NO_SPACE for ENOSPC and EDQUOT, TALLY_NOT_FOUND for ENOENT,
  * TALLY_IO else; "cannot <what> <path>: <reason>: <cure>". */
 int os_fail(tally_error *error, int number, const char *what, const char *path);
+/* A failed sync, whatever its reason: TALLY_IO. What was written since the last sync may be lost, so the
+ * caller must not write to this store again. */
+int os_fail_sync(tally_error *error, int number, const char *path);
 
 #endif

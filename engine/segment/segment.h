@@ -58,6 +58,13 @@ struct totals {
   struct measure measure[MEASURES];
 };
 
+/* Where a service's rows and runs are. */
+struct service_span {
+  uint32_t service; /* id; 0 is NULL */
+  uint32_t first, rows;
+  uint32_t first_run, runs;
+};
+
 struct zone {
   int64_t min, max; /* over non-NULL values; timestamps and measures; ids for endpoint and method */
   uint32_t nulls;
@@ -69,7 +76,9 @@ struct segment {
   bool sums_fit;           /* every sum in totals and runs fits int64; else use none of them */
   bool has_service_totals; /* `service` is there (they pay: few services to many rows) */
   struct totals total;
-  struct totals *service; /* services entries, by ascending id; first/rows always valid */
+  const struct totals *service;    /* services entries, by ascending id; NULL without has_service_totals */
+  const struct service_span *span; /* services entries, by ascending id; always there */
+  uint32_t max_id[DOMAINS];        /* the highest id of each text; 0: only NULL */
   /* the rest is segment/'s own */
   struct segment_inside *inside;
 };
@@ -85,6 +94,8 @@ static inline uint32_t segment_chunk_rows(const struct segment *s, uint32_t chun
 }
 /* Zone map of a chunk of a column (timestamp, endpoint, method, integers, cost, metadata: nulls only). */
 struct zone segment_zone(const struct segment *s, int column, uint32_t chunk);
+/* Bytes of metadata text of a chunk: what segment_metadata will put into its buffer. */
+uint64_t segment_metadata_bytes(const struct segment *s, uint32_t chunk);
 /* Endpoint and method: the distinct ids of a chunk where its encoding lists them; *count 0 if it does not.
  * `ids` has room for CHUNK_ROWS. */
 int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids, uint32_t *count,

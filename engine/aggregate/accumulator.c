@@ -1,0 +1,137 @@
+/* accumulator.c - see accumulator.h. A sum of rows cannot overflow (2^63 rows of 2^63), so only merges check.
+ */
+#include "aggregate/accumulator.h"
+
+#include <string.h>
+
+#include "aggregate/grow.h"
+#include "base/bitmap.h"
+#include "base/status.h"
+
+static const char what[] = "table of groups";
+
+void accumulator_init(struct accumulator *a, uint32_t needs, uint32_t ids, struct budget *budget) {
+  *a = (struct accumulator){.needs = needs, .budget = budget};
+  bag_init(&a->values, budget);
+  distinct_init(&a->distinct, ids, budget);
+}
+
+/* The arrays by group, so that growing and freeing are loops. */
+struct array {
+  uint32_t need;
+  size_t size;
+  void *at;
+};
+
+#define ARRAYS 5
+
+static void arrays(const struct accumulator *a, struct array list[ARRAYS]) {
+  list[0] = (struct array){NEED_COUNT, sizeof *a->count, a->count};
+  list[1] = (struct array){NEED_ERRORS, sizeof *a->errors, a->errors};
+  list[2] = (struct array){NEED_SUM, sizeof *a->sum, a->sum};
+  list[3] = (struct array){NEED_RANGE, sizeof *a->least, a->least};
+  list[4] = (struct array){NEED_RANGE, sizeof *a->greatest, a->greatest};
+}
+
+static void set_arrays(struct accumulator *a, const struct array list[ARRAYS]) {
+  a->count = list[0].at;
+  a->errors = list[1].at;
+  a->sum = list[2].at;
+  a->least = list[3].at;
+  a->greatest = list[4].at;
+}
+
+void accumulator_free(struct accumulator *a) {
+  if (!a->budget) return;
+  struct array list[ARRAYS];
+  arrays(a, list);
+  for (int i = 0; i < ARRAYS; i++)
+    if (list[i].at) grow_free(a->budget, list[i].at, a->capacity * list[i].size);
+  bag_free(&a->values);
+  distinct_free(&a->distinct);
+  *a = (struct accumulator){0};
+}
+
+/* All arrays or none: an array that has grown when a later one fails is brought back. */
+static int grow_arrays(struct accumulator *a, uint32_t capacity, tally_error *error) {
+  struct array list[ARRAYS];
+  arrays(a, list);
+  for (int i = 0; i < ARRAYS; i++) {
+    if (!(a->needs & list[i].need)) continue;
+    void *p = grow_array(a->budget, list[i].at, a->capacity, capacity, list[i].size, what, error);
+    if (!p) {
+      for (int j = 0; j < i; j++) /* the capacity stays: give the promise for the rest back */
+        if (a->needs & list[j].need) budget_give(a->budget, (capacity - a->capacity) * list[j].size);
+      set_arrays(a, list);
+      return error->code;
+    }
+    list[i].at = p;
+  }
+  set_arrays(a, list);
+  a->capacity = capacity;
+  return 0;
+}
+
+static void clear_groups(struct accumulator *a, uint32_t from, uint32_t to) {
+  size_t n = to - from;
+  if (a->count) memset(a->count + from, 0, n * sizeof *a->count);
+  if (a->errors) memset(a->errors + from, 0, n * sizeof *a->errors);
+  if (a->sum) memset(a->sum + from, 0, n * sizeof *a->sum);
+  for (uint32_t g = from; a->least && g < to; g++) {
+    a->least[g] = INT64_MAX;
+    a->greatest[g] = INT64_MIN;
+  }
+}
+
+int accumulator_grow(struct accumulator *a, uint32_t groups, tally_error *error) {
+  if (groups <= a->groups) return 0;
+  if (groups > a->capacity) {
+    uint32_t room = a->capacity > UINT32_MAX / 2 ? UINT32_MAX : a->capacity * 2;
+    if (room < 64) room = 64;
+    int rc = grow_arrays(a, groups > room ? groups : room, error);
+    if (rc) return rc;
+  }
+  if (a->needs & NEED_DISTINCT) {
+    int rc = distinct_grow(&a->distinct, groups, error);
+    if (rc) return rc;
+  }
+  clear_groups(a, a->groups, groups);
+  a->groups = groups;
+  return 0;
+}
+
+void accumulator_add_partial(struct accumulator *a, uint32_t group, const struct partial *partial) {
+  if (a->count) a->count[group] += partial->count;
+  if (a->errors) a->errors[group] += partial->errors;
+  if (a->sum) a->sum[group] += partial->sum;
+  if (!a->least || partial->count == 0) return;
+  if (partial->least < a->least[group]) a->least[group] = partial->least;
+  if (partial->greatest > a->greatest[group]) a->greatest[group] = partial->greatest;
+}
+
+static int merge_group(struct accumulator *a, uint32_t to, const struct accumulator *from, uint32_t g,
+                       tally_error *error) {
+  if (a->count) a->count[to] += from->count[g];
+  if (a->errors) a->errors[to] += from->errors[g];
+  if (a->least && from->least[g] < a->least[to]) a->least[to] = from->least[g];
+  if (a->least && from->greatest[g] > a->greatest[to]) a->greatest[to] = from->greatest[g];
+  if (a->sum && !int128_add(&a->sum[to], from->sum[g]))
+    return fail(error, TALLY_OVERFLOW, "a sum does not fit 128 bits: ask for a shorter range or more groups");
+  return 0;
+}
+
+int accumulator_merge(struct accumulator *a, const struct accumulator *from, const uint32_t *group_map,
+                      const uint32_t *value_map, tally_error *error) {
+  for (uint32_t g = 0; g < from->groups; g++) {
+    int rc = merge_group(a, group_map[g], from, g, error);
+    if (rc) return rc;
+  }
+  int rc = bag_merge(&a->values, &from->values, group_map, value_map, error);
+  if (rc || !(a->needs & NEED_DISTINCT)) return rc;
+  return distinct_merge(&a->distinct, &from->distinct, group_map, value_map, error);
+}
+
+int accumulator_seal(struct accumulator *a, tally_error *error) {
+  int rc = bag_seal(&a->values, error);
+  return rc ? rc : distinct_seal(&a->distinct, error);
+}

@@ -1,0 +1,71 @@
+/* accumulator.h - what is known, by group, of one input (a column, a metadata key, or the rows themselves).
+ *
+ * An accumulator keeps only what its aggregates need (NEED_*), in arrays by group number. Adding is a loop
+ * over a vector; merging takes another accumulator of the same needs whose groups have other numbers.
+ * Laws: merge is associative and commutative; the state of a group that saw no value is that of a new group.
+ */
+#ifndef AGGREGATE_ACCUMULATOR_H
+#define AGGREGATE_ACCUMULATOR_H
+
+#include <stdint.h>
+#include <tally.h>
+
+#include "aggregate/bag.h"
+#include "aggregate/distinct.h"
+#include "base/int128.h"
+
+enum {
+  NEED_COUNT = 1u,  /* non-NULL values */
+  NEED_SUM = 2u,    /* their sum */
+  NEED_RANGE = 4u,  /* least and greatest */
+  NEED_VALUES = 8u, /* the multiset: percentiles */
+  NEED_DISTINCT = 16u,
+  NEED_ERRORS = 32u /* values >= 400, of status_code */
+};
+
+#define ERROR_STATUS 400 /* a status code from here on is an error */
+
+struct accumulator {
+  uint32_t needs;
+  uint32_t groups, capacity;
+  struct budget *budget;
+  uint64_t *count, *errors;
+  int128 *sum;
+  int64_t *least, *greatest; /* INT64_MAX and INT64_MIN while there is no value */
+  struct bag values;
+  struct distinct distinct;
+};
+
+/* `ids`: values are catalog ids 0..ids (a hint for distinct), or 0. */
+void accumulator_init(struct accumulator *a, uint32_t needs, uint32_t ids, struct budget *budget);
+void accumulator_free(struct accumulator *a);
+/* Makes sure that groups 0..groups-1 are there. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
+int accumulator_grow(struct accumulator *a, uint32_t groups, tally_error *error);
+
+/* Values of some rows and the groups they belong to. */
+struct input {
+  uint32_t rows;
+  const uint32_t *groups; /* NULL: all of them belong to `one` */
+  uint32_t one;
+  const int64_t *values; /* NULL only if nothing but NEED_COUNT is needed */
+  const uint64_t *valid; /* NULL: no value is NULL */
+};
+/* The groups have been grown. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
+int accumulator_add(struct accumulator *a, const struct input *input, tally_error *error);
+
+/* Aggregates of some rows of a group, from an index; needs NEED_VALUES must not be there. */
+struct partial {
+  uint64_t count, errors;
+  int64_t sum, least, greatest; /* least and greatest count only if count > 0 */
+};
+void accumulator_add_partial(struct accumulator *a, uint32_t group, const struct partial *partial);
+
+/* Adds all of `from`: its group g to group_map[g], its value v (where values are query-local ids) as
+ * value_map[v]; value_map NULL: as it is. The groups of `a` have been grown. TALLY_OVERFLOW for a sum beyond
+ * 128 bits; TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
+int accumulator_merge(struct accumulator *a, const struct accumulator *from, const uint32_t *group_map,
+                      const uint32_t *value_map, tally_error *error);
+/* Must come after the last add or merge and before aggregate_result. */
+int accumulator_seal(struct accumulator *a, tally_error *error);
+
+#endif

@@ -1,0 +1,151 @@
+/* aggregate.c - see aggregate.h. */
+#include "aggregate/aggregate.h"
+
+#include "base/status.h"
+#include "model/civil.h"
+#include "model/decimal.h"
+#include "model/schema.h"
+
+#define PERCENT_WHOLE 100000000u /* 100 % in units of 10^-6 percent */
+#define RATE_UNITS 1000000       /* averages of integers and rates have 6 decimals */
+
+uint32_t aggregate_needs(enum aggregate_function function) {
+  switch (function) {
+  case AGGREGATE_COUNT:
+    return NEED_COUNT;
+  case AGGREGATE_SUM:
+  case AGGREGATE_AVG:
+    return NEED_COUNT | NEED_SUM;
+  case AGGREGATE_MIN:
+  case AGGREGATE_MAX:
+    return NEED_RANGE;
+  case AGGREGATE_PERCENTILE:
+    return NEED_VALUES;
+  case AGGREGATE_DISTINCT:
+    return NEED_DISTINCT;
+  case AGGREGATE_ERRORS:
+    return NEED_ERRORS;
+  case AGGREGATE_ERROR_RATE:
+    return NEED_ERRORS | NEED_COUNT;
+  }
+  return 0;
+}
+
+/* Is the value a quotient with six decimals? Only avg:cost has nine. */
+static bool is_rate(const struct aggregate *aggregate) {
+  return aggregate->function == AGGREGATE_ERROR_RATE ||
+         (aggregate->function == AGGREGATE_AVG && aggregate->scale != SCALE_COST);
+}
+
+static bool is_count(enum aggregate_function f) {
+  return f == AGGREGATE_COUNT || f == AGGREGATE_DISTINCT || f == AGGREGATE_ERRORS;
+}
+
+tally_type aggregate_type(const struct aggregate *aggregate) {
+  if (is_count(aggregate->function)) return TALLY_TYPE_INT;
+  if (aggregate->scale == SCALE_INTEGER) return is_rate(aggregate) ? TALLY_TYPE_REAL : TALLY_TYPE_INT;
+  return aggregate->scale == SCALE_TIME ? TALLY_TYPE_TIME : TALLY_TYPE_COST;
+}
+
+/* numerator * units / denominator, rounded half to even; false if the product overflows. */
+static bool divide(int128 numerator, int128 units, uint64_t denominator, int128 *result) {
+  int128 product;
+  if (__builtin_mul_overflow(numerator, units, &product)) return false;
+  int128 d = (int128)denominator, quotient = product / d, rest = product % d;
+  int sign = rest < 0 ? -1 : 1;
+  int128 twice = 2 * (rest < 0 ? -rest : rest);
+  if (twice > d || (twice == d && quotient % 2 != 0)) quotient += sign;
+  *result = quotient;
+  return true;
+}
+
+/* The value of rank ceil(Q * n / 100) among the group's n values. */
+static void percentile(const struct bag *bag, uint32_t group, uint32_t percent, struct number *result) {
+  const struct bag_entry *entry;
+  size_t entries = bag_group(bag, group, &entry);
+  uint64_t n = 0;
+  for (size_t i = 0; i < entries; i++) n += entry[i].count;
+  result->null = n == 0;
+  if (n == 0) return;
+  uint64_t rank = (uint64_t)(((uint128)percent * n + PERCENT_WHOLE - 1) / PERCENT_WHOLE);
+  uint64_t seen = 0;
+  size_t i = 0;
+  while ((seen += entry[i].count) < rank) i++;
+  result->value = entry[i].value;
+}
+
+static int overflow(tally_error *error) {
+  return fail(error, TALLY_OVERFLOW,
+              "the result does not fit 128 bits: ask for a shorter range or more groups");
+}
+
+/* A quotient over no row is NULL. */
+static int quotient(int128 numerator, int128 units, uint64_t denominator, struct number *result,
+                    tally_error *error) {
+  result->null = denominator == 0;
+  if (denominator && !divide(numerator, units, denominator, &result->value)) return overflow(error);
+  return 0;
+}
+
+/* Integers go from ones to 10^-6, metadata keys from 10^-9 to 10^-6, cost stays at 10^-9. */
+static int average(enum aggregate_scale scale, int128 sum, uint64_t count, struct number *result,
+                   tally_error *error) {
+  if (scale == SCALE_INTEGER) return quotient(sum, RATE_UNITS, count, result, error);
+  return quotient(sum, 1, scale == SCALE_METADATA ? count * (COST_UNIT / RATE_UNITS) : count, result, error);
+}
+
+int aggregate_result(const struct aggregate *aggregate, const struct accumulator *a, uint32_t g,
+                     struct number *result, tally_error *error) {
+  *result = (struct number){0};
+  switch (aggregate->function) {
+  case AGGREGATE_COUNT:
+    result->value = (int128)a->count[g];
+    return 0;
+  case AGGREGATE_SUM:
+    *result = (struct number){a->count[g] == 0, a->sum[g]};
+    return 0;
+  case AGGREGATE_AVG:
+    return average(aggregate->scale, a->sum[g], a->count[g], result, error);
+  case AGGREGATE_MIN:
+    *result = (struct number){a->least[g] > a->greatest[g], a->least[g]};
+    return 0;
+  case AGGREGATE_MAX:
+    *result = (struct number){a->least[g] > a->greatest[g], a->greatest[g]};
+    return 0;
+  case AGGREGATE_PERCENTILE:
+    percentile(&a->values, g, aggregate->percent, result);
+    return 0;
+  case AGGREGATE_DISTINCT:
+    result->value = (int128)distinct_count(&a->distinct, g);
+    return 0;
+  case AGGREGATE_ERRORS:
+    result->value = (int128)a->errors[g];
+    return 0;
+  case AGGREGATE_ERROR_RATE:
+    return quotient((int128)a->errors[g], RATE_UNITS, a->count[g], result, error);
+  }
+  return 0;
+}
+
+/* Units of 10^-6 with all six decimals. */
+static void print_rate(struct buffer *text, int128 value) {
+  bool negative = value < 0;
+  uint128 magnitude = negative ? -(uint128)value : (uint128)value;
+  if (negative) buffer_text(text, "-");
+  int128_print(text, (int128)(magnitude / RATE_UNITS));
+  buffer_printf(text, ".%06u", (unsigned)(magnitude % RATE_UNITS));
+}
+
+void aggregate_print(const struct aggregate *aggregate, int128 value, struct buffer *text) {
+  if (is_rate(aggregate)) {
+    print_rate(text, value);
+  } else if (is_count(aggregate->function) || aggregate->scale == SCALE_INTEGER) {
+    int128_print(text, value);
+  } else if (aggregate->scale == SCALE_TIME) {
+    timestamp_print(text, (int64_t)value, 0, true, 6);
+  } else if (aggregate->function == AGGREGATE_AVG) {
+    decimal_print(text, value, 9);
+  } else {
+    decimal_print(text, value, aggregate->scale == SCALE_COST ? 4 : 0);
+  }
+}

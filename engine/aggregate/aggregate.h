@@ -1,0 +1,54 @@
+/* aggregate.h - the aggregates of the contract: what each needs of its input, and its value.
+ *
+ * A value is an exact integer in a unit that its scale names; averages and error_rate are rounded half to
+ * even to the decimals that are printed, so that equal prints are equal values and sorting by value is
+ * sorting "as printed". */
+#ifndef AGGREGATE_AGGREGATE_H
+#define AGGREGATE_AGGREGATE_H
+
+#include <stdbool.h>
+
+#include "aggregate/accumulator.h"
+#include "base/bytes.h"
+
+enum aggregate_function {
+  AGGREGATE_COUNT,
+  AGGREGATE_SUM,
+  AGGREGATE_AVG,
+  AGGREGATE_MIN,
+  AGGREGATE_MAX,
+  AGGREGATE_PERCENTILE,
+  AGGREGATE_DISTINCT,
+  AGGREGATE_ERRORS,
+  AGGREGATE_ERROR_RATE
+};
+
+/* How an input's values are to be read and its results printed. */
+enum aggregate_scale {
+  SCALE_INTEGER,  /* integers; averages have 6 decimals */
+  SCALE_COST,     /* units of 10^-9, at least 4 decimals; averages have 9 */
+  SCALE_METADATA, /* units of 10^-9, no minimum of decimals; averages have 6 */
+  SCALE_TIME      /* microseconds since 1970: event timestamps */
+};
+
+struct aggregate {
+  enum aggregate_function function;
+  enum aggregate_scale scale; /* of its input */
+  uint32_t percent;           /* PERCENTILE: Q in 10^-6 percent, 1..100,000,000 */
+};
+
+/* The NEED_* bits of an aggregate. */
+uint32_t aggregate_needs(enum aggregate_function function);
+tally_type aggregate_type(const struct aggregate *aggregate);
+
+struct number {
+  bool null;
+  int128 value;
+};
+/* The value over a group of a sealed accumulator. TALLY_OVERFLOW. */
+int aggregate_result(const struct aggregate *aggregate, const struct accumulator *a, uint32_t group,
+                     struct number *result, tally_error *error);
+/* Appends the value (not NULL) as the contract prints it. */
+void aggregate_print(const struct aggregate *aggregate, int128 value, struct buffer *text);
+
+#endif

@@ -1,0 +1,125 @@
+/* radix.c - see radix.h. LSD radix sort (Knuth, The Art of Computer Programming, vol. 3, 5.2.5), with digits
+ * of 8 bits for short arrays, where clearing the counts dominates, and of 11 for long ones. Short arrays are
+ * sorted by insertion. */
+#include "aggregate/radix.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define INSERTION 24 /* entries; below, insertion sort wins */
+#define LONG 16384   /* entries; from here on 11-bit digits win */
+#define DIGITS 2048
+
+static unsigned digit_bits(size_t n) { return n < LONG ? 8 : 11; }
+
+/* Turns counts into first positions. */
+static void positions(uint32_t *counts, size_t digits) {
+  uint32_t at = 0;
+  for (size_t d = 0; d < digits; d++) {
+    uint32_t count = counts[d];
+    counts[d] = at;
+    at += count;
+  }
+}
+
+static bool entry_less(const struct bag_entry *a, const struct bag_entry *b) {
+  return a->group != b->group ? a->group < b->group : a->value < b->value;
+}
+
+static void insertion_entries(struct bag_entry *e, size_t n) {
+  for (size_t i = 1; i < n; i++) {
+    struct bag_entry x = e[i];
+    size_t j = i;
+    for (; j > 0 && entry_less(&x, &e[j - 1]); j--) e[j] = e[j - 1];
+    e[j] = x;
+  }
+}
+
+static uint64_t biased(int64_t value, int64_t least) { return (uint64_t)value - (uint64_t)least; }
+
+static void pass_value(const struct bag_entry *from, struct bag_entry *to, size_t n, int64_t least,
+                       unsigned shift, unsigned bits) {
+  uint32_t counts[DIGITS] = {0};
+  uint64_t mask = ((uint64_t)1 << bits) - 1;
+  for (size_t i = 0; i < n; i++) counts[biased(from[i].value, least) >> shift & mask]++;
+  positions(counts, (size_t)mask + 1);
+  for (size_t i = 0; i < n; i++) to[counts[biased(from[i].value, least) >> shift & mask]++] = from[i];
+}
+
+static void pass_group(const struct bag_entry *from, struct bag_entry *to, size_t n, unsigned shift,
+                       unsigned bits) {
+  uint32_t counts[DIGITS] = {0};
+  uint32_t mask = (1u << bits) - 1;
+  for (size_t i = 0; i < n; i++) counts[from[i].group >> shift & mask]++;
+  positions(counts, (size_t)mask + 1);
+  for (size_t i = 0; i < n; i++) to[counts[from[i].group >> shift & mask]++] = from[i];
+}
+
+static void swap_entries(struct bag_entry **a, struct bag_entry **b) {
+  struct bag_entry *t = *a;
+  *a = *b;
+  *b = t;
+}
+
+void radix_entries(struct bag_entry *entries, struct bag_entry *scratch, size_t n) {
+  if (n < INSERTION) {
+    insertion_entries(entries, n);
+    return;
+  }
+  int64_t least = entries[0].value, most = least;
+  uint32_t groups = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (entries[i].value < least) least = entries[i].value;
+    if (entries[i].value > most) most = entries[i].value;
+    groups |= entries[i].group ^ entries[0].group;
+  }
+  struct bag_entry *from = entries, *to = scratch;
+  unsigned bits = digit_bits(n);
+  uint64_t range = biased(most, least);
+  for (unsigned shift = 0; shift < 64 && range >> shift; shift += bits) {
+    pass_value(from, to, n, least, shift, bits);
+    swap_entries(&from, &to);
+  }
+  for (unsigned shift = 0; shift < 32 && groups >> shift; shift += bits) {
+    pass_group(from, to, n, shift, bits);
+    swap_entries(&from, &to);
+  }
+  if (from != entries) memcpy(entries, from, n * sizeof *entries);
+}
+
+static void insertion_order(uint32_t *order, size_t n, const uint64_t *keys) {
+  for (size_t i = 1; i < n; i++) {
+    uint32_t x = order[i];
+    size_t j = i;
+    for (; j > 0 && keys[x] < keys[order[j - 1]]; j--) order[j] = order[j - 1];
+    order[j] = x;
+  }
+}
+
+static void pass_order(const uint32_t *from, uint32_t *to, size_t n, const uint64_t *keys, unsigned shift,
+                       unsigned bits) {
+  uint32_t counts[DIGITS] = {0};
+  uint64_t mask = ((uint64_t)1 << bits) - 1;
+  for (size_t i = 0; i < n; i++) counts[keys[from[i]] >> shift & mask]++;
+  positions(counts, (size_t)mask + 1);
+  for (size_t i = 0; i < n; i++) to[counts[keys[from[i]] >> shift & mask]++] = from[i];
+}
+
+void radix_order(uint32_t *order, uint32_t *scratch, size_t n, const uint64_t *keys) {
+  if (n < INSERTION) {
+    insertion_order(order, n, keys);
+    return;
+  }
+  uint64_t vary = 0;
+  for (size_t i = 0; i < n; i++) vary |= keys[order[i]] ^ keys[order[0]];
+  uint32_t *from = order, *to = scratch;
+  unsigned bits = digit_bits(n);
+  for (unsigned shift = 0; shift < 64 && vary >> shift; shift += bits) {
+    if (!(vary >> shift & (((uint64_t)1 << bits) - 1))) continue;
+    pass_order(from, to, n, keys, shift, bits);
+    uint32_t *t = from;
+    from = to;
+    to = t;
+  }
+  if (from != order) memcpy(order, from, n * sizeof *order);
+}

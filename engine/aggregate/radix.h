@@ -1,0 +1,22 @@
+/* radix.h - sorting by counting digits, least significant first, over the bits that vary. */
+#ifndef AGGREGATE_RADIX_H
+#define AGGREGATE_RADIX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A value of a group, seen `count` times. */
+struct bag_entry {
+  int64_t value;
+  uint32_t group;
+  uint32_t count;
+};
+
+/* Sorts entries by (group, value). `scratch` has room for n entries. Stable. */
+void radix_entries(struct bag_entry *entries, struct bag_entry *scratch, size_t n);
+
+/* Sorts the row numbers in `order` by keys[order[i]], ascending. `scratch` has room for n numbers. Stable, so
+ * sorting by several words goes from the last word to the first. */
+void radix_order(uint32_t *order, uint32_t *scratch, size_t n, const uint64_t *keys);
+
+#endif

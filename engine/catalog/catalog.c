@@ -1,0 +1,302 @@
+/* catalog.c - four dictionaries and their file; see catalog.h and format.h. */
+#include "catalog/catalog.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "catalog/format.h"
+#include "catalog/texts.h"
+#include "encoding/texts.h"
+
+struct catalog {
+  const struct os *os;
+  struct dictionary dictionary[DOMAINS];
+  struct os_file *file;
+  char *path;
+  uint64_t size; /* of the file: header and whole blocks */
+  struct buffer block, texts;
+  struct ints_scratch scratch;
+};
+
+uint32_t catalog_count(const struct catalog *c, int domain) {
+  return atomic_load(&c->dictionary[domain].count);
+}
+tally_text catalog_text(const struct catalog *c, int domain, uint32_t id) {
+  return dictionary_text(&c->dictionary[domain], id);
+}
+uint64_t catalog_file_size(const struct catalog *c) { return c->size; }
+
+uint32_t catalog_find(struct catalog *c, int domain, const char *text, size_t size) {
+  struct dictionary *d = &c->dictionary[domain];
+  uint32_t hash = text_hash(hash64(text, size));
+  os_lock(&d->lock);
+  uint32_t id = dictionary_find(d, hash, text, size);
+  os_unlock(&d->lock);
+  return id ? id : CATALOG_NONE;
+}
+
+/* A block of texts at a time: hash all, ask for their slots early, then look them up, so that the misses
+ * overlap. */
+#define AHEAD 32u
+
+int catalog_intern(struct catalog *c, int domain, uint32_t count, const uint8_t *sizes, const char *texts,
+                   uint32_t *ids, tally_error *error) {
+  struct dictionary *d = &c->dictionary[domain];
+  uint32_t hash[AHEAD];
+  const char *text[AHEAD];
+  for (uint32_t first = 0; first < count; first += AHEAD) {
+    uint32_t n = count - first < AHEAD ? count - first : AHEAD;
+    for (uint32_t i = 0; i < n; i++) {
+      size_t size = load16(sizes + 2 * (size_t)(first + i));
+      text[i] = texts;
+      hash[i] = text_hash(hash64(texts, size));
+      __builtin_prefetch(&d->slot[hash[i] & d->mask]);
+      texts += size;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+      size_t size = load16(sizes + 2 * (size_t)(first + i));
+      uint32_t id = dictionary_find(d, hash[i], text[i], size);
+      if (!id) {
+        int result = dictionary_add(d, hash[i], text[i], size, &id, error);
+        if (result) return result;
+      }
+      ids[first + i] = id;
+    }
+  }
+  return 0;
+}
+
+/* ------------------------------------------------------------------ the file */
+
+struct block_head {
+  uint8_t domain;
+  uint32_t first, count, payload;
+};
+
+static bool parse_head(const uint8_t *p, struct block_head *h) {
+  *h = (struct block_head){p[6], load32(p + 8), load32(p + 12), load32(p + 16)};
+  return load32(p) == CATALOG_BLOCK_MAGIC && p[4] == 0 && p[5] == CATALOG_TRAILER && p[6] < DOMAINS &&
+         p[7] == 0 && h->count >= 1 && h->count <= CATALOG_BLOCK_TEXTS &&
+         h->payload <= CATALOG_BLOCK_BYTES + (1u << 16);
+}
+
+/* Reads and verifies the block at `offset` into c->block; *next is where the next one starts. */
+static int read_block(struct catalog *c, uint64_t offset, struct block_head *head, uint64_t *next,
+                      tally_error *error) {
+  buffer_clear(&c->block);
+  size_t got = 0;
+  uint8_t *p = buffer_add(&c->block, CATALOG_BLOCK_HEADER);
+  if (!p) return fail_memory(error, "a catalog block");
+  int number = c->os->read(c->os, c->file, p, CATALOG_BLOCK_HEADER, offset, &got);
+  if (number) return os_fail(error, number, "read", c->path);
+  if (got < CATALOG_BLOCK_HEADER)
+    return fail_corrupt(error, c->path, offset, "catalog block header is whole");
+  if (!parse_head(p, head)) return fail_corrupt(error, c->path, offset, "catalog block header is one");
+  size_t rest = (size_t)head->payload + CATALOG_TRAILER;
+  p = buffer_add(&c->block, rest);
+  if (!p) return fail_memory(error, "a catalog block");
+  number = c->os->read(c->os, c->file, p, rest, offset + CATALOG_BLOCK_HEADER, &got);
+  if (number) return os_fail(error, number, "read", c->path);
+  if (got < rest) return fail_corrupt(error, c->path, offset, "catalog block is whole");
+  size_t size = CATALOG_BLOCK_HEADER + (size_t)head->payload;
+  struct digest digest = digest_of(c->block.data, size, offset);
+  if (!digest_equal(&digest, c->block.data + size))
+    return fail_corrupt(error, c->path, offset, "catalog block checksum");
+  *next = offset + size + CATALOG_TRAILER;
+  return 0;
+}
+
+static int load_block(struct catalog *c, const struct block_head *head, uint64_t offset, tally_error *error) {
+  struct dictionary *d = &c->dictionary[head->domain];
+  if (head->first != atomic_load(&d->count) + 1)
+    return fail_corrupt(error, c->path, offset, "catalog ids follow each other");
+  uint64_t at[CATALOG_BLOCK_TEXTS + 1];
+  if (!texts_decode(c->block.data + CATALOG_BLOCK_HEADER, head->payload, head->count, CATALOG_BLOCK_BYTES, at,
+                    &c->texts, &c->scratch))
+    return c->texts.failed ? fail_memory(error, "a catalog block")
+                           : fail_corrupt(error, c->path, offset, "catalog texts decode");
+  for (uint32_t i = 0; i < head->count; i++) {
+    const char *text = (const char *)c->texts.data + at[i];
+    size_t size = (size_t)(at[i + 1] - at[i]);
+    if (size > UINT16_MAX) return fail_corrupt(error, c->path, offset, "catalog text size");
+    uint32_t id, hash = text_hash(hash64(text, size));
+    if (dictionary_find(d, hash, text, size))
+      return fail_corrupt(error, c->path, offset, "catalog texts are distinct");
+    int result = dictionary_add(d, hash, text, size, &id, error);
+    if (result) return result;
+  }
+  d->persisted = atomic_load(&d->count);
+  return 0;
+}
+
+static bool loaded(const struct catalog *c, const uint32_t count[DOMAINS]) {
+  for (int d = 0; d < DOMAINS; d++)
+    if (catalog_count(c, d) < count[d]) return false;
+  return true;
+}
+
+static int load_all(struct catalog *c, const uint32_t count[DOMAINS], tally_error *error) {
+  uint64_t offset = CATALOG_HEADER;
+  while (!loaded(c, count)) {
+    struct block_head head;
+    uint64_t next;
+    int result = read_block(c, offset, &head, &next, error);
+    if (!result) result = load_block(c, &head, offset, error);
+    if (result) return result;
+    offset = next;
+  }
+  for (int d = 0; d < DOMAINS; d++)
+    if (catalog_count(c, d) != count[d])
+      return fail_corrupt(error, c->path, offset, "catalog holds what the manifest published");
+  c->size = offset;
+  int number = c->os->truncate(c->os, c->file, offset);
+  return number ? os_fail(error, number, "cut", c->path) : 0;
+}
+
+static int create_file(struct catalog *c, const char *directory, tally_error *error) {
+  uint8_t header[CATALOG_HEADER] = {0};
+  store32(header, CATALOG_MAGIC);
+  store16(header + 4, CATALOG_VERSION);
+  int number = c->os->open(c->os, c->path, OS_CREATE, &c->file);
+  if (number) return os_fail(error, number, "create", c->path);
+  number = c->os->write(c->os, c->file, header, sizeof header, 0);
+  if (!number) number = c->os->sync(c->os, c->file);
+  if (!number) number = c->os->sync_directory(c->os, directory);
+  c->size = CATALOG_HEADER;
+  return number ? os_fail(error, number, "write", c->path) : 0;
+}
+
+static int check_header(struct catalog *c, tally_error *error) {
+  uint8_t header[CATALOG_HEADER];
+  size_t got = 0;
+  int number = c->os->read(c->os, c->file, header, sizeof header, 0, &got);
+  if (number) return os_fail(error, number, "read", c->path);
+  if (got < sizeof header || load32(header) != CATALOG_MAGIC || load16(header + 6) || load64(header + 8))
+    return fail_corrupt(error, c->path, 0, "catalog header");
+  if (load16(header + 4) != CATALOG_VERSION)
+    return fail(error, TALLY_VERSION,
+                "%s has format version %u, this program reads %u: use the version that wrote it", c->path,
+                load16(header + 4), CATALOG_VERSION);
+  return 0;
+}
+
+/* A file that holds nothing published yet may be torn by a crash while it was made: it is made again. */
+static int open_file(struct catalog *c, const char *directory, const uint32_t count[DOMAINS],
+                     tally_error *error) {
+  bool empty = true;
+  for (int d = 0; d < DOMAINS; d++) empty = empty && count[d] == 0;
+  if (empty) {
+    int number = c->os->unlink(c->os, c->path);
+    if (number && os_fail(error, number, "replace", c->path) != TALLY_NOT_FOUND) return error->code;
+    return create_file(c, directory, error);
+  }
+  int number = c->os->open(c->os, c->path, OS_WRITE, &c->file);
+  if (number) return os_fail(error, number, "open", c->path);
+  int result = check_header(c, error);
+  return result ? result : load_all(c, count, error);
+}
+
+int catalog_open(const struct os *os, const char *path, const uint32_t count[DOMAINS], struct budget *budget,
+                 struct catalog **catalog, tally_error *error) {
+  struct catalog *c = mem_zalloc(1, sizeof *c);
+  if (!c) return fail_memory(error, "the catalog");
+  c->os = os;
+  size_t length = strlen(path) + sizeof "/" CATALOG_FILE;
+  c->path = mem_alloc(length);
+  int result = c->path ? 0 : fail_memory(error, "the catalog");
+  if (!result) (void)snprintf(c->path, length, "%s/" CATALOG_FILE, path);
+  for (int d = 0; d < DOMAINS && !result; d++) result = dictionary_init(&c->dictionary[d], budget, error);
+  if (!result) result = open_file(c, path, count, error);
+  if (result) {
+    catalog_close(c);
+    return result;
+  }
+  *catalog = c;
+  return 0;
+}
+
+void catalog_close(struct catalog *c) {
+  if (!c) return;
+  if (c->file) c->os->close(c->os, c->file);
+  for (int d = 0; d < DOMAINS; d++) dictionary_free(&c->dictionary[d]);
+  buffer_free(&c->block);
+  buffer_free(&c->texts);
+  ints_scratch_free(&c->scratch);
+  mem_free(c->path);
+  mem_free(c);
+}
+
+/* Appends the block of ids [first, first + count) of a domain at c->size. */
+static int write_block(struct catalog *c, int domain, uint32_t first, uint32_t count, tally_error *error) {
+  uint64_t at[CATALOG_BLOCK_TEXTS + 1] = {0};
+  buffer_clear(&c->texts);
+  for (uint32_t i = 0; i < count; i++) {
+    tally_text t = catalog_text(c, domain, first + i);
+    buffer_append(&c->texts, t.data, t.size);
+    at[i + 1] = c->texts.size;
+  }
+  struct buffer *b = &c->block;
+  buffer_clear(b);
+  write32(b, CATALOG_BLOCK_MAGIC);
+  write8(b, 0);
+  write8(b, CATALOG_TRAILER);
+  write8(b, (uint8_t)domain);
+  write8(b, 0);
+  write32(b, first);
+  write32(b, count);
+  write32(b, 0);
+  if (!c->texts.failed) texts_encode(at, count, (const char *)c->texts.data, b, &c->scratch);
+  if (b->failed || c->texts.failed) return fail_memory(error, "a catalog block");
+  store32(b->data + 16, (uint32_t)(b->size - CATALOG_BLOCK_HEADER));
+  struct digest digest = digest_of(b->data, b->size, c->size);
+  buffer_append(b, digest.bytes, sizeof digest.bytes);
+  if (b->failed) return fail_memory(error, "a catalog block");
+  int number = c->os->write(c->os, c->file, b->data, b->size, c->size);
+  if (number) return os_fail(error, number, "write", c->path);
+  c->size += b->size;
+  return 0;
+}
+
+int catalog_persist(struct catalog *c, uint32_t count[DOMAINS], tally_error *error) {
+  uint64_t size = c->size;
+  int result = 0;
+  for (int d = 0; d < DOMAINS; d++) count[d] = catalog_count(c, d);
+  for (int d = 0; d < DOMAINS && !result; d++)
+    for (uint32_t id = c->dictionary[d].persisted; id < count[d] && !result;) {
+      uint32_t n = count[d] - id < CATALOG_BLOCK_TEXTS ? count[d] - id : CATALOG_BLOCK_TEXTS;
+      result = write_block(c, d, id + 1, n, error);
+      id += n;
+    }
+  if (!result && c->size != size) {
+    int number = c->os->sync(c->os, c->file);
+    if (number) result = os_fail_sync(error, number, c->path);
+  }
+  if (result) {
+    c->size = size; /* written again by the next try; beyond it nothing is published */
+    return result;
+  }
+  for (int d = 0; d < DOMAINS; d++) c->dictionary[d].persisted = count[d];
+  return 0;
+}
+
+int catalog_verify(struct catalog *c,
+                   void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
+                   void *arg, tally_error *error) {
+  struct catalog reader = {.os = c->os, .file = c->file, .path = c->path};
+  uint64_t size = c->size;
+  int result = 0;
+  for (uint64_t offset = CATALOG_HEADER, next = 0; offset < size; offset = next) {
+    struct block_head head;
+    result = read_block(&reader, offset, &head, &next, error);
+    if (result != TALLY_CORRUPT && result) break;
+    if (!result) continue;
+    found(arg, CATALOG_FILE, offset, error->text);
+    result = 0;
+    break; /* without this block's size the next one's place is unknown */
+  }
+  buffer_free(&reader.block);
+  return result;
+}

@@ -1,0 +1,44 @@
+/* texts.h - one domain's dictionary in memory: id -> text in pages that never move, text -> id in a hash
+ * table of (hash, id) pairs. The catalog's own; threads as catalog.h says. */
+#ifndef CATALOG_TEXTS_H
+#define CATALOG_TEXTS_H
+
+#include <stdatomic.h>
+#include <tally.h>
+
+#include "base/budget.h"
+#include "os/thread.h"
+
+#define PAGE_IDS 4096u
+#define PAGES (1u << 16) /* 2^28 texts a domain */
+
+struct slot {
+  uint32_t hash, id; /* id 0: empty */
+};
+
+struct dictionary {
+  _Atomic uint32_t count;
+  uint32_t persisted; /* ids in the file; writer's */
+  const char ***page; /* PAGES page pointers; a page is PAGE_IDS pointers to u16 size + bytes */
+  struct slot *slot;  /* mask + 1 of them, a power of two */
+  uint32_t mask;
+  char *block; /* the arena's current block */
+  size_t block_left;
+  char **blocks; /* all blocks, for freeing */
+  size_t block_count;
+  uint64_t taken; /* bytes taken from the budget */
+  struct budget *budget;
+  struct os_mutex lock; /* slot and mask: held by readers that look up, and by the writer that changes them */
+};
+
+int dictionary_init(struct dictionary *d, struct budget *budget, tally_error *error);
+void dictionary_free(struct dictionary *d);
+static inline uint32_t text_hash(uint64_t hash) { return (uint32_t)(hash ^ hash >> 32); }
+/* The id, or 0. Writer, or under the lock. */
+uint32_t dictionary_find(const struct dictionary *d, uint32_t hash, const char *text, size_t size);
+/* Gives a text that has none the next id. Writer. */
+int dictionary_add(struct dictionary *d, uint32_t hash, const char *text, size_t size, uint32_t *id,
+                   tally_error *error);
+tally_text dictionary_text(const struct dictionary *d, uint32_t id);
+
+#endif

@@ -1,0 +1,122 @@
+/* bits.c - packing and unpacking; see bits.h.
+ *
+ * Eight values of one width fill exactly `width` bytes, so a group of eight always starts on a byte, and the
+ * shifts inside of it are constants once the width is one: unpack_groups() is compiled once for every width.
+ * It loads eight bytes a value, up to 8 bytes behind its group; a group nearer than that to the end of the
+ * array is copied to a padded buffer first. */
+#include "encoding/bits.h"
+
+#define GROUP 8u    /* values */
+#define OVERREAD 8u /* bytes behind a group that its loads may touch */
+#define INLINE static inline __attribute__((always_inline))
+
+/* Value j of the group at p, for a constant width. */
+INLINE uint64_t group_value(const uint8_t *p, unsigned width, unsigned j) {
+  unsigned bit = j * width, shift = bit % 8;
+  uint64_t value = load64(p + bit / 8) >> shift;
+  if (shift + width > 64) value |= (uint64_t)p[bit / 8 + 8] << (64 - shift);
+  return value & bits_mask(width);
+}
+
+INLINE void unpack_width(const uint8_t *p, size_t groups, unsigned width, uint64_t base, uint64_t *out) {
+  for (size_t g = 0; g < groups; g++, p += width, out += GROUP) {
+    out[0] = base + group_value(p, width, 0);
+    out[1] = base + group_value(p, width, 1);
+    out[2] = base + group_value(p, width, 2);
+    out[3] = base + group_value(p, width, 3);
+    out[4] = base + group_value(p, width, 4);
+    out[5] = base + group_value(p, width, 5);
+    out[6] = base + group_value(p, width, 6);
+    out[7] = base + group_value(p, width, 7);
+  }
+}
+
+#define WIDTH(w)                                                                                             \
+  case w:                                                                                                    \
+    unpack_width(p, groups, w, base, out);                                                                   \
+    break;
+#define WIDTHS(w)                                                                                            \
+  WIDTH(w) WIDTH(w + 1) WIDTH(w + 2) WIDTH(w + 3) WIDTH(w + 4) WIDTH(w + 5) WIDTH(w + 6) WIDTH(w + 7)
+
+static void unpack_groups(const uint8_t *p, size_t groups, unsigned width, uint64_t base, uint64_t *out) {
+  switch (width) { WIDTHS(1) WIDTHS(9) WIDTHS(17) WIDTHS(25) WIDTHS(33) WIDTHS(41) WIDTHS(49) WIDTHS(57) }
+}
+
+/* Group g of an array of `size` bytes, wherever it stands in it. */
+static void unpack_group(const uint8_t *packed, size_t size, unsigned width, size_t g, uint64_t base,
+                         uint64_t out[GROUP]) {
+  size_t at = g * width;
+  if (at + width + OVERREAD <= size) {
+    unpack_groups(packed + at, 1, width, base, out);
+    return;
+  }
+  uint8_t padded[64 + OVERREAD] = {0};
+  memcpy(padded, packed + at, size - at < width ? size - at : width);
+  unpack_groups(padded, 1, width, base, out);
+}
+
+void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first, uint32_t count,
+                 uint64_t base, uint64_t *out) {
+  if (width == 0) {
+    for (uint32_t i = 0; i < count; i++) out[i] = base;
+    return;
+  }
+  size_t size = bits_size(total, width), g = first / GROUP;
+  uint64_t group[GROUP];
+  uint32_t skip = first % GROUP;
+  if (skip && count) {
+    uint32_t n = count < GROUP - skip ? count : GROUP - skip;
+    unpack_group(packed, size, width, g++, base, group);
+    memcpy(out, group + skip, n * sizeof *out);
+    out += n;
+    count -= n;
+  }
+  size_t safe = size < OVERREAD ? 0 : (size - OVERREAD) / width; /* groups [0, safe) may be overread */
+  size_t groups = count / GROUP;
+  if (groups > 0 && g < safe) {
+    if (groups > safe - g) groups = safe - g;
+    unpack_groups(packed + g * width, groups, width, base, out);
+    g += groups;
+    out += groups * GROUP;
+    count -= (uint32_t)groups * GROUP;
+  }
+  for (; count; g++) {
+    uint32_t n = count < GROUP ? count : GROUP;
+    unpack_group(packed, size, width, g, base, group);
+    memcpy(out, group, n * sizeof *out);
+    out += n;
+    count -= n;
+  }
+}
+
+uint64_t bits_get(const uint8_t *packed, uint32_t total, unsigned width, uint32_t i) {
+  if (width == 0) return 0;
+  size_t size = bits_size(total, width), bit = (size_t)i * width, at = bit / 8;
+  uint8_t near_end[16] = {0};
+  const uint8_t *p = packed + at;
+  if (size - at < 9) {
+    memcpy(near_end, p, size - at);
+    p = near_end;
+  }
+  unsigned shift = bit % 8;
+  uint64_t value = load64(p) >> shift;
+  if (shift + width > 64) value |= (uint64_t)p[8] << (64 - shift);
+  return value & bits_mask(width);
+}
+
+void bits_pack(const uint64_t *values, uint32_t count, unsigned width, uint8_t *out) {
+  uint64_t mask = bits_mask(width), word = 0;
+  unsigned fill = 0; /* bits in word; always < 64 between values */
+  if (width == 0) return;
+  for (uint32_t i = 0; i < count; i++) {
+    uint64_t v = values[i] & mask;
+    word |= v << fill;
+    fill += width;
+    if (fill < 64) continue;
+    store64(out, word);
+    out += 8;
+    fill -= 64;
+    word = fill ? v >> (width - fill) : 0;
+  }
+  memcpy(out, &word, (fill + 7) / 8);
+}

@@ -1,0 +1,111 @@
+/* frame.c - reading frames, and writing them as planned; see frame.h. The planning is in frame_plan.c. */
+#include "encoding/frame.h"
+
+#include "encoding/bits.h"
+#include "encoding/powers.h"
+
+#define PIECE 64u /* exceptions decoded at a time */
+
+static unsigned position_width(uint32_t count) { return bits_length(count - 1); }
+
+bool int_frame_open(struct reader *r, uint32_t count, unsigned exponent, bool exceptions,
+                    struct int_frame *f) {
+  *f = (struct int_frame){.count = count, .scale = ten_to_the(exponent)};
+  f->width = read8(r);
+  f->base = unzigzag(read_varint(r));
+  if (f->width > 64) return false;
+  if (exceptions) {
+    uint64_t n = read_varint(r);
+    f->exception_width = read8(r);
+    if (n == 0 || n > count || f->width == 64 || f->exception_width == 0 || f->exception_width > 64)
+      return false;
+    f->exceptions = (uint32_t)n;
+  }
+  f->packed = read_bytes(r, bits_size(count, f->width));
+  f->positions = read_bytes(r, bits_size(f->exceptions, position_width(count)));
+  f->highs = read_bytes(r, bits_size(f->exceptions, f->exception_width));
+  return !r->bad && reader_left(r) == 0;
+}
+
+/* The first exception at or behind position `first`. */
+static uint32_t first_exception(const struct int_frame *f, uint32_t first) {
+  unsigned width = position_width(f->count);
+  uint32_t low = 0, high = f->exceptions;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (bits_get(f->positions, f->exceptions, width, middle) < first)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* Adds the high parts. Positions of damaged bytes may be in any order: each is checked. */
+static void add_exceptions(const struct int_frame *f, uint32_t first, uint32_t count, int64_t *out) {
+  uint64_t positions[PIECE], highs[PIECE];
+  for (uint32_t e = first ? first_exception(f, first) : 0; e < f->exceptions;) {
+    uint32_t n = f->exceptions - e < PIECE ? f->exceptions - e : PIECE;
+    bits_unpack(f->positions, f->exceptions, position_width(f->count), e, n, 0, positions);
+    bits_unpack(f->highs, f->exceptions, f->exception_width, e, n, 0, highs);
+    for (uint32_t i = 0; i < n; i++) {
+      uint64_t at = positions[i] - first;
+      if (at >= count) return;
+      out[at] = (int64_t)((uint64_t)out[at] + f->scale * ((uint64_t)unzigzag(highs[i]) << f->width));
+    }
+    e += n;
+  }
+}
+
+void int_frame_decode(const struct int_frame *f, uint32_t first, uint32_t count, int64_t *out) {
+  uint64_t base = (uint64_t)f->base, *unsigned_out = (uint64_t *)out;
+  if (f->scale == 1) {
+    bits_unpack(f->packed, f->count, f->width, first, count, base, unsigned_out);
+  } else {
+    bits_unpack(f->packed, f->count, f->width, first, count, 0, unsigned_out);
+    for (uint32_t i = 0; i < count; i++) unsigned_out[i] = base + f->scale * unsigned_out[i];
+  }
+  if (f->exceptions) add_exceptions(f, first, count, out);
+}
+
+/* Positions and high parts of the values that do not fit, behind the packed values of `quotients`. */
+static void write_exceptions(const uint64_t *quotients, uint32_t count, const struct int_frame_plan *plan,
+                             struct buffer *out, uint64_t *positions, uint64_t *highs) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    if (quotients[i] >> plan->width == 0) continue;
+    positions[n] = i;
+    highs[n++] = zigzag((int64_t)quotients[i] >> plan->width);
+  }
+  unsigned width = position_width(count);
+  uint8_t *p = buffer_add(out, bits_size(n, width) + bits_size(n, plan->exception_width));
+  if (!p) return;
+  bits_pack(positions, n, width, p);
+  bits_pack(highs, n, plan->exception_width, p + bits_size(n, width));
+}
+
+void int_frame_write(const int64_t *v, uint32_t count, const struct int_frame_plan *plan, struct buffer *out,
+                     struct buffer *work) {
+  buffer_clear(work);
+  uint64_t *q =
+      (uint64_t *)(void *)buffer_add(work, ((size_t)count + 2 * (size_t)plan->exceptions) * sizeof *q);
+  write8(out, plan->width);
+  write_varint(out, zigzag(plan->base));
+  if (plan->exceptions) {
+    write_varint(out, plan->exceptions);
+    write8(out, plan->exception_width);
+  }
+  uint8_t *packed = buffer_add(out, bits_size(count, plan->width));
+  if (!q || !packed) {
+    out->failed = true;
+    return;
+  }
+  uint64_t base = (uint64_t)plan->base, inverse = inverse_of_five_to_the(plan->exponent);
+  if (plan->exponent == 0)
+    for (uint32_t i = 0; i < count; i++) q[i] = (uint64_t)v[i] - base;
+  else
+    for (uint32_t i = 0; i < count; i++)
+      q[i] = (uint64_t)((int64_t)((uint64_t)v[i] - base) >> plan->exponent) * inverse;
+  bits_pack(q, count, plan->width, packed);
+  if (plan->exceptions) write_exceptions(q, count, plan, out, q + count, q + count + plan->exceptions);
+}

@@ -1,0 +1,134 @@
+/* flush.c - from a sealed memtable to segment files; see flush.h. Sort row numbers, gather the columns in
+ * that order month by month, write each month's segment. */
+#include "maintain/flush.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "maintain/order.h"
+
+uint64_t flush_scratch_bytes(uint32_t rows) {
+  return (uint64_t)rows * (2 * sizeof(uint32_t) + 2 * sizeof(uint64_t));
+}
+
+struct flush {
+  const struct os *os;
+  const char *store;
+  const struct rows *from;
+  struct memtable *sorted;
+  struct budget *budget;
+  uint32_t *order;
+  struct segment_info *info;
+  uint32_t count, capacity;
+  uint64_t next_id;
+};
+
+static void gather_valid(uint64_t *to, const uint64_t *from, const uint32_t *order, uint32_t n) {
+  for (uint32_t i = 0; i < n; i += 64) {
+    uint64_t word = 0;
+    uint32_t bits = n - i < 64 ? n - i : 64;
+    for (uint32_t k = 0; k < bits; k++) word |= (uint64_t)bitmap_get(from, order[i + k]) << k;
+    to[i / 64] = word;
+  }
+}
+
+/* Copies rows order[0..n) into the scratch memtable's arrays. */
+static void gather(const struct rows *from, struct rows *to, const uint32_t *order, uint32_t n) {
+  to->count = n;
+  for (uint32_t i = 0; i < n; i++) to->timestamp[i] = from->timestamp[order[i]];
+  for (int d = 0; d < DOMAINS; d++)
+    for (uint32_t i = 0; i < n; i++) to->text[d][i] = from->text[d][order[i]];
+  for (int c = 0; c < INT_COLUMNS; c++)
+    for (uint32_t i = 0; i < n; i++) to->number[c][i] = from->number[c][order[i]];
+  for (uint32_t i = 0; i < n; i++) to->cost[i] = from->cost[order[i]];
+  for (int v = 0; v < INT_COLUMNS + 2; v++) gather_valid(to->valid[v], from->valid[v], order, n);
+  uint64_t at = 0;
+  to->metadata_at[0] = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    uint64_t start = from->metadata_at[order[i]], size = from->metadata_at[order[i] + 1] - start;
+    if (size) memcpy(to->metadata + at, from->metadata + start, size);
+    to->metadata_at[i + 1] = at += size;
+  }
+}
+
+static void remove_files(const struct flush *f) {
+  for (uint32_t i = 0; i < f->count; i++) {
+    char name[64];
+    segment_name(&f->info[i], name);
+    size_t size = strlen(f->store) + sizeof name + 1;
+    char *path = mem_alloc(size);
+    if (!path) return;
+    (void)snprintf(path, size, "%s/%s", f->store, name);
+    (void)f->os->unlink(f->os, path);
+    mem_free(path);
+  }
+}
+
+static int write_month(struct flush *f, uint32_t first, uint32_t n, int32_t month, tally_error *error) {
+  if (f->count == f->capacity) {
+    uint32_t capacity = f->capacity ? f->capacity * 2 : 4;
+    struct segment_info *info = mem_realloc_array(f->info, capacity, sizeof *info);
+    if (!info) return fail_memory(error, "a flush");
+    f->info = info;
+    f->capacity = capacity;
+  }
+  gather(f->from, &f->sorted->rows, f->order + first, n);
+  struct segment_info info = {.id = f->next_id, .month = month};
+  int result = segment_write(f->os, f->store, &f->sorted->rows, f->budget, &info, error);
+  if (result) return result;
+  f->info[f->count++] = info;
+  f->next_id++;
+  return 0;
+}
+
+static int write_months(struct flush *f, tally_error *error) {
+  const int64_t *timestamp = f->from->timestamp;
+  int result = 0;
+  for (uint32_t first = 0, end; first < f->from->count && !result; first = end) {
+    int32_t month = month_of(timestamp[f->order[first]]);
+    int64_t start = month_start(month), stop = month_start(month + 1);
+    for (end = first; end < f->from->count; end++) {
+      int64_t t = timestamp[f->order[end]];
+      if (t < start || t >= stop) break;
+    }
+    result = write_month(f, first, end - first, month, error);
+  }
+  return result;
+}
+
+int flush_memtable(const struct os *os, const char *store, const struct memtable *memtable,
+                   struct memtable *sorted, uint64_t first_id, struct budget *budget,
+                   struct segment_info **infos, uint32_t *count, tally_error *error) {
+  uint32_t n = memtable->rows.count;
+  struct flush f = {.os = os,
+                    .store = store,
+                    .from = &memtable->rows,
+                    .sorted = sorted,
+                    .budget = budget,
+                    .next_id = first_id};
+  uint64_t bytes = flush_scratch_bytes(n);
+  if (!budget_take(budget, bytes))
+    return fail(error, TALLY_MEMORY_LIMIT, "no room in the memory budget to flush: raise --memory");
+  char *scratch = mem_alloc(bytes);
+  int result = scratch ? 0 : fail_memory(error, "a flush");
+  if (!result) {
+    uint64_t *keys = (uint64_t *)(void *)scratch;
+    uint32_t *rows = (uint32_t *)(void *)(keys + 2 * (size_t)n);
+    f.order = rows;
+    order_rows(f.from, f.order, &(struct order_scratch){rows + n, {keys, keys + n}});
+    result = write_months(&f, error);
+  }
+  mem_free(scratch);
+  budget_give(budget, bytes);
+  if (result) {
+    remove_files(&f);
+    mem_free(f.info);
+    return result;
+  }
+  *infos = f.info;
+  *count = f.count;
+  return 0;
+}

@@ -1,0 +1,17 @@
+/* flush.h - a sealed memtable becomes segments, one for each month that its rows lie in. */
+#ifndef MAINTAIN_FLUSH_H
+#define MAINTAIN_FLUSH_H
+
+#include "memtable/memtable.h"
+#include "segment/segment.h"
+
+/* Writes and syncs the segments of a sealed memtable's rows; ids count up from `first_id`. On success *infos
+ * (freed by the caller with mem_free) has *count entries, and their rows are together exactly the memtable's.
+ * On failure no file is left. `sorted` is a memtable of the same capacity, used as scratch space. */
+int flush_memtable(const struct os *os, const char *store, const struct memtable *memtable,
+                   struct memtable *sorted, uint64_t first_id, struct budget *budget,
+                   struct segment_info **infos, uint32_t *count, tally_error *error);
+/* Scratch bytes that flush_memtable needs beside `sorted`. */
+uint64_t flush_scratch_bytes(uint32_t rows);
+
+#endif

@@ -1,0 +1,203 @@
+/* batch_builder.c - adding events to a batch; the public functions of tally.h.
+ *
+ * Adding has three steps, so that a refusal leaves no trace: check every value (in column order: the
+ * lowest column is named), reserve all memory, then commit, which cannot fail. A text that is in the
+ * dictionary was checked when it came in, so the usual event costs one probe per text. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "model/batch.h"
+#include "model/batch_builder.h"
+#include "model/limits.h"
+
+#define ROWS_AT_FIRST 1024u
+/* Arrays start at different places of a page; equal places would all fall into one set of the cache. */
+#define SKEW 192u
+
+/* What the check of an event found out, for the commit. */
+struct checked {
+  struct dictionary_place place[DOMAINS];
+  uint32_t mask;
+  size_t fresh_entries, fresh_texts; /* what the dictionaries will grow by */
+};
+
+tally_batch *tally_batch_new(void) {
+  tally_batch *batch = mem_zalloc(1, sizeof *batch);
+  if (batch) batch->in_all = ALL_COLUMNS;
+  return batch;
+}
+
+void tally_batch_free(tally_batch *batch) {
+  if (!batch) return;
+  for (int i = 0; i < DOMAINS; i++) dictionary_free(&batch->dictionary[i]);
+  buffer_free(&batch->metadata);
+  buffer_free(&batch->out);
+  mem_free(batch->memory);
+  mem_free(batch);
+}
+
+void tally_batch_reset(tally_batch *batch) {
+  batch->rows = 0;
+  batch->in_all = ALL_COLUMNS;
+  batch->in_any = 0;
+  for (int i = 0; i < DOMAINS; i++) dictionary_clear(&batch->dictionary[i]);
+  buffer_clear(&batch->metadata);
+  buffer_clear(&batch->out);
+}
+
+uint32_t tally_batch_rows(const tally_batch *batch) { return batch->rows; }
+
+/* ------------------------------------------------------------------ memory */
+
+/* Takes `bytes` at *at, copies what the array holds there, and points it to its new place. */
+static void *move_array(uint8_t **at, const void *old, size_t used, size_t bytes) {
+  void *array = *at;
+  if (used) memcpy(array, old, used);
+  *at += bytes + SKEW;
+  return array;
+}
+
+static bool grow_rows(tally_batch *b) {
+  size_t capacity = b->capacity ? 2 * (size_t)b->capacity : ROWS_AT_FIRST, rows = b->rows;
+  size_t row_size = sizeof **b->wide * 2 + sizeof **b->narrow * (COLUMNS - 2) + sizeof *b->mask;
+  uint8_t *memory = mem_alloc(capacity * row_size + SKEW * (COLUMNS + 1));
+  if (!memory) return false;
+  uint8_t *at = memory;
+  for (int c = 0; c < COLUMNS; c++) {
+    if (column_wide(c))
+      b->wide[c] = move_array(&at, b->wide[c], rows * sizeof **b->wide, capacity * sizeof **b->wide);
+    else
+      b->narrow[c] = move_array(&at, b->narrow[c], rows * sizeof **b->narrow, capacity * sizeof **b->narrow);
+  }
+  b->mask = move_array(&at, b->mask, rows * sizeof *b->mask, capacity * sizeof *b->mask);
+  mem_free(b->memory);
+  b->memory = memory;
+  b->capacity = (uint32_t)capacity;
+  return true;
+}
+
+static bool reserve(tally_batch *b) {
+  if (b->rows == b->capacity && !grow_rows(b)) return false;
+  for (int i = 0; i < DOMAINS; i++)
+    if (!dictionary_reserve(&b->dictionary[i])) return false;
+  return true;
+}
+
+static bool reserve_bytes(struct buffer *buffer, size_t more) {
+  buffer->failed = false;
+  return buffer_reserve(buffer, more);
+}
+
+/* ------------------------------------------------------------------ checking */
+
+static const tally_text *event_text(const tally_event *event, int domain) {
+  const tally_text *const texts[DOMAINS] = {&event->user_id, &event->service_name, &event->endpoint,
+                                            &event->method};
+  return texts[domain];
+}
+
+static int check_text(tally_batch *b, int domain, const tally_text *text, struct checked *checked,
+                      tally_error *error) {
+  if (!text->data) return TALLY_OK;
+  int column = domain_column(domain);
+  checked->mask |= 1u << column;
+  checked->place[domain] = dictionary_find(&b->dictionary[domain], text->data, text->size);
+  if (checked->place[domain].entry) return TALLY_OK;
+  checked->fresh_entries++;
+  checked->fresh_texts += text->size;
+  return limit_text(b->rows, column, text->data, text->size, error);
+}
+
+static int check_event(tally_batch *b, const tally_event *event, struct checked *checked,
+                       tally_error *error) {
+  const uint32_t numbers = (1u << (TALLY_COL_COST + 1)) - (1u << TALLY_COL_REQUEST_SIZE);
+  checked->mask = (1u << TALLY_COL_TIMESTAMP) | (event->present & numbers);
+  checked->fresh_entries = 0;
+  checked->fresh_texts = 0;
+  int code = limit_time(b->rows, event->timestamp, INT64_MAX, error);
+  for (int i = 0; i < DOMAINS && !code; i++) code = check_text(b, i, event_text(event, i), checked, error);
+  if (!code && event->present & 1u << TALLY_COL_COST) code = limit_cost(b->rows, event->cost, error);
+  if (!code && event->metadata.data) {
+    checked->mask |= 1u << TALLY_COL_METADATA;
+    code = limit_metadata(b->rows, event->metadata.data, event->metadata.size, error);
+  }
+  return code;
+}
+
+static size_t metadata_size(const tally_event *event) {
+  return event->metadata.data ? event->metadata.size : 0;
+}
+
+/* Room in the batch for the event, and memory for its bytes? */
+static int check_room(tally_batch *b, const tally_event *event, const struct checked *checked,
+                      tally_error *error) {
+  uint64_t entries = checked->fresh_entries, texts = checked->fresh_texts;
+  for (int i = 0; i < DOMAINS; i++) {
+    entries += b->dictionary[i].entries;
+    texts += b->dictionary[i].texts.size;
+  }
+  uint64_t metadata = b->metadata.size + metadata_size(event);
+  if (metadata > BATCH_METADATA_RAW ||
+      batch_bound((uint64_t)b->rows + 1, entries, texts, metadata) > TALLY_BATCH_BYTES)
+    return fail(error, TALLY_TOO_LARGE, "the batch's %u rows leave no room for this one: finish it first",
+                b->rows);
+  bool room = reserve_bytes(&b->metadata, metadata_size(event));
+  for (int i = 0; i < DOMAINS && room; i++)
+    if (checked->mask & 1u << domain_column(i) && !checked->place[i].entry)
+      room = reserve_bytes(&b->dictionary[i].texts, event_text(event, i)->size);
+  return room ? TALLY_OK : fail_memory(error, "a batch");
+}
+
+/* ------------------------------------------------------------------ adding */
+
+static int32_t commit_text(tally_batch *b, int domain, const tally_text *text,
+                           const struct checked *checked) {
+  if (!text->data) return 0;
+  const struct dictionary_place *place = &checked->place[domain];
+  if (place->entry) return (int32_t)(place->entry - 1);
+  return (int32_t)dictionary_add(&b->dictionary[domain], *place, text->data, text->size);
+}
+
+static void commit(tally_batch *b, const tally_event *event, const struct checked *checked) {
+  uint32_t row = b->rows;
+  b->wide[TALLY_COL_TIMESTAMP][row] = event->timestamp;
+  b->wide[TALLY_COL_COST][row] = event->cost;
+  for (int i = 0; i < DOMAINS; i++)
+    b->narrow[domain_column(i)][row] = commit_text(b, i, event_text(event, i), checked);
+  b->narrow[TALLY_COL_REQUEST_SIZE][row] = event->request_size;
+  b->narrow[TALLY_COL_RESPONSE_SIZE][row] = event->response_size;
+  b->narrow[TALLY_COL_DURATION_MS][row] = event->duration_ms;
+  b->narrow[TALLY_COL_STATUS_CODE][row] = event->status_code;
+  b->narrow[TALLY_COL_TOKENS_USED][row] = event->tokens_used;
+  b->narrow[TALLY_COL_METADATA][row] = (int32_t)metadata_size(event);
+  buffer_append(&b->metadata, event->metadata.data, metadata_size(event));
+  b->mask[row] = (uint16_t)checked->mask;
+  b->in_all &= checked->mask;
+  b->in_any |= checked->mask;
+  b->rows = row + 1;
+}
+
+int tally_batch_add(tally_batch *batch, const tally_event *event, tally_error *error) {
+  tally_error unwanted;
+  if (!error) error = &unwanted;
+  if (batch->rows == TALLY_BATCH_ROWS)
+    return fail(error, TALLY_TOO_LARGE, "the batch has %u rows, the most there can be: finish it first",
+                TALLY_BATCH_ROWS);
+  if (!reserve(batch)) return fail_memory(error, "a batch");
+  struct checked checked;
+  int code = check_event(batch, event, &checked, error);
+  if (!code) code = check_room(batch, event, &checked, error);
+  if (!code) commit(batch, event, &checked);
+  return code;
+}
+
+int tally_batch_finish(tally_batch *batch, const void **bytes, size_t *size, tally_error *error) {
+  tally_error unwanted;
+  if (!error) error = &unwanted;
+  if (!batch->rows) return fail(error, TALLY_USAGE, "the batch is empty: add an event before finishing it");
+  if (!batch_pack(batch)) return fail_memory(error, "the bytes of a batch");
+  *bytes = batch->out.data;
+  *size = batch->out.size;
+  return TALLY_OK;
+}

@@ -1,0 +1,39 @@
+/* batch_builder.h - a batch under construction, between batch_builder.c (adding rows) and batch_pack.c
+ * (writing the bytes).
+ *
+ * Rows are kept as columns of one allocation. NULL is a clear bit in the row's mask; the value in its
+ * place is then without meaning. Texts are numbers of the column's dictionary, metadata is its length. */
+#ifndef MODEL_BATCH_BUILDER_H
+#define MODEL_BATCH_BUILDER_H
+
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "model/batch_dictionary.h"
+#include "model/schema.h"
+
+#define ALL_COLUMNS ((1u << COLUMNS) - 1)
+
+struct tally_batch {
+  uint32_t rows, capacity;
+  void *memory;             /* all of the arrays below */
+  int64_t *wide[COLUMNS];   /* timestamp, cost */
+  int32_t *narrow[COLUMNS]; /* all others */
+  uint16_t *mask;           /* bit c: the row has a value in column c */
+  uint32_t in_all,
+      in_any; /* the masks' conjunction and disjunction: columns without NULL, and with a value */
+  struct dictionary dictionary[DOMAINS];
+  struct buffer metadata; /* the rows' texts, one after the other */
+  struct buffer out;      /* what tally_batch_finish lent */
+};
+
+static inline bool column_wide(int column) {
+  return column == TALLY_COL_TIMESTAMP || column == TALLY_COL_COST;
+}
+
+/* The most bytes that this many rows can take: every value at its greatest width, metadata raw. */
+uint64_t batch_bound(uint64_t rows, uint64_t entries, uint64_t texts, uint64_t metadata);
+/* Writes the batch's bytes into b->out; false without memory. rows > 0. */
+bool batch_pack(struct tally_batch *b);
+
+#endif

@@ -1,0 +1,177 @@
+/* batch_pack.c - the bytes of a batch from the builder's columns (docs/format/batch.md).
+ *
+ * Each column gets its least value as base and the fewest bytes that hold the greatest difference from
+ * it; the bitmap is left out where nothing is NULL, the column where everything is. NULL rows store 0. */
+#include <lz4.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "model/batch.h"
+#include "model/batch_builder.h"
+
+#define HEADER_SIZE 16u
+#define DESCRIPTOR_SIZE 24u
+#define SPILL 8u /* a value is written as eight bytes, of which the last may lie beyond its end */
+
+/* The bytes of each column's values at their widest: int64 or, for differences of int32, four; an index of
+ * at most 65,536 entries two; a size of at most 1 MiB three. */
+enum { WIDEST_ROW = 2 * 8 + 5 * 4 + DOMAINS * 2 + 3 };
+
+uint64_t batch_bound(uint64_t rows, uint64_t entries, uint64_t texts, uint64_t metadata) {
+  return HEADER_SIZE + COLUMNS * DESCRIPTOR_SIZE + COLUMNS * ((rows + 7) / 8) + rows * WIDEST_ROW +
+         entries * 2 + texts + metadata;
+}
+
+struct range {
+  int64_t least, greatest;
+};
+
+/* ------------------------------------------------------------------ ranges and NULLs */
+
+static struct range range_narrow(const int32_t *v, uint32_t rows) {
+  int32_t least = v[0], greatest = v[0];
+  for (uint32_t i = 1; i < rows; i++) {
+    least = v[i] < least ? v[i] : least;
+    greatest = v[i] > greatest ? v[i] : greatest;
+  }
+  return (struct range){least, greatest};
+}
+
+static struct range range_wide(const int64_t *v, uint32_t rows) {
+  int64_t least = v[0], greatest = v[0];
+  for (uint32_t i = 1; i < rows; i++) {
+    least = v[i] < least ? v[i] : least;
+    greatest = v[i] > greatest ? v[i] : greatest;
+  }
+  return (struct range){least, greatest};
+}
+
+/* Gives the NULL rows the least value of the others, so that they are stored as 0 and the range is found
+ * without looking at masks. Some row has a value. */
+#define FILL_NULLS(name, type)                                                                               \
+  static void name(type *v, const uint16_t *mask, uint32_t rows, int column) {                               \
+    uint32_t first = 0;                                                                                      \
+    while (!(mask[first] >> column & 1)) first++;                                                            \
+    type least = v[first];                                                                                   \
+    for (uint32_t i = first; i < rows; i++) least = (mask[i] >> column & 1) && v[i] < least ? v[i] : least;  \
+    for (uint32_t i = 0; i < rows; i++) v[i] = mask[i] >> column & 1 ? v[i] : least;                         \
+  }
+FILL_NULLS(fill_nulls_narrow, int32_t)
+FILL_NULLS(fill_nulls_wide, int64_t)
+#undef FILL_NULLS
+
+/* NULL metadata has size 0 already, and must: its sizes add up to its bytes. */
+static struct range column_range(struct tally_batch *b, int column, bool nulls) {
+  if (column_wide(column)) {
+    if (nulls) fill_nulls_wide(b->wide[column], b->mask, b->rows, column);
+    return range_wide(b->wide[column], b->rows);
+  }
+  if (nulls && column != TALLY_COL_METADATA) fill_nulls_narrow(b->narrow[column], b->mask, b->rows, column);
+  return range_narrow(b->narrow[column], b->rows);
+}
+
+static unsigned width_of(uint64_t span) { return span ? (71 - (unsigned)__builtin_clzll(span)) / 8 : 0; }
+
+/* ------------------------------------------------------------------ parts */
+
+static uint8_t *put_validity(const struct tally_batch *b, int column, uint8_t *out) {
+  size_t size = bitmap_bytes(b->rows);
+  memset(out, 0, size);
+  for (uint32_t i = 0; i < b->rows; i++)
+    out[i / 8] = (uint8_t)(out[i / 8] | ((unsigned)b->mask[i] >> column & 1) << i % 8);
+  return out + size;
+}
+
+static uint8_t *put_dictionary(const struct dictionary *d, uint8_t *out) {
+  for (uint32_t i = 0; i < d->entries; i++)
+    store16(out + 2 * (size_t)i, (uint16_t)(d->ends[i] - dictionary_start(d, i)));
+  out += 2 * (size_t)d->entries;
+  if (d->texts.size) memcpy(out, d->texts.data, d->texts.size);
+  return out + d->texts.size;
+}
+
+/* Stores values less their base in ascending order of address; each spills over into the next. */
+#define PUT_VALUES(name, type)                                                                               \
+  static void name(const type *v, uint32_t rows, int64_t base, unsigned width, uint8_t *out) {               \
+    switch (width) {                                                                                         \
+    case 0:                                                                                                  \
+      break;                                                                                                 \
+    case 1:                                                                                                  \
+      for (uint32_t i = 0; i < rows; i++) out[i] = (uint8_t)((uint64_t)v[i] - (uint64_t)base);               \
+      break;                                                                                                 \
+    case 2:                                                                                                  \
+      for (uint32_t i = 0; i < rows; i++)                                                                    \
+        store16(out + 2 * (size_t)i, (uint16_t)((uint64_t)v[i] - (uint64_t)base));                           \
+      break;                                                                                                 \
+    case 4:                                                                                                  \
+      for (uint32_t i = 0; i < rows; i++)                                                                    \
+        store32(out + 4 * (size_t)i, (uint32_t)((uint64_t)v[i] - (uint64_t)base));                           \
+      break;                                                                                                 \
+    default:                                                                                                 \
+      for (uint32_t i = 0; i < rows; i++) store64(out + (size_t)width * i, (uint64_t)v[i] - (uint64_t)base); \
+    }                                                                                                        \
+  }
+PUT_VALUES(put_narrow, int32_t)
+PUT_VALUES(put_wide, int64_t)
+#undef PUT_VALUES
+
+/* Metadata's bytes; compressed if that saves at least a tenth. *form tells which. */
+static uint8_t *put_metadata(const struct buffer *metadata, uint8_t *out, uint8_t *form) {
+  int raw = (int)metadata->size, most = raw - raw / 10;
+  int n = raw > 0 ? LZ4_compress_default((const char *)metadata->data, (char *)out, raw, most) : 0;
+  *form = n > 0;
+  if (n > 0) return out + n;
+  if (raw) memcpy(out, metadata->data, metadata->size);
+  return out + raw;
+}
+
+/* ------------------------------------------------------------------ the whole */
+
+/* Writes the descriptor and the parts of one column that has values; returns the end of its parts. */
+static uint8_t *put_column(struct tally_batch *b, int column, uint8_t *descriptor, uint8_t *out) {
+  bool nulls = !(b->in_all >> column & 1);
+  struct range range = column_range(b, column, nulls);
+  unsigned width = width_of((uint64_t)range.greatest - (uint64_t)range.least);
+  descriptor[0] = nulls ? 2 : 1;
+  descriptor[1] = (uint8_t)width;
+  store64(descriptor + 16, (uint64_t)range.least);
+  if (nulls) out = put_validity(b, column, out);
+  if (column_kind(column) == KIND_TEXT) {
+    const struct dictionary *d = &b->dictionary[column_domain(column)];
+    store32(descriptor + 4, d->entries);
+    store32(descriptor + 8, (uint32_t)d->texts.size);
+    out = put_dictionary(d, out);
+  }
+  if (column_wide(column))
+    put_wide(b->wide[column], b->rows, range.least, width, out);
+  else
+    put_narrow(b->narrow[column], b->rows, range.least, width, out);
+  out += (size_t)b->rows * width;
+  if (column_kind(column) != KIND_JSON) return out;
+  uint8_t *end = put_metadata(&b->metadata, out, &descriptor[2]);
+  store32(descriptor + 8, (uint32_t)(end - out));
+  store32(descriptor + 12, (uint32_t)b->metadata.size);
+  return end;
+}
+
+bool batch_pack(struct tally_batch *b) {
+  uint64_t entries = 0, texts = 0;
+  for (int i = 0; i < DOMAINS; i++) {
+    entries += b->dictionary[i].entries;
+    texts += b->dictionary[i].texts.size;
+  }
+  buffer_clear(&b->out);
+  if (!buffer_reserve(&b->out, batch_bound(b->rows, entries, texts, b->metadata.size) + SPILL)) return false;
+  uint8_t *start = b->out.data, *descriptors = start + HEADER_SIZE;
+  uint8_t *out = descriptors + COLUMNS * DESCRIPTOR_SIZE;
+  memset(start, 0, HEADER_SIZE + COLUMNS * DESCRIPTOR_SIZE);
+  for (int column = 0; column < COLUMNS; column++)
+    if (b->in_any >> column & 1)
+      out = put_column(b, column, descriptors + column * (int)DESCRIPTOR_SIZE, out);
+  b->out.size = (size_t)(out - start);
+  store32(start, BATCH_MAGIC);
+  store16(start + 4, BATCH_VERSION);
+  store32(start + 8, b->rows);
+  store32(start + 12, (uint32_t)b->out.size);
+  return true;
+}

@@ -1,0 +1,67 @@
+/* decimal_print.c - printing exact numbers; see decimal.h. A result of zero has no sign. */
+#include "base/bytes.h"
+#include "model/decimal.h"
+
+#define CHUNK UINT64_C(10000000000000000000) /* 10^19, the greatest power of ten in 64 bits */
+#define CHUNK_DIGITS 19
+
+/* Writes the digits of v so that they end before `end`, at least `least` of them; returns their start. */
+static char *put_digits(char *end, uint64_t v, int least) {
+  char *p = end;
+  for (; v; v /= 10) *--p = (char)('0' + v % 10);
+  while (end - p < least) *--p = '0';
+  return p;
+}
+
+static void append_unsigned(struct buffer *b, uint128 v) {
+  char text[40], *end = text + sizeof text, *p = end;
+  for (; v >= CHUNK; v /= CHUNK) p = put_digits(p, (uint64_t)(v % CHUNK), CHUNK_DIGITS);
+  p = put_digits(p, (uint64_t)v, p == end);
+  buffer_append(b, p, (size_t)(end - p));
+}
+
+static uint128 absolute(int128 v) { return v < 0 ? -(uint128)v : (uint128)v; }
+
+void int128_print(struct buffer *b, int128 value) {
+  if (value < 0) write8(b, '-');
+  append_unsigned(b, absolute(value));
+}
+
+void decimal_print(struct buffer *b, int128 units, int min) {
+  const uint32_t one = 1000000000;
+  uint128 magnitude = absolute(units);
+  if (units < 0) write8(b, '-');
+  append_unsigned(b, magnitude / one);
+  char text[10], *end = text + sizeof text;
+  char *p = put_digits(end, (uint64_t)(magnitude % one), 9);
+  while (end - p > min && end[-1] == '0') end--;
+  if (end == p) return;
+  *--p = '.';
+  buffer_append(b, p, (size_t)(end - p));
+}
+
+void ratio_print(struct buffer *b, int128 numerator, uint64_t denominator, int scale, int decimals) {
+  uint128 divisor = denominator; /* at most 2^64 x 10^18 < 2^124, so ten times a remainder fits */
+  for (int i = 0; i < scale; i++) divisor *= 10;
+  uint128 whole = absolute(numerator) / divisor, rest = absolute(numerator) % divisor;
+  uint64_t fraction = 0, one = 1;
+  for (int i = 0; i < decimals; i++) {
+    rest *= 10;
+    fraction = fraction * 10 + (uint64_t)(rest / divisor);
+    rest %= divisor;
+    one *= 10;
+  }
+  bool odd = decimals ? fraction % 2 : whole % 2;
+  if (rest > divisor - rest || (rest == divisor - rest && odd)) fraction++;
+  if (fraction == one) {
+    whole++;
+    fraction = 0;
+  }
+  if (numerator < 0 && (whole || fraction)) write8(b, '-');
+  append_unsigned(b, whole);
+  if (!decimals) return;
+  char text[20], *end = text + sizeof text;
+  char *p = put_digits(end, fraction, decimals);
+  *--p = '.';
+  buffer_append(b, p, (size_t)(end - p));
+}

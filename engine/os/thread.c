@@ -1,0 +1,54 @@
+/* thread.c - threads over pthreads; see thread.h. */
+#include "os/thread.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void must(int number) {
+  if (number) abort();
+}
+
+void os_mutex_init(struct os_mutex *m) { must(pthread_mutex_init(&m->native, NULL)); }
+void os_mutex_destroy(struct os_mutex *m) { must(pthread_mutex_destroy(&m->native)); }
+void os_lock(struct os_mutex *m) { must(pthread_mutex_lock(&m->native)); }
+void os_unlock(struct os_mutex *m) { must(pthread_mutex_unlock(&m->native)); }
+
+void os_condition_init(struct os_condition *c) {
+  pthread_condattr_t attributes;
+  must(pthread_condattr_init(&attributes));
+  must(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC));
+  must(pthread_cond_init(&c->native, &attributes));
+  must(pthread_condattr_destroy(&attributes));
+}
+void os_condition_destroy(struct os_condition *c) { must(pthread_cond_destroy(&c->native)); }
+void os_wait(struct os_condition *c, struct os_mutex *m) { must(pthread_cond_wait(&c->native, &m->native)); }
+
+bool os_wait_for(struct os_condition *c, struct os_mutex *m, int64_t microseconds) {
+  struct timespec t;
+  must(clock_gettime(CLOCK_MONOTONIC, &t) ? errno : 0);
+  t.tv_sec += (time_t)(microseconds / 1000000);
+  t.tv_nsec += (long)(microseconds % 1000000) * 1000;
+  if (t.tv_nsec >= 1000000000) {
+    t.tv_sec++;
+    t.tv_nsec -= 1000000000;
+  }
+  int number = pthread_cond_timedwait(&c->native, &m->native, &t);
+  if (number != ETIMEDOUT) must(number);
+  return number == 0;
+}
+
+void os_wake(struct os_condition *c) { must(pthread_cond_broadcast(&c->native)); }
+
+int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg) {
+  return pthread_create(&t->native, NULL, run, arg);
+}
+void os_thread_join(struct os_thread *t) { must(pthread_join(t->native, NULL)); }
+
+int os_cores(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  int n = CPU_COUNT(&set);
+  return n > 0 ? n : 1;
+}

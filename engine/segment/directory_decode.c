@@ -1,0 +1,228 @@
+/* directory_decode.c - reading the directory's payload without trust (docs/format/segment.md, "Directory").
+ *
+ * Staying in bounds is the readers' business (base/bytes.h, list.h); here each number is also checked to be
+ * meaningful, so that the rest of segment/ and its callers may use them as sizes and indexes. */
+#include "base/status.h"
+#include "segment/directory.h"
+#include "segment/list.h"
+#include "segment/place.h"
+
+struct parse {
+  struct directory *d;
+  struct reader r;
+  struct list_reader list;
+  uint64_t end; /* where the blocks must end */
+};
+
+static int64_t spread(int64_t min, int64_t max) { return (int64_t)((uint64_t)max - (uint64_t)min); }
+static int64_t widen(int64_t min, int64_t by) { return (int64_t)((uint64_t)min + (uint64_t)by); }
+
+/* The values that a column may have. */
+static void column_limits(const struct directory *d, int column, int64_t *low, int64_t *high) {
+  switch (column_kind(column)) {
+  case KIND_TIME: (void)place_month(d->month, low, high); break;
+  case KIND_TEXT: *low = 1, *high = UINT32_MAX; break;
+  case KIND_INT: *low = INT32_MIN, *high = INT32_MAX; break;
+  case KIND_COST: *low = -COST_MAX, *high = COST_MAX; break;
+  case KIND_JSON: *low = *high = 0; break;
+  }
+}
+
+static void get_sizes(struct parse *p, uint32_t first, uint32_t count) {
+  struct directory *d = p->d;
+  list_start(&p->list, count);
+  for (uint32_t i = first; i < first + count; i++) {
+    uint64_t most = p->end - d->at[i];
+    uint64_t size = (uint64_t)list_next_in(&p->list, 0, INT64_MAX - TRAILER_BYTES);
+    if (size) size += TRAILER_BYTES;
+    if (size > most) p->r.bad = true;
+    d->at[i + 1] = d->at[i] + (size > most ? 0 : size);
+  }
+}
+
+/* min and max of each chunk; nulls are not known yet, so all-NULL chunks are checked by check_zones. */
+static void get_zones(struct parse *p, struct zone *z) {
+  list_start(&p->list, p->d->chunks);
+  for (uint32_t c = 0; c < p->d->chunks; c++) z[c].min = list_next(&p->list);
+  list_start(&p->list, p->d->chunks);
+  for (uint32_t c = 0; c < p->d->chunks; c++) z[c].max = widen(z[c].min, list_next(&p->list));
+}
+
+static bool zone_makes_sense(const struct directory *d, int slot, uint32_t chunk) {
+  const struct zone *z = &d->zone[(uint32_t)slot * d->chunks + chunk];
+  uint32_t rows = directory_chunk_rows(d, chunk), block = (uint32_t)slot * d->chunks + chunk;
+  int64_t low = 0, high = 0;
+  if (z->nulls == rows) {
+    if (z->min != 0 || z->max != 0) return false;
+  } else {
+    column_limits(d, slot_column(slot), &low, &high);
+    if (z->min < low || z->max > high || z->min > z->max) return false;
+  }
+  return (d->at[block + 1] != d->at[block]) == directory_has_block(z, slot, rows);
+}
+
+static bool get_slot(struct parse *p, int slot) {
+  struct directory *d = p->d;
+  struct zone *z = &d->zone[(uint32_t)slot * d->chunks];
+  get_sizes(p, (uint32_t)slot * d->chunks, d->chunks);
+  if (slot != SLOT_METADATA) get_zones(p, z);
+  if (slot != 0) {
+    list_start(&p->list, d->chunks);
+    for (uint32_t c = 0; c < d->chunks; c++)
+      z[c].nulls = (uint32_t)list_next_in(&p->list, 0, directory_chunk_rows(d, c));
+  }
+  if (slot == SLOT_METADATA) {
+    list_start(&p->list, d->chunks);
+    for (uint32_t c = 0; c < d->chunks; c++)
+      d->metadata_bytes[c] = (uint64_t)list_next_in(
+          &p->list, 0, (int64_t)(directory_chunk_rows(d, c) - z[c].nulls) * METADATA_BYTES);
+  }
+  for (uint32_t c = 0; c < d->chunks; c++)
+    if (p->r.bad || !zone_makes_sense(d, slot, c)) return false;
+  return true;
+}
+
+static bool get_runs(struct parse *p) {
+  struct directory *d = p->d;
+  get_sizes(p, directory_run_block(d, 0), d->pieces);
+  list_start(&p->list, d->pieces);
+  for (uint32_t i = 0; i < d->pieces; i++)
+    d->piece_user[i] = (uint32_t)list_next_in(&p->list, 0, UINT32_MAX);
+  list_start(&p->list, d->pieces);
+  for (uint32_t i = 0; i < d->pieces; i++) {
+    int64_t left = (int64_t)d->rows - d->piece_row[i];
+    d->piece_row[i + 1] =
+        d->piece_row[i] + (uint32_t)list_next_in(&p->list, directory_piece_runs(d, i), left < 0 ? 0 : left);
+    if (p->r.bad) return false;
+  }
+  if (d->sums_fit) get_sizes(p, directory_sum_block(d, 0), d->pieces);
+  for (uint32_t i = directory_run_block(d, 0); i < d->blocks; i++)
+    if (d->at[i + 1] == d->at[i]) return false;
+  return !p->r.bad && d->piece_row[d->pieces] == d->rows;
+}
+
+static bool get_spans(struct parse *p) {
+  struct directory *d = p->d;
+  int64_t least = 0, runs = 0, rows = 0;
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++) {
+    d->span[i].service = (uint32_t)list_next_in(&p->list, least, UINT32_MAX);
+    least = (int64_t)d->span[i].service + 1;
+  }
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++)
+    runs += d->span[i].runs = (uint32_t)list_next_in(&p->list, 1, d->runs);
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++)
+    rows += d->span[i].rows = (uint32_t)list_next_in(&p->list, d->span[i].runs, d->rows);
+  return !p->r.bad && runs == d->runs && rows == d->rows;
+}
+
+static bool get_totals(struct parse *p) {
+  uint64_t errors = read_varint(&p->r);
+  p->d->total.errors = (uint32_t)errors;
+  for (int m = 0; m < MEASURES; m++) p->d->total.measure[m].sum = unzigzag(read_varint(&p->r));
+  return !p->r.bad && errors <= p->d->rows;
+}
+
+static bool measure_makes_sense(const struct measure *m, uint32_t rows, const struct measure *all) {
+  if (m->nonnull > rows) return false;
+  return m->nonnull == 0 || (m->min <= m->max && m->min >= all->min && m->max <= all->max);
+}
+
+static bool get_service_measure(struct parse *p, int m) {
+  struct directory *d = p->d;
+  const struct measure *all = &d->total.measure[m];
+  uint64_t sum = 0, nonnull = 0;
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++)
+    sum += (uint64_t)(d->service[i].measure[m].sum = list_next(&p->list));
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++) d->service[i].measure[m].min = list_next(&p->list);
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++)
+    d->service[i].measure[m].max = widen(d->service[i].measure[m].min, list_next(&p->list));
+  bool stored = all->nonnull != d->rows;
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++) {
+    struct measure *one = &d->service[i].measure[m];
+    one->nonnull = stored ? (uint32_t)list_next_in(&p->list, 0, d->span[i].rows) : d->span[i].rows;
+    nonnull += one->nonnull;
+    if (!measure_makes_sense(one, d->span[i].rows, all)) return false;
+  }
+  return !p->r.bad && sum == (uint64_t)all->sum && nonnull == all->nonnull;
+}
+
+static bool get_services(struct parse *p) {
+  struct directory *d = p->d;
+  uint64_t errors = 0;
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++) {
+    struct totals *t = &d->service[i];
+    t->service = d->span[i].service;
+    t->first = d->span[i].first;
+    t->rows = d->span[i].rows;
+    errors += t->errors = (uint32_t)list_next_in(&p->list, 0, t->rows);
+  }
+  int64_t low = d->total.min_timestamp, high = d->total.max_timestamp;
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++)
+    d->service[i].min_timestamp = list_next_in(&p->list, low, high);
+  list_start(&p->list, d->services);
+  for (uint32_t i = 0; i < d->services; i++) {
+    int64_t min = d->service[i].min_timestamp;
+    d->service[i].max_timestamp = widen(min, list_next_in(&p->list, 0, spread(min, high)));
+  }
+  for (int m = 0; m < MEASURES; m++)
+    if (!get_service_measure(p, m)) return false;
+  return !p->r.bad && errors == d->total.errors;
+}
+
+/* What follows the counts. Returns the name of the check that failed, or NULL. */
+static const char *get_all(struct parse *p) {
+  struct directory *d = p->d;
+  d->at[0] = SEGMENT_HEADER;
+  for (int slot = 0; slot < SLOTS; slot++)
+    if (!get_slot(p, slot)) return "segment-directory-zones";
+  if (!get_runs(p)) return "segment-directory-runs";
+  if (!get_spans(p)) return "segment-directory-services";
+  if (d->at[d->blocks] != p->end) return "segment-directory-block-sizes";
+  directory_derive(d);
+  if (d->sums_fit && !get_totals(p)) return "segment-directory-totals";
+  if (d->has_service_totals && !get_services(p)) return "segment-directory-service-totals";
+  return reader_left(&p->r) == 0 ? NULL : "segment-directory-length";
+}
+
+static bool get_counts(struct parse *p) {
+  struct directory *d = p->d;
+  uint64_t rows = read_varint(&p->r), month = read_varint(&p->r), runs = read_varint(&p->r),
+           services = read_varint(&p->r), user = read_varint(&p->r);
+  uint8_t flags = read8(&p->r);
+  int64_t first, last;
+  if (p->r.bad || rows < 1 || rows > SEGMENT_ROWS || runs < 1 || runs > rows || services < 1 ||
+      services > runs || user > UINT32_MAX || flags > (DIRECTORY_SUMS | DIRECTORY_SERVICES) ||
+      flags == DIRECTORY_SERVICES || month > INT32_MAX || !place_month((int32_t)month, &first, &last))
+    return false;
+  d->rows = (uint32_t)rows;
+  d->month = (int32_t)month;
+  d->runs = (uint32_t)runs;
+  d->services = (uint32_t)services;
+  d->max_id[column_domain(TALLY_COL_USER_ID)] = (uint32_t)user;
+  d->sums_fit = flags & DIRECTORY_SUMS;
+  d->has_service_totals = flags & DIRECTORY_SERVICES;
+  return true;
+}
+
+int directory_decode(struct directory *d, const void *payload, size_t size, uint64_t end, const char *file,
+                     struct budget *budget, tally_error *error) {
+  *d = (struct directory){0};
+  struct parse p = {.d = d, .r = reader_make(payload, size), .end = end};
+  p.list.r = &p.r;
+  if (!get_counts(&p)) return fail_corrupt(error, file, end, "segment-directory-counts");
+  int result = directory_allocate(d, budget, error);
+  if (result) return result;
+  const char *check = get_all(&p);
+  if (!check) return 0;
+  directory_free(d, budget);
+  return fail_corrupt(error, file, end, check);
+}

@@ -1,0 +1,143 @@
+/* price.c - applying and finding prices; see price.h.
+ *
+ * The division by 10^(decimals + unit) is a multiplication by its reciprocal (Granlund and Montgomery,
+ * "Division by Invariant Integers using Multiplication", 1994): for 2 <= d <= 2^l and 0 <= n < 2^63,
+ * floor(n / d) = floor(n * m / 2^(63 + l)) with m = floor(2^(63 + l) / d) + 1, which is below 2^64. */
+#include "segment/price.h"
+
+#include <float.h>
+
+#include "base/int128.h"
+
+/* 10^n, n at most 18. */
+static uint64_t power_of_ten(unsigned n) {
+  uint64_t p = 1;
+  while (n-- > 0) p *= 10;
+  return p;
+}
+
+struct divisor {
+  uint64_t d, magic;
+  unsigned shift;
+  uint64_t bias, bias_quotient; /* a multiple of d that makes every dividend positive, and it over d */
+};
+
+static struct divisor divisor_make(uint64_t d) {
+  struct divisor v = {.d = d};
+  if (d < 2) return v;
+  unsigned l = 64 - (unsigned)__builtin_clzll(d - 1);
+  v.magic = (uint64_t)(((uint128)1 << (63 + l)) / d) + 1;
+  v.shift = l - 1;
+  const uint64_t reach = (UINT64_C(1) << 61) + (UINT64_C(1) << 59); /* |tokens * mantissa| + d / 2 */
+  v.bias_quotient = reach / d + 1;
+  v.bias = v.bias_quotient * d;
+  return v;
+}
+
+static inline int64_t divide_floor(const struct divisor *v, uint64_t n) {
+  uint64_t q = (uint64_t)((uint128)(n + v->bias) * v->magic >> 64) >> v->shift;
+  return (int64_t)(q - v->bias_quotient);
+}
+
+void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, int sign, int64_t *cost) {
+  const struct divisor v = divisor_make(power_of_ten(p->decimals + p->unit));
+  const uint64_t mantissa = (uint64_t)p->mantissa;
+  const uint64_t step = power_of_ten(p->unit) * (uint64_t)(int64_t)sign;
+  const uint64_t half = p->rounding == PRICE_FLOOR ? 0 : v.d / 2;
+  const bool even = p->rounding == PRICE_HALF_EVEN && v.d > 1;
+  if (v.d < 2) {
+    for (uint32_t i = 0; i < count; i++)
+      cost[i] = (int64_t)((uint64_t)cost[i] + (uint64_t)tokens[i] * mantissa * step);
+    return;
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    uint64_t n = (uint64_t)tokens[i] * mantissa + half;
+    uint64_t q = (uint64_t)divide_floor(&v, n);
+    if (even) q -= (q & 1) & (uint64_t)(q * v.d == n);
+    cost[i] = (int64_t)((uint64_t)cost[i] + q * step);
+  }
+}
+
+/* ---- finding a price; doubles guide the search only, the price found is then tried exactly */
+
+#define SAMPLE 512u
+
+static uint8_t common_unit(const int64_t *cost, uint32_t count) {
+  unsigned k = PRICE_DECIMALS;
+  for (uint32_t i = 0; i < count; i++)
+    while (k > 0 && cost[i] % (int64_t)power_of_ten(k) != 0) k--;
+  return (uint8_t)k;
+}
+
+/* The range of prices that give every one of the larger rows, if costs lie within [below, above] of the exact
+ * product. Rows that contradict are passed over; false if many do. */
+static bool price_range(const int64_t *tokens, const int64_t *cost, uint32_t count, double below,
+                        double above, double *low, double *high) {
+  int64_t most = 0;
+  for (uint32_t i = 0; i < count; i++)
+    if (tokens[i] > most) most = tokens[i];
+  if (most == 0) return false;
+  *low = -DBL_MAX;
+  *high = DBL_MAX;
+  uint32_t used = 0, against = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    if (tokens[i] <= 0 || tokens[i] < most / 8) continue;
+    double l = ((double)cost[i] - above) / (double)tokens[i];
+    double h = ((double)cost[i] + below) / (double)tokens[i];
+    used++;
+    if (l > *high || h < *low) {
+      against++;
+      continue;
+    }
+    if (l > *low) *low = l;
+    if (h < *high) *high = h;
+  }
+  return against * 4 < used;
+}
+
+/* The number with the fewest decimals, then the most trailing zeros, in [low, high]. */
+static bool simplest(double low, double high, struct price *p) {
+  double step = 1e9;
+  for (int e = 9; e >= -PRICE_DECIMALS; e--, step /= 10) {
+    double exact = low / step;
+    if (exact > PRICE_MANTISSA || exact < -PRICE_MANTISSA) return false;
+    int64_t m = (int64_t)exact;
+    if ((double)m < exact) m++;
+    if ((double)m * step > high) continue;
+    if (e > 0) m *= (int64_t)power_of_ten((unsigned)e);
+    p->mantissa = m;
+    p->decimals = (uint8_t)(e < 0 ? -e : 0);
+    return price_valid(p);
+  }
+  return false;
+}
+
+static uint32_t misses(const struct price *p, const int64_t *tokens, const int64_t *cost, uint32_t count) {
+  int64_t rest[SAMPLE];
+  for (uint32_t i = 0; i < count; i++) rest[i] = cost[i];
+  price_apply(p, tokens, count, -1, rest);
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < count; i++) n += rest[i] != 0;
+  return n;
+}
+
+bool price_fit(const int64_t *tokens, const int64_t *cost, uint32_t count, struct price *best) {
+  uint32_t sample = count < SAMPLE ? count : SAMPLE;
+  uint32_t fewest = UINT32_MAX;
+  uint8_t unit = common_unit(cost, sample);
+  double u = (double)power_of_ten(unit);
+  for (uint8_t rounding = 0; rounding < PRICE_ROUNDINGS; rounding++) {
+    struct price p = {.unit = unit, .rounding = rounding};
+    double below = rounding == PRICE_FLOOR ? u : u / 2, above = rounding == PRICE_FLOOR ? 0 : u / 2;
+    double low, high;
+    if (!price_range(tokens, cost, sample, below, above, &low, &high)) return false;
+    if (!simplest(low, high, &p)) continue;
+    uint32_t n = misses(&p, tokens, cost, sample);
+    if (n < fewest) {
+      fewest = n;
+      *best = p;
+    }
+    if (n == 0) break;
+  }
+  return fewest <= sample / 2;
+}

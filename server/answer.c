@@ -1,0 +1,196 @@
+/* answer.c - pulling an answer frame by frame; see answer.h. */
+#include "server/answer.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+
+/* ------------------------------------------------------------------ the request */
+
+static void limit_timeout(uint64_t *timeout, uint64_t most) {
+  if (*timeout == 0 || *timeout > most) *timeout = most;
+}
+
+static int decode(struct answer *answer, const struct frame *frame, uint64_t most, tally_error *error) {
+  int code;
+  switch (frame->type) {
+  case MESSAGE_QUERY:
+    code = message_get_query(frame, &answer->query, error);
+    limit_timeout(&answer->query.query.timeout, most);
+    return code;
+  case MESSAGE_EVENTS:
+    code = message_get_events(frame, &answer->events, error);
+    limit_timeout(&answer->events.scan.timeout, most);
+    return code;
+  default: return message_get_empty(frame, error);
+  }
+}
+
+static void run(struct job *job);
+
+int answer_init(struct answer *answer, const struct frame *frame, uint64_t most, struct store *store,
+                struct mailbox *mailbox, tally_error *error) {
+  *answer = (struct answer){.mailbox = mailbox, .store = store, .type = frame->type, .id = frame->id};
+  answer->job.run = run;
+  answer->bytes = sizeof *answer + frame->size;
+  if (frame->size > ANSWER_REQUEST)
+    return fail(error, TALLY_TOO_LARGE, "the request has %zu bytes, at most %u are taken: name fewer predicates",
+                frame->size, ANSWER_REQUEST);
+  int code = decode(answer, frame, most, error);
+  if (code != TALLY_OK) return code;
+  if (uv_mutex_init(&answer->lock) == 0) return TALLY_OK;
+  message_query_free(&answer->query);
+  message_events_free(&answer->events);
+  return fail_memory(error, "a request");
+}
+
+void answer_free(struct answer *answer) {
+  uv_mutex_destroy(&answer->lock);
+  message_query_free(&answer->query);
+  message_events_free(&answer->events);
+  buffer_free(&answer->out);
+  mem_free(answer->cells);
+}
+
+void answer_pull(struct answer *answer, struct workers *workers) { workers_submit(workers, &answer->job); }
+
+void answer_cancel(struct answer *answer) {
+  uv_mutex_lock(&answer->lock);
+  answer->cancelled = true;
+  if (answer->rows) answer->store->operations->cancel(answer->rows);
+  uv_mutex_unlock(&answer->lock);
+}
+
+/* ------------------------------------------------------------------ on a worker */
+
+static void close_rows(struct answer *answer) {
+  uv_mutex_lock(&answer->lock);
+  struct store_rows *rows = answer->rows;
+  answer->rows = NULL;
+  uv_mutex_unlock(&answer->lock);
+  if (rows) answer->store->operations->close_rows(rows);
+}
+
+/* The last frame: END, DONE or the error. */
+static void finish(struct answer *answer, int code, const tally_error *reason) {
+  tally_error error;
+  int put;
+  close_rows(answer);
+  if (code != TALLY_OK)
+    put = message_put_error(&answer->out, answer->id, reason, &error);
+  else if (answer->type == MESSAGE_FLUSH)
+    put = message_put_empty(&answer->out, MESSAGE_DONE, answer->id, &error);
+  else
+    put = message_put_end(&answer->out, answer->id, answer->rows_sent, &error);
+  answer->broken = put != TALLY_OK;
+  answer->finished = true;
+}
+
+static int open_request(struct answer *answer, struct store_rows **rows, tally_error *error) {
+  const struct store_operations *operations = answer->store->operations;
+  switch (answer->type) {
+  case MESSAGE_QUERY: return operations->query(answer->store, &answer->query.query, rows, error);
+  case MESSAGE_EVENTS: return operations->events(answer->store, &answer->events.scan, rows, error);
+  case MESSAGE_STATS: return operations->stats(answer->store, rows, error);
+  default: return operations->verify(answer->store, rows, error);
+  }
+}
+
+static int put_columns(struct answer *answer, tally_error *error) {
+  const struct store_operations *operations = answer->store->operations;
+  size_t count = operations->columns(answer->rows);
+  tally_result_column *columns = mem_realloc_array(NULL, count, sizeof *columns);
+  answer->cells = mem_realloc_array(NULL, count, sizeof *answer->cells);
+  answer->columns = count;
+  int code = TALLY_OK;
+  if (columns && answer->cells) {
+    for (size_t i = 0; i < count; i++) columns[i] = operations->column(answer->rows, i);
+    code = message_put_columns(&answer->out, answer->id, columns, count, error);
+  } else {
+    code = fail_memory(error, "the columns of an answer");
+  }
+  mem_free(columns);
+  return code;
+}
+
+/* A cancel that came before the cursor was there is passed on to it. */
+static int open_rows(struct answer *answer, tally_error *error) {
+  struct store_rows *rows = NULL;
+  uv_mutex_lock(&answer->lock);
+  bool cancelled = answer->cancelled;
+  uv_mutex_unlock(&answer->lock);
+  if (cancelled) return fail(error, TALLY_CANCELLED, "the request was cancelled before it began");
+  int code = open_request(answer, &rows, error);
+  if (code != TALLY_OK) return code;
+  uv_mutex_lock(&answer->lock);
+  answer->rows = rows;
+  if (answer->cancelled) answer->store->operations->cancel(rows);
+  uv_mutex_unlock(&answer->lock);
+  return put_columns(answer, error);
+}
+
+/* Adds the cursor's row, in a new frame if it does not fit behind the others. */
+static int add_row(struct answer *answer, struct message_rows_writer *writer, tally_error *error) {
+  for (size_t i = 0; i < answer->columns; i++)
+    answer->cells[i] = answer->store->operations->cell(answer->rows, i);
+  int code = message_rows_add(writer, answer->cells, error);
+  if (code == MESSAGE_ROW_FULL) {
+    code = message_rows_end(writer, error);
+    if (code != TALLY_OK) return code;
+    message_rows_begin(writer, &answer->out, answer->id, answer->columns);
+    code = message_rows_add(writer, answer->cells, error);
+  }
+  if (code == MESSAGE_ROW_ADDED) {
+    answer->rows_sent++;
+    return TALLY_OK;
+  }
+  return code < 0 ? code : fail(error, TALLY_TOO_LARGE, "a row does not fit into a frame: ask for fewer columns");
+}
+
+/* True when the frame is to be sent: it is large enough, or its rows have waited long enough. The clock is
+ * looked at for every sixteenth row only. */
+static bool enough(const struct message_rows_writer *writer, uint64_t began) {
+  if (message_rows_enough(writer)) return true;
+  return writer->rows % 16 == 1 && uv_hrtime() - began > ANSWER_PULL_NANOSECONDS;
+}
+
+/* TALLY_ROW: there is more to pull. TALLY_OK: the last row was added. */
+static int fill_frame(struct answer *answer, struct message_rows_writer *writer, tally_error *error) {
+  uint64_t began = uv_hrtime();
+  int code;
+  while ((code = answer->store->operations->next(answer->rows, error)) == TALLY_ROW) {
+    int added = add_row(answer, writer, error);
+    if (added != TALLY_OK) return added;
+    if (enough(writer, began)) return TALLY_ROW;
+  }
+  return code;
+}
+
+static void pull_rows(struct answer *answer) {
+  tally_error error, ending;
+  struct message_rows_writer writer;
+  int code = answer->rows ? TALLY_OK : open_rows(answer, &error);
+  if (code != TALLY_OK) {
+    finish(answer, code, &error);
+    return;
+  }
+  message_rows_begin(&writer, &answer->out, answer->id, answer->columns);
+  code = fill_frame(answer, &writer, &error);
+  int ended = message_rows_end(&writer, &ending);
+  if (ended != TALLY_OK && code >= 0) {
+    error = ending;
+    code = ended;
+  }
+  if (code != TALLY_ROW) finish(answer, code, &error);
+}
+
+static void run(struct job *job) {
+  struct answer *answer = (struct answer *)((char *)job - offsetof(struct answer, job));
+  if (answer->type == MESSAGE_FLUSH) {
+    tally_error error;
+    int code = answer->store->operations->flush(answer->store, &error);
+    finish(answer, code, &error);
+  } else {
+    pull_rows(answer);
+  }
+  mailbox_post(answer->mailbox, &answer->letter);
+}

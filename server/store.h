@@ -1,0 +1,44 @@
+/* store.h - what the server needs of a store, as one small table. The engine is its first implementation
+ * (store_engine.c); a cluster can be another. Requests and answers are the texts and structures of tally.h,
+ * never a store's internals.
+ *
+ * 1. Every function may be called from several threads at once; a store_rows belongs to one thread at a time,
+ *    except that `cancel` may be called from any thread while the rows are open.
+ * 2. The loop thread calls none of them but `cancel`: all others may wait for a disk.
+ * 3. All rows are closed before the store is. */
+#ifndef SERVER_STORE_H
+#define SERVER_STORE_H
+
+#include <tally.h>
+
+struct store;
+struct store_rows;
+
+struct store_operations {
+  /* As tally_append_group: in order, each with its own result. */
+  void (*append)(struct store *store, tally_append_item *items, size_t count);
+  int (*mark)(struct store *store, const char *producer, uint64_t epoch, tally_mark *mark, tally_error *error);
+  int (*query)(struct store *store, const tally_query *query, struct store_rows **rows, tally_error *error);
+  int (*events)(struct store *store, const tally_scan *scan, struct store_rows **rows, tally_error *error);
+  int (*stats)(struct store *store, struct store_rows **rows, tally_error *error);
+  int (*verify)(struct store *store, struct store_rows **rows, tally_error *error);
+  int (*flush)(struct store *store, tally_error *error);
+  int (*close)(struct store *store, tally_error *error); /* syncs; frees the store whatever it returns */
+
+  size_t (*columns)(const struct store_rows *rows);
+  tally_result_column (*column)(const struct store_rows *rows, size_t column);
+  int (*next)(struct store_rows *rows, tally_error *error); /* TALLY_ROW, TALLY_OK at the end, or a code */
+  tally_text (*cell)(const struct store_rows *rows, size_t column);
+  void (*cancel)(struct store_rows *rows);
+  void (*close_rows)(struct store_rows *rows);
+};
+
+struct store {
+  const struct store_operations *operations;
+};
+
+/* A store of the engine, in this process. On success *store is to be closed with its `close`. */
+int store_engine_open(const char *directory, const tally_options *options, struct store **store,
+                      tally_error *error);
+
+#endif

@@ -1,0 +1,65 @@
+/* workers.c - threads that run jobs; see workers.h. */
+#include "server/workers.h"
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+/* Waits for a job; NULL when there is none left and the threads are to end. */
+static struct job *take(struct workers *workers) {
+  uv_mutex_lock(&workers->lock);
+  while (!workers->first && !workers->stopping) uv_cond_wait(&workers->filled, &workers->lock);
+  struct job *job = workers->first;
+  if (job) {
+    workers->first = job->next;
+    if (!workers->first) workers->last = &workers->first;
+  }
+  uv_mutex_unlock(&workers->lock);
+  return job;
+}
+
+static void work(void *arg) {
+  struct job *job;
+  while ((job = take(arg))) job->run(job);
+}
+
+int workers_start(struct workers *workers, unsigned threads, tally_error *error) {
+  workers->first = NULL;
+  workers->last = &workers->first;
+  workers->stopping = false;
+  workers->threads = 0;
+  int result = uv_mutex_init(&workers->lock);
+  if (result) return fail(error, TALLY_NO_MEMORY, "no lock for the query threads: %s", uv_strerror(result));
+  result = uv_cond_init(&workers->filled);
+  if (result) {
+    uv_mutex_destroy(&workers->lock);
+    return fail(error, TALLY_NO_MEMORY, "no condition for the query threads: %s", uv_strerror(result));
+  }
+  for (; workers->threads < threads && workers->threads < WORKERS_MAX; workers->threads++) {
+    result = uv_thread_create(&workers->thread[workers->threads], work, workers);
+    if (result == 0) continue;
+    workers_stop(workers);
+    return fail(error, TALLY_BUSY, "query thread %u of %u cannot start (%s): lower query_threads",
+                workers->threads + 1, threads, uv_strerror(result));
+  }
+  return TALLY_OK;
+}
+
+void workers_submit(struct workers *workers, struct job *job) {
+  job->next = NULL;
+  uv_mutex_lock(&workers->lock);
+  *workers->last = job;
+  workers->last = &job->next;
+  uv_cond_signal(&workers->filled);
+  uv_mutex_unlock(&workers->lock);
+}
+
+void workers_stop(struct workers *workers) {
+  uv_mutex_lock(&workers->lock);
+  workers->stopping = true;
+  uv_cond_broadcast(&workers->filled);
+  uv_mutex_unlock(&workers->lock);
+  for (unsigned i = 0; i < workers->threads; i++) (void)uv_thread_join(&workers->thread[i]);
+  uv_cond_destroy(&workers->filled);
+  uv_mutex_destroy(&workers->lock);
+}

@@ -1,0 +1,314 @@
+/* encoding_ints.c - the laws of engine/encoding/ints.h: identity, ranges, sizes, and damage.
+ *
+ * Random cases come from one seed, which is printed; TALLY_SEED repeats a run. */
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "encoding/bits.h"
+#include "encoding/ints.h"
+
+#define MOST INTS_MAX
+
+static uint64_t state;
+static struct ints_scratch scratch;
+static struct buffer out;
+static int64_t v[MOST], back[MOST], slice[MOST];
+
+static uint64_t next(void) {
+  state += 0x9E3779B97F4A7C15u; /* SplitMix64 */
+  uint64_t x = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
+}
+static uint64_t below(uint64_t n) { return next() % n; }
+
+static void seed(void) {
+  const char *given = getenv("TALLY_SEED");
+  state = given ? strtoull(given, NULL, 10) : (uint64_t)(uintptr_t)&state ^ 0x1234567;
+  fprintf(stderr, "TALLY_SEED=%" PRIu64 "\n", state);
+}
+
+static void done(void) {
+  ints_scratch_free(&scratch);
+  buffer_free(&out);
+}
+
+/* A random magnitude: every bit length equally often. */
+static uint64_t any_size(void) { return next() >> below(64); }
+
+#define SHAPES 16
+/* Fills v[0..n) with one of SHAPES kinds of sequences. */
+static void fill(unsigned shape, uint32_t n) {
+  uint64_t a = next(), range = any_size() | 1, x = any_size(), ten = 1;
+  for (uint64_t e = below(19); e; e--) ten *= 10;
+  static int64_t few[5000];
+  uint64_t kinds = 1 + below(below(2) ? 5000 : 20), run = 1 + below(40);
+  for (uint64_t i = 0; i < kinds; i++) few[i] = (int64_t)any_size();
+  for (uint32_t i = 0; i < n; i++) {
+    uint64_t value = 0;
+    switch (shape) {
+    case 0:
+      value = a;
+      break;
+    case 1:
+      value = a + below(range);
+      break;
+    case 2:
+      value = a + (below(50) ? below(range) : next());
+      break; /* outliers, both sides */
+    case 3:
+      value = x += below(range);
+      break; /* sorted (it may wrap) */
+    case 4:
+      value = i % run ? (uint64_t)v[i - 1] : next() % range;
+      break; /* runs of one length */
+    case 5:
+      value = below(run) ? (uint64_t)(i ? v[i - 1] : 5) : any_size();
+      break; /* runs of many lengths */
+    case 6:
+      value = next();
+      break;
+    case 7:
+      value = below(2) ? (uint64_t)INT64_MIN : (uint64_t)INT64_MAX;
+      break;
+    case 8:
+      value = a % 1000 + ten * below(range % 1000 + 1);
+      break; /* powers of ten */
+    case 9:
+      value = (uint64_t)few[below(kinds)];
+      break;
+    case 10:
+      value = (uint64_t)few[below(below(kinds) + 1)];
+      break; /* some far more often */
+    case 11:
+      value = a + i * x;
+      break; /* steps, wrapping */
+    case 12:
+      value = 0 - ten * below(100);
+      break;
+    case 13:
+      value = i == n / 2 ? (uint64_t)INT64_MIN : a % 100;
+      break;
+    case 14:
+      value = below(run) ? (uint64_t)(i ? v[i - 1] : 5) : (uint64_t)few[below(kinds)];
+      break; /* RLE of DICT */
+    default:
+      value = below(2) ? any_size() : 0 - any_size();
+      break;
+    }
+    v[i] = (int64_t)value;
+  }
+}
+
+static struct ints encode(uint32_t n) {
+  struct ints s;
+  buffer_clear(&out);
+  ints_encode(v, n, &out, &scratch);
+  cr_assert(!out.failed);
+  cr_assert(ints_open(out.data, out.size, n, &s), "own encoding refused, n %u", n);
+  return s;
+}
+
+static uint32_t any_count(void) {
+  switch (below(8)) {
+  case 0:
+    return 1 + (uint32_t)below(20);
+  case 1:
+    return 4096;
+  case 2:
+    return below(4) ? 1 : MOST;
+  default:
+    return 1 + (uint32_t)below(3000);
+  }
+}
+
+Test(ints, decode_inverts_encode_and_ranges_equal_slices, .fini = done) {
+  seed();
+  unsigned used[INTS_SCHEMES] = {0};
+  for (unsigned round = 0; round < 1600; round++) {
+    unsigned shape = round % SHAPES;
+    uint32_t n = round < 20 * SHAPES ? 1 + round / SHAPES : any_count();
+    fill(shape, n);
+    struct ints s = encode(n);
+    used[s.scheme]++;
+    ints_decode(&s, 0, n, back);
+    cr_assert(memcmp(v, back, n * sizeof *v) == 0, "shape %u, n %u, %s", shape, n, ints_name(s.scheme));
+    for (unsigned k = 0; k < 6; k++) {
+      uint32_t first = (uint32_t)below(n),
+               count = (uint32_t)below(below(2) ? n - first + 1 : 1 + (n - first) / 7);
+      slice[count % MOST] = 77;
+      ints_decode(&s, first, count, slice);
+      cr_assert(memcmp(v + first, slice, count * sizeof *v) == 0, "shape %u, n %u, %s, [%u, +%u)", shape, n,
+                ints_name(s.scheme), first, count);
+      cr_assert(count == MOST || slice[count] == 77, "wrote behind the range");
+    }
+  }
+  for (unsigned i = 0; i < INTS_SCHEMES; i++)
+    cr_assert(used[i] > 0, "scheme %s was never chosen", ints_name((uint8_t)i));
+}
+
+static int compare(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+Test(ints, distinct_is_the_sorted_set_of_values_and_indexes_point_into_it, .fini = done) {
+  seed();
+  unsigned seen = 0;
+  for (unsigned round = 0; round < 300; round++) {
+    uint32_t n = any_count();
+    fill(round % 3 ? 9 + round % 2 : 0, n);
+    struct ints s = encode(n), values, indexes;
+    bool has = ints_distinct(&s, &values);
+    cr_assert_eq(has, s.scheme == INTS_DICT || s.scheme == INTS_CONST);
+    cr_assert_eq(ints_indexes(&s, &indexes), s.scheme == INTS_DICT);
+    if (!has) continue;
+    ints_decode(&values, 0, values.count, back);
+    for (uint32_t i = 1; i < values.count; i++) cr_assert(back[i - 1] < back[i]);
+    if (s.scheme == INTS_DICT) {
+      seen++;
+      ints_decode(&indexes, 0, n, slice);
+      for (uint32_t i = 0; i < n; i++)
+        cr_assert(slice[i] >= 0 && slice[i] < values.count && back[slice[i]] == v[i]);
+    }
+    memcpy(slice, v, n * sizeof *v);
+    qsort(slice, n, sizeof *slice, compare);
+    uint32_t kinds = 0;
+    for (uint32_t i = 0; i < n; i++)
+      if (i == 0 || slice[i] != slice[i - 1]) cr_assert_eq(slice[i], back[kinds++]);
+    cr_assert_eq(kinds, values.count);
+  }
+  cr_assert(seen > 20);
+}
+
+/* The bytes of the best encoding of v[0..n). */
+static size_t size_of(uint32_t n) {
+  encode(n);
+  return out.size;
+}
+
+Test(ints, sizes_are_what_the_data_needs, .fini = done) {
+  seed();
+  const uint32_t n = 4096;
+  for (unsigned round = 0; round < 400; round++) {
+    fill(round % SHAPES, n);
+    cr_assert(size_of(n) <= n * 8 + 12, "never more than 8 bytes a value and a header");
+  }
+  for (unsigned width = 1; width <= 64; width++) {
+    for (uint32_t i = 0; i < n; i++) v[i] = (int64_t)next() >> (64 - width);
+    cr_assert(size_of(n) <= n * width / 8 + 13, "%u bits a value cost %zu bytes", width, out.size);
+  }
+  for (uint32_t i = 0; i < n; i++) v[i] = INT64_MIN;
+  cr_assert(size_of(n) <= 11, "a constant");
+  for (uint32_t i = 0; i < n; i++) v[i] = 3;
+  cr_assert_eq(size_of(n), 2, "a small constant");
+  for (uint32_t i = 0; i < n; i++) v[i] = 1700000000000000 + (int64_t)i * 250000;
+  cr_assert(size_of(n) < 24, "even steps");
+  for (uint32_t i = 0; i < n; i++) v[i] = (int64_t)below(5000) * 100000;
+  cr_assert(size_of(n) <= n * 13 / 8 + 12, "4-decimal costs (at 9 decimals) pay for 4 decimals");
+  for (uint32_t i = 0; i < n; i++) v[i] = below(100) ? (int64_t)below(1024) : (int64_t)next();
+  cr_assert(size_of(n) <= n * 10 / 8 + n / 100 * 2 * 9 + 30,
+            "rare outliers cost themselves, not their chunk");
+  for (uint32_t i = 0; i < n; i++) v[i] = i == 9 ? -4000000000 : (int64_t)below(1024);
+  cr_assert(size_of(n) <= n * 10 / 8 + 24, "nor does one far below");
+  for (uint32_t i = 0; i < n; i++) v[i] = below(33) ? 200 : 400 + (int64_t)below(3) * 29;
+  cr_assert(size_of(n) < n / 10, "status codes, 3 %% of them errors");
+  for (uint32_t i = 0; i < n; i++) v[i] = (i / 300) * 12345;
+  cr_assert(size_of(n) < 100, "long runs");
+  int64_t ids[50];
+  for (unsigned i = 0; i < 50; i++) ids[i] = (int64_t)next();
+  for (uint32_t i = 0; i < n; i++) v[i] = ids[below(50)];
+  cr_assert(size_of(n) <= n * 6 / 8 + 50 * 8 + 30, "50 distinct values cost 6 bits and themselves once");
+}
+
+/* Opens a copy of `size` bytes that ends where its allocation ends, and decodes it if it opens. */
+static void try_bytes(const uint8_t *bytes, size_t size, uint32_t n) {
+  uint8_t *copy = mem_alloc(size ? size : 1);
+  memcpy(copy, bytes, size);
+  struct ints s, nested;
+  if (ints_open(copy, size, n, &s)) {
+    ints_decode(&s, 0, n, back);
+    uint32_t first = (uint32_t)below(n);
+    ints_decode(&s, first, n - first, slice);
+    if (ints_distinct(&s, &nested)) ints_decode(&nested, 0, nested.count, slice);
+    if (ints_indexes(&s, &nested)) ints_decode(&nested, 0, nested.count, slice);
+  }
+  mem_free(copy);
+}
+
+Test(ints, damaged_bytes_are_refused_or_decode_within_bounds, .fini = done) {
+  seed();
+  for (unsigned round = 0; round < 40 * SHAPES; round++) {
+    uint32_t n = 1 + (uint32_t)below(round % 5 ? 90 : 700);
+    fill(round % SHAPES, n);
+    encode(n);
+    struct ints s;
+    for (size_t size = 0; size < out.size; size += 1 + out.size / 200) {
+      cr_assert(!ints_open(out.data, size, n, &s), "a shortened encoding (%zu of %zu) opened", size,
+                out.size);
+      try_bytes(out.data, size, n);
+    }
+    for (unsigned k = 0; k < 60; k++) {
+      size_t at = below(2) ? below(out.size) : below(out.size < 16 ? out.size : 16);
+      uint8_t old = out.data[at];
+      out.data[at] = (uint8_t)(below(2) ? old ^ 1u << below(8) : below(256));
+      try_bytes(out.data, out.size, n);
+      try_bytes(out.data, out.size, 1 + (uint32_t)below(MOST));
+      if (below(3)) out.data[at] = old; /* sometimes damage adds up */
+    }
+    write8(&out, 0);
+    cr_assert(!ints_open(out.data, out.size, 0, &s), "no values");
+  }
+  uint8_t noise[64];
+  for (unsigned round = 0; round < 30000; round++) {
+    for (size_t i = 0; i < sizeof noise; i++) noise[i] = (uint8_t)(i < 4 ? below(12) : next());
+    try_bytes(noise, below(sizeof noise), 1 + (uint32_t)below(300));
+  }
+}
+
+static int allowed;
+static int fail_after(size_t size) {
+  (void)size;
+  return allowed-- > 0;
+}
+
+Test(ints, without_memory_the_buffer_has_failed_and_nothing_leaks, .fini = done) {
+  seed();
+  for (unsigned shape = 0; shape < SHAPES; shape++) {
+    fill(shape, 2000);
+    for (int limit = 0;; limit++) {
+      done();
+      allowed = limit;
+      mem_test_hook = fail_after;
+      ints_encode(v, 2000, &out, &scratch);
+      mem_test_hook = NULL;
+      if (!out.failed) break;
+      cr_assert(limit < 100);
+    }
+  }
+}
+
+Test(bits, packed_arrays_read_back_at_any_place_and_width) {
+  seed();
+  static uint64_t in[300], got[300];
+  for (unsigned width = 0; width <= 64; width++) {
+    for (unsigned round = 0; round < 12; round++) {
+      uint32_t n = 1 + (uint32_t)below(300);
+      for (uint32_t i = 0; i < n; i++) in[i] = next();
+      size_t size = bits_size(n, width);
+      uint8_t *packed = mem_alloc(size ? size : 1);
+      bits_pack(in, n, width, packed);
+      for (uint32_t i = 0; i < n; i++) {
+        in[i] &= bits_mask(width);
+        cr_assert_eq(bits_get(packed, n, width, i), in[i]);
+      }
+      uint32_t first = (uint32_t)below(n), count = (uint32_t)below(n - first + 1);
+      bits_unpack(packed, n, width, first, count, 5, got);
+      for (uint32_t i = 0; i < count; i++) cr_assert_eq(got[i], in[first + i] + 5, "width %u", width);
+      mem_free(packed);
+    }
+  }
+}

@@ -1,0 +1,131 @@
+/* answer.c - pulls rows and prints them; see answer.h.
+ *
+ * With an error before the first row nothing is printed; after it what came is printed and said to be
+ * incomplete. A reader of the output that goes away ends the answer quietly and is no failure. */
+#include "tools/answer.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "tools/interrupt.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static size_t terminal_width(void) {
+  struct winsize size;
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col) return size.ws_col;
+  uint64_t columns = 0;
+  const char *text = getenv("COLUMNS");
+  return text && command_number(text, &columns) && columns <= 10000 ? (size_t)columns : 0;
+}
+
+static struct output_options choose_output(const struct globals *globals) {
+  const char *term = getenv("TERM");
+  bool terminal = isatty(STDOUT_FILENO) == 1;
+  struct output_options o = {.format = globals->format, .terminal = terminal};
+  if (o.format == FORMAT_DEFAULT) o.format = terminal ? FORMAT_TABLE : FORMAT_TSV;
+  o.color = terminal && !globals->no_color && term && *term && strcmp(term, "dumb") != 0;
+  o.width = terminal ? terminal_width() : 0;
+  return o;
+}
+
+static int start_answer(struct backend *backend, const struct request *request, struct rows **rows,
+                        tally_error *error) {
+  switch (request->kind) {
+  case ANSWER_QUERY:
+    return backend_query(backend, request->query, rows, error);
+  case ANSWER_EVENTS:
+    return backend_events(backend, request->scan, rows, error);
+  case ANSWER_STATS:
+    return backend_stats(backend, rows, error);
+  case ANSWER_VERIFY:
+  default:
+    return backend_verify(backend, rows, error);
+  }
+}
+
+static int open_output(const struct globals *globals, const struct rows *rows, struct output **output,
+                       tally_error *error) {
+  size_t count = rows_columns(rows);
+  tally_result_column *columns = mem_zalloc(count, sizeof *columns);
+  if (!columns) return fail_memory(error, "the output");
+  for (size_t i = 0; i < count; i++) columns[i] = rows_column(rows, i);
+  struct output_options options = choose_output(globals);
+  int code = output_open(STDOUT_FILENO, &options, columns, count, output, error);
+  mem_free(columns);
+  return code;
+}
+
+/* Prints the rows up to their end or an error. *broken: the error is the output's, not the store's. */
+static int pull_rows(struct rows *rows, struct output *output, uint64_t *printed, bool *broken,
+                     tally_error *error) {
+  size_t count = rows_columns(rows);
+  tally_text *cells = mem_zalloc(count, sizeof *cells);
+  if (!cells) return fail_memory(error, "the output");
+  int code = 0;
+  while (code == 0 && (code = rows_next(rows, error)) == TALLY_ROW) {
+    for (size_t i = 0; i < count; i++) cells[i] = rows_cell(rows, i);
+    code = output_row(output, cells, error);
+    *broken = code != 0;
+    *printed += code == 0;
+    if (code == 0) continue;
+  }
+  mem_free(cells);
+  return code;
+}
+
+/* Finishes the output and says what went wrong; returns an exit code. */
+static int end_output(const char *command, struct output *output, uint64_t printed, bool broken, int code,
+                      const tally_error *error) {
+  tally_error late = {0};
+  int finished = broken || (code != 0 && printed == 0) ? 0 : output_finish(output, code == 0, &late);
+  if ((broken && code == TALLY_CLOSED) || finished == TALLY_CLOSED) return EXIT_DONE;
+  int exit_code = EXIT_DONE;
+  if (code != 0) exit_code = command_failure(command, error);
+  if (finished != 0) exit_code = command_failure(command, &late);
+  if (code != 0 && printed > 0) {
+    command_complain("the output is incomplete: it ends after %llu rows", (unsigned long long)printed);
+  }
+  return code != 0 && printed > 0 ? EXIT_FAILED : exit_code;
+}
+
+static int print_rows(struct globals *globals, const char *command, struct rows *rows, uint64_t *printed) {
+  tally_error error = {0};
+  struct output *output = NULL;
+  if (open_output(globals, rows, &output, &error) != 0) return command_failure(command, &error);
+  bool broken = false;
+  int code = command_interrupted() ? fail(&error, TALLY_CANCELLED, "the query was cancelled")
+                                   : pull_rows(rows, output, printed, &broken, &error);
+  int exit_code = end_output(command, output, *printed, broken, code, &error);
+  output_close(output);
+  return exit_code;
+}
+
+static int ask(struct globals *globals, const char *command, struct backend *backend,
+               const struct request *request, uint64_t *printed) {
+  tally_error error = {0};
+  struct rows *rows = NULL;
+  command_catch_interrupts(true);
+  interrupt_cancels(backend);
+  int code = start_answer(backend, request, &rows, &error);
+  int exit_code = code == 0 ? print_rows(globals, command, rows, printed) : command_failure(command, &error);
+  if (rows) rows_close(rows);
+  interrupt_cancels(NULL);
+  command_catch_interrupts(false);
+  return exit_code;
+}
+
+int answer_print(struct globals *globals, const char *command, const struct request *request,
+                 uint64_t *rows) {
+  tally_error error = {0};
+  struct backend *backend = NULL;
+  uint64_t printed = 0;
+  if (command_backend(globals, false, &backend, &error) != 0) return command_failure(command, &error);
+  int exit_code = ask(globals, command, backend, request, &printed);
+  if (rows) *rows = printed;
+  int closed = command_backend_done(globals, backend, &error);
+  if (closed != 0 && exit_code == EXIT_DONE) exit_code = command_failure(command, &error);
+  return exit_code;
+}

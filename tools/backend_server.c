@@ -1,0 +1,130 @@
+/* backend_server.c - a store on a server, over a client connection; see backend.h and proto/client.h. */
+#include "tools/backend_parts.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "proto/client.h"
+
+#include <stdio.h>
+
+struct server_rows {
+  struct rows rows;
+  struct client_rows *answer;
+};
+
+struct server_backend {
+  struct backend backend;
+  struct client *client;
+};
+
+static struct client *client_of(const struct backend *b) {
+  return ((const struct server_backend *)b)->client;
+}
+static struct client_rows *answer_of(const struct rows *r) { return ((const struct server_rows *)r)->answer; }
+
+/* ---- rows */
+
+static size_t server_rows_columns(const struct rows *r) { return client_rows_columns(answer_of(r)); }
+static tally_result_column server_rows_column(const struct rows *r, size_t column) {
+  return client_rows_column(answer_of(r), column);
+}
+static int server_rows_next(struct rows *r, tally_error *error) {
+  return client_rows_next(answer_of(r), error);
+}
+static tally_text server_rows_cell(const struct rows *r, size_t column) {
+  return client_rows_cell(answer_of(r), column);
+}
+static void server_rows_close(struct rows *r) {
+  client_rows_close(answer_of(r));
+  mem_free(r);
+}
+
+static const struct rows_kind server_rows_kind = {server_rows_columns, server_rows_column, server_rows_next,
+                                                  server_rows_cell, server_rows_close};
+
+static int wrap_rows(int code, struct client_rows *answer, struct rows **rows, tally_error *error) {
+  if (code != 0) return code;
+  struct server_rows *r = mem_zalloc(1, sizeof *r);
+  if (!r) {
+    client_rows_close(answer);
+    return fail_memory(error, "an answer");
+  }
+  *r = (struct server_rows){{&server_rows_kind}, answer};
+  *rows = &r->rows;
+  return 0;
+}
+
+/* ---- the backend */
+
+static int server_close(struct backend *b, tally_error *error) {
+  (void)error;
+  client_close(client_of(b));
+  mem_free(b);
+  return 0;
+}
+static int server_submit(struct backend *b, const void *bytes, size_t size,
+                         const tally_append_options *options, tally_error *error) {
+  return client_submit(client_of(b), bytes, size, options, error);
+}
+static size_t server_under_way(const struct backend *b) { return client_under_way(client_of(b)); }
+static size_t server_window(const struct backend *b) { return client_window(client_of(b)); }
+static int server_receive(struct backend *b, tally_receipt *receipt, tally_error *error) {
+  return client_receive(client_of(b), receipt, error);
+}
+static int server_mark(struct backend *b, const char *producer, uint64_t epoch, tally_mark *mark,
+                       tally_error *error) {
+  return client_mark(client_of(b), producer, epoch, mark, error);
+}
+static int server_reconnect(struct backend *b, tally_error *error) {
+  return client_reconnect(client_of(b), error);
+}
+static int server_query(struct backend *b, const tally_query *query, struct rows **rows, tally_error *error) {
+  struct client_rows *answer = NULL;
+  return wrap_rows(client_query(client_of(b), query, &answer, error), answer, rows, error);
+}
+static int server_events(struct backend *b, const tally_scan *scan, struct rows **rows, tally_error *error) {
+  struct client_rows *answer = NULL;
+  return wrap_rows(client_events(client_of(b), scan, &answer, error), answer, rows, error);
+}
+static int server_stats(struct backend *b, struct rows **rows, tally_error *error) {
+  struct client_rows *answer = NULL;
+  return wrap_rows(client_stats(client_of(b), &answer, error), answer, rows, error);
+}
+static int server_verify(struct backend *b, struct rows **rows, tally_error *error) {
+  struct client_rows *answer = NULL;
+  return wrap_rows(client_verify(client_of(b), &answer, error), answer, rows, error);
+}
+static int server_flush(struct backend *b, tally_error *error) { return client_flush(client_of(b), error); }
+static void server_cancel(struct backend *b) { client_cancel(client_of(b)); }
+
+static const struct backend_kind server_kind = {
+    .close = server_close,
+    .submit = server_submit,
+    .under_way = server_under_way,
+    .window = server_window,
+    .receive = server_receive,
+    .mark = server_mark,
+    .reconnect = server_reconnect,
+    .query = server_query,
+    .events = server_events,
+    .stats = server_stats,
+    .verify = server_verify,
+    .flush = server_flush,
+    .cancel = server_cancel,
+};
+
+int backend_server_open(const char *server, struct backend **backend, tally_error *error) {
+  struct server_backend *b = mem_zalloc(1, sizeof *b);
+  if (!b) return fail_memory(error, "a connection");
+  b->backend.kind = &server_kind;
+  char name[64];
+  (void)snprintf(name, sizeof name, "tally %s", tally_version());
+  struct client_options options = {.name = name};
+  int code = client_open(server, &options, &b->client, error);
+  if (code != 0) {
+    mem_free(b);
+    return code;
+  }
+  *backend = &b->backend;
+  return 0;
+}

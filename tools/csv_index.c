@@ -1,0 +1,166 @@
+/* csv_index.c - see csv_index.h. */
+#include "tools/csv_index.h"
+
+#include <stdbool.h>
+
+#include "base/bytes.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define BLOCK 64u
+#define INLINE static inline __attribute__((always_inline))
+
+/* Which bytes of a block are what. */
+struct masks {
+  uint64_t quote, separator, carriage_return;
+};
+
+/* What the next block has to know of those before it. */
+struct scan {
+  uint64_t inside;          /* all ones: its first byte is inside quotes */
+  uint64_t after_separator; /* 1: the byte before it is a separator, or a record starts here */
+  uint64_t after_close;     /* 1: the byte before it is a quote that may have closed a field */
+  uint32_t *out;
+  size_t count, capacity;
+};
+
+/* Bit i of the result is the parity of the bits 0 to i. */
+INLINE uint64_t prefix_parity(uint64_t bits) {
+  for (unsigned shift = 1; shift < 64; shift *= 2) bits ^= bits << shift;
+  return bits;
+}
+
+/* The separators among the masks; false if a quote is out of place. */
+INLINE bool block_separators(struct scan *s, struct masks m, uint64_t *separators) {
+  if (!(m.quote | s->after_close)) {
+    *separators = m.separator & ~s->inside;
+    s->after_separator = *separators >> 63;
+    return true;
+  }
+  uint64_t inside = prefix_parity(m.quote) ^ s->inside;
+  uint64_t before = (inside << 1) | (s->inside & 1);
+  uint64_t open = m.quote & ~before, close = m.quote & before;
+  *separators = m.separator & ~inside;
+  uint64_t may_open = (*separators << 1) | (close << 1) | s->after_separator | s->after_close;
+  uint64_t behind_close = (close << 1) | s->after_close;
+  uint64_t may_follow = m.separator | m.quote | m.carriage_return;
+  s->inside = 0 - (inside >> 63);
+  s->after_separator = *separators >> 63;
+  s->after_close = close >> 63;
+  return !(open & ~may_open) && !(behind_close & ~may_follow);
+}
+
+/* Takes a block at `base` in; false: the index ends before it. */
+INLINE bool take_block(struct scan *s, size_t base, struct masks m) {
+  uint64_t separators;
+  if (!block_separators(s, m, &separators)) return false;
+  size_t count = (size_t)__builtin_popcountll(separators);
+  if (count > s->capacity - s->count) return false;
+  uint32_t *out = s->out + s->count;
+  s->count += count;
+  for (; separators; separators &= separators - 1)
+    *out++ = (uint32_t)(base + (size_t)__builtin_ctzll(separators));
+  return true;
+}
+
+/* The last block: bytes behind the end count as line feeds that are no separators. */
+INLINE void take_last(struct scan *s, size_t base, size_t size, struct masks m) {
+  uint64_t there = ((uint64_t)1 << size) - 1, separators;
+  m = (struct masks){m.quote & there, m.separator | ~there, m.carriage_return & there};
+  if (!block_separators(s, m, &separators)) return;
+  separators &= there;
+  if ((size_t)__builtin_popcountll(separators) > s->capacity - s->count) return;
+  for (; separators; separators &= separators - 1)
+    s->out[s->count++] = (uint32_t)(base + (size_t)__builtin_ctzll(separators));
+}
+
+/* The loop over all blocks, with the masks of one by LOAD. */
+#define INDEX(LOAD)                                                                                          \
+  struct scan s = {.after_separator = 1, .out = separators, .capacity = capacity};                           \
+  for (; to - from >= BLOCK; from += BLOCK)                                                                  \
+    if (!take_block(&s, from, LOAD(text + from))) return s.count;                                            \
+  if (from < to) take_last(&s, from, to - from, LOAD(text + from));                                          \
+  return s.count
+
+/* ------------------------------------------------------------------ eight bytes at a time */
+
+#define EVERY_BYTE UINT64_C(0x0101010101010101)
+
+/* Bit i: byte i of the word is c. */
+INLINE uint64_t equal_bytes(uint64_t word, unsigned char c) {
+  uint64_t x = word ^ (EVERY_BYTE * c);
+  uint64_t differs = (((x & EVERY_BYTE * 0x7F) + EVERY_BYTE * 0x7F) | x) & EVERY_BYTE * 0x80;
+  uint64_t same = (differs ^ EVERY_BYTE * 0x80) >> 7; /* 1 in the lowest bit of each byte that is c */
+  return (same * UINT64_C(0x0102040810204080)) >> 56;
+}
+
+INLINE struct masks load_portable(const char *p) {
+  struct masks m = {0, 0, 0};
+  for (unsigned i = 0; i < BLOCK; i += 8) {
+    uint64_t word = load64(p + i);
+    m.quote |= equal_bytes(word, '"') << i;
+    m.separator |= (equal_bytes(word, ',') | equal_bytes(word, '\n')) << i;
+    m.carriage_return |= equal_bytes(word, '\r') << i;
+  }
+  return m;
+}
+
+size_t csv_index_portable(const char *text, size_t from, size_t to, uint32_t *separators, size_t capacity) {
+  INDEX(load_portable);
+}
+
+#if defined(__x86_64__)
+
+/* ------------------------------------------------------------------ SSE2: every x86-64 has it */
+
+INLINE uint64_t equal16(__m128i bytes, char c) {
+  return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)));
+}
+
+INLINE struct masks load_sse2(const char *p) {
+  struct masks m = {0, 0, 0};
+  for (unsigned i = 0; i < BLOCK; i += 16) {
+    __m128i bytes = _mm_loadu_si128((const void *)(p + i));
+    m.quote |= equal16(bytes, '"') << i;
+    m.separator |= (equal16(bytes, ',') | equal16(bytes, '\n')) << i;
+    m.carriage_return |= equal16(bytes, '\r') << i;
+  }
+  return m;
+}
+
+size_t csv_index_sse2(const char *text, size_t from, size_t to, uint32_t *separators, size_t capacity) {
+  INDEX(load_sse2);
+}
+
+/* ------------------------------------------------------------------ AVX2 */
+
+#define AVX2 __attribute__((target("avx2,bmi,popcnt")))
+
+AVX2 INLINE uint64_t equal32(__m256i bytes, char c) {
+  return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(c)));
+}
+
+AVX2 INLINE struct masks load_avx2(const char *p) {
+  __m256i low = _mm256_loadu_si256((const void *)p), high = _mm256_loadu_si256((const void *)(p + 32));
+  struct masks m;
+  m.quote = equal32(low, '"') | equal32(high, '"') << 32;
+  m.separator = (equal32(low, ',') | equal32(low, '\n')) | (equal32(high, ',') | equal32(high, '\n')) << 32;
+  m.carriage_return = equal32(low, '\r') | equal32(high, '\r') << 32;
+  return m;
+}
+
+AVX2 size_t csv_index_avx2(const char *text, size_t from, size_t to, uint32_t *separators, size_t capacity) {
+  INDEX(load_avx2);
+}
+
+#endif
+
+csv_index_fn *csv_index_best(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") ? csv_index_avx2 : csv_index_sse2;
+#else
+  return csv_index_portable;
+#endif
+}

@@ -1,0 +1,59 @@
+/* format.h - rows printed as the contract's formats (its section 4, Output).
+ *
+ * An output belongs to one answer: opened with its columns, given its rows, finished. It writes to a file
+ * descriptor through one buffer of its own. Memory is bounded: a table measures its first TABLE_MEASURED rows
+ * (or TABLE_BYTES of them) and streams the rest at those widths. */
+#ifndef TOOLS_FORMAT_H
+#define TOOLS_FORMAT_H
+
+#include <tally.h>
+
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* FORMAT_DEFAULT is decided at the output: a table on a terminal, tsv in a pipe. */
+enum format { FORMAT_DEFAULT = 0, FORMAT_TABLE, FORMAT_CSV, FORMAT_TSV, FORMAT_JSON, FORMAT_NDJSON };
+
+/* The format of that name ("ndjson"), or -1. */
+int format_number(const char *name);
+/* The names, NULL-terminated. */
+extern const char *const format_names[];
+
+struct output_options {
+  enum format format; /* not FORMAT_DEFAULT */
+  bool terminal;      /* tables are cut to its width and end with a count of rows */
+  bool color;
+  size_t width; /* of the terminal */
+};
+
+struct output;
+
+/* An output for rows of these columns, whose names are copied. 0, or TALLY_NO_MEMORY. Free with output_close.
+ */
+int output_open(int descriptor, const struct output_options *options, const tally_result_column *columns,
+                size_t count, struct output **output, tally_error *error);
+/* Prints a row of as many cells as there are columns. TALLY_CLOSED: the reader of a pipe has gone, which is
+ * no mistake; TALLY_IO: the output is broken; TALLY_NO_MEMORY. */
+int output_row(struct output *output, const tally_text *cells, tally_error *error);
+/* Writes what is left. `complete`: no row is missing; otherwise an array of JSON is left open, so that nobody
+ * takes it for the whole. */
+int output_finish(struct output *output, bool complete, tally_error *error);
+void output_close(struct output *output);
+
+/* ---- the table, in table.c */
+
+#define TABLE_MEASURED 10000u
+#define TABLE_BYTES (8u << 20)
+
+struct table;
+
+struct table *table_open(const struct output_options *options, const tally_result_column *columns,
+                         size_t count);
+void table_close(struct table *table);
+/* Both append to out what can be shown by now; false without memory. */
+bool table_row(struct table *table, const tally_text *cells, struct buffer *out);
+bool table_finish(struct table *table, struct buffer *out);
+
+#endif
