@@ -11,7 +11,10 @@
  * every further call fails with the same error until client_reconnect.
  *  5. One answer of rows at a time; while one is open every other request fails with TALLY_BUSY.
  *
- * The server's own errors come back as they are: code, row, column, sequence and text. */
+ *  6. When the server ends the connection with a reason (it closes, is full, or was bored), that is
+ *     TALLY_CONNECTION with the reason in its text.
+ *
+ * The server's other errors come back as they are: code, row, column, sequence and text. */
 #ifndef PROTO_CLIENT_H
 #define PROTO_CLIENT_H
 
@@ -51,7 +54,7 @@ int client_submit(struct client *client, const void *bytes, size_t size, const t
                   tally_error *error);
 /* Submissions whose receipts were not taken yet. */
 size_t client_under_way(const struct client *client);
-/* How many the server answers at once. */
+/* How many submissions may wait for an answer at once; client_submit waits beyond it. */
 size_t client_window(const struct client *client);
 /* The receipt of the oldest submission under way, or its error (then the next receive is for the one behind
  * it). TALLY_USAGE with nothing under way. */

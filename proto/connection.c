@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,14 +50,16 @@ static int split_address(const char *server, char host[CONNECTION_SERVER], char 
     number = end + 1;
   }
   size_t digits = strspn(number, "0123456789");
-  if (size == 0 || digits == 0 || digits > 5 || number[digits] || atoi(number) < 1 || atoi(number) > 65535) goto bad;
+  if (size == 0 || digits == 0 || digits > 5 || number[digits] || atoi(number) < 1 || atoi(number) > 65535)
+    goto bad;
   memcpy(host, name, size);
   host[size] = '\0';
   memcpy(port, number, digits + 1);
   return 0;
 bad:
-  return fail(error, TALLY_USAGE, "'%s' is no address of a server: write HOST:PORT, for example 127.0.0.1:%s or [::1]:%s",
-              server, CLIENT_PORT, CLIENT_PORT);
+  return fail(error, TALLY_USAGE,
+              "'%s' is no address of a server: write HOST:PORT, for example 127.0.0.1:%s or [::1]:%s", server,
+              CLIENT_PORT, CLIENT_PORT);
 }
 
 int connection_init(struct connection *c, const char *server, uint32_t io_timeout, tally_error *error) {
@@ -102,15 +105,17 @@ static int fail_connect(const struct connection *c, int number, tally_error *err
   char text[128];
   if (number == ECONNREFUSED)
     return fail(error, TALLY_CONNECTION,
-                "cannot connect to %s: connection refused: is tallyd running? start it with `tallyd --data DIR`, or use "
+                "cannot connect to %s: connection refused: is tallyd running? start it with `tallyd --data "
+                "DIR`, or use "
                 "--db DIR",
                 c->server);
   if (number == ETIMEDOUT)
-    return fail(error, TALLY_CONNECTION,
-                "cannot connect to %s: no answer within the time limit: check the address, the port and the firewall",
-                c->server);
-  return fail(error, TALLY_CONNECTION, "cannot connect to %s: %s: check the address and the network", c->server,
-              reason(number, text));
+    return fail(
+        error, TALLY_CONNECTION,
+        "cannot connect to %s: no answer within the time limit: check the address, the port and the firewall",
+        c->server);
+  return fail(error, TALLY_CONNECTION, "cannot connect to %s: %s: check the address and the network",
+              c->server, reason(number, text));
 }
 
 /* Waits for a connection under way; 0 or an errno. */
@@ -161,10 +166,12 @@ int connection_open(struct connection *c, uint32_t connect_timeout, tally_error 
   int code = split_address(c->server, host, port, error);
   if (code) return code;
   c->deadline = now() + connect_timeout;
-  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list;
+  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV},
+                  *list;
   int number = getaddrinfo(host, port, &hints, &list);
   if (number)
-    return fail(error, TALLY_CONNECTION, "cannot connect to %s: %s: check the name", c->server, gai_strerror(number));
+    return fail(error, TALLY_CONNECTION, "cannot connect to %s: %s: check the name", c->server,
+                gai_strerror(number));
   code = connect_any(c, list, error);
   freeaddrinfo(list);
   return code;
@@ -179,9 +186,10 @@ bool connection_sent(const struct connection *c, const struct sending *sending) 
 }
 
 static int fail_lost(const struct connection *c, const char *why, tally_error *error) {
-  return fail(error, TALLY_CONNECTION,
-              "lost the connection to %s: %s: what was under way may or may not have happened; connect again and ask",
-              c->server, why);
+  return fail(
+      error, TALLY_CONNECTION,
+      "lost the connection to %s: %s: what was under way may or may not have happened; connect again and ask",
+      c->server, why);
 }
 
 static void count_sent(struct connection *c, struct sending *sending, size_t n) {
@@ -211,7 +219,8 @@ static void send_some(struct connection *c, struct sending *sending) {
     size_t count = 0;
     if (c->sent < c->out.size)
       parts[count++] = (struct iovec){.iov_base = c->out.data + c->sent, .iov_len = c->out.size - c->sent};
-    for (int i = sending ? sending->first : 0; sending && i < sending->count; i++) parts[count++] = sending->part[i];
+    for (int i = sending ? sending->first : 0; sending && i < sending->count; i++)
+      parts[count++] = sending->part[i];
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
     ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
@@ -244,38 +253,41 @@ static int receive_some(struct connection *c, tally_error *error) {
 
 static int fail_silent(const struct connection *c, tally_error *error) {
   if (c->deadline)
-    return fail(error, TALLY_CONNECTION,
-                "%s accepts connections but does not greet within the time limit: is this the port of tallyd?",
-                c->server);
+    return fail(
+        error, TALLY_CONNECTION,
+        "%s accepts connections but does not greet within the time limit: is this the port of tallyd?",
+        c->server);
   char why[64];
-  (void)snprintf(why, sizeof why, "no sign of life for %u.%03u s", c->io_timeout / 1000, c->io_timeout % 1000);
+  (void)snprintf(why, sizeof why, "no sign of life for %u.%03u s", c->io_timeout / 1000,
+                 c->io_timeout % 1000);
   return fail_lost(c, why, error);
 }
 
 /* How long the next wait may take; 0 or less: the peer counts as lost. Queues a PING when it is time. */
-static int64_t patience(struct connection *c, uint64_t *ping_id, tally_error *error) {
+static int64_t patience(struct connection *c, uint64_t *ping_id) {
   int64_t t = now(), until = c->deadline ? c->deadline : c->heard + c->io_timeout;
   if (!ping_id || c->deadline) return until - t;
-  int64_t since = c->pinged > c->heard ? c->pinged : c->heard;
-  int64_t ping_at = since + c->io_timeout / PINGS_IN_SILENCE;
-  if (t >= ping_at && message_put_empty(&c->out, MESSAGE_PING, *ping_id, error) == 0) {
-    (*ping_id)++;
+  int64_t ping_at = (c->pinged > c->heard ? c->pinged : c->heard) + c->io_timeout / PINGS_IN_SILENCE;
+  if (t >= ping_at) {
+    tally_error unused; /* without memory there is no PING, and silence decides */
+    if (message_put_empty(&c->out, MESSAGE_PING, *ping_id, &unused) == 0) (*ping_id)++;
     c->pinged = t;
     ping_at = t + c->io_timeout / PINGS_IN_SILENCE;
     send_some(c, NULL);
   }
-  return (until < ping_at ? until : ping_at) - t + (until > ping_at); /* not busy on the last millisecond */
+  return (until < ping_at ? until : ping_at) - t;
 }
 
 static void swallow_wake(const struct connection *c) {
   char bytes[64];
-  while (read(c->wake[0], bytes, sizeof bytes) > 0) {}
+  while (read(c->wake[0], bytes, sizeof bytes) > 0) {
+  }
 }
 
 int connection_step(struct connection *c, struct sending *sending, uint64_t *ping_id, tally_error *error) {
   send_some(c, sending);
   if (sending && connection_sent(c, sending)) return 0;
-  int64_t wait = patience(c, ping_id, error);
+  int64_t wait = patience(c, ping_id);
   if (wait <= 0) return fail_silent(c, error);
   bool send = !c->unsendable && !connection_sent(c, sending);
   struct pollfd p[2] = {{.fd = c->fd, .events = (short)(POLLIN | (send ? POLLOUT : 0))},

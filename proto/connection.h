@@ -1,9 +1,9 @@
-/* connection.h - a client's socket: connecting, moving bytes both ways, and noticing that the peer is gone. Internal
- * to proto/client*.c.
+/* connection.h - a client's socket: connecting, moving bytes both ways, and noticing that the peer is gone.
+ * Internal to proto/client*.c.
  *
- * The socket never blocks; connection_step is the one place that waits. Small messages are queued in `out`; a large
- * one is sent from where it is, as `struct sending`, behind what is queued. While something is being sent, what
- * arrives is received too. */
+ * The socket never blocks; connection_step is the one place that waits. Small messages are queued in `out`; a
+ * large one is sent from where it is, as `struct sending`, behind what is queued. While something is being
+ * sent, what arrives is received too. */
 #ifndef PROTO_CONNECTION_H
 #define PROTO_CONNECTION_H
 
@@ -37,7 +37,8 @@ struct sending {
 };
 
 /* Without a socket yet. TALLY_USAGE if `server` is no address, TALLY_IO. */
-int connection_init(struct connection *connection, const char *server, uint32_t io_timeout, tally_error *error);
+int connection_init(struct connection *connection, const char *server, uint32_t io_timeout,
+                    tally_error *error);
 void connection_free(struct connection *connection);
 /* Connects until the deadline; a socket that was there is closed, what was queued and received is dropped. */
 int connection_open(struct connection *connection, uint32_t connect_timeout, tally_error *error);
@@ -45,11 +46,12 @@ void connection_hang_up(struct connection *connection);
 
 /* A wait begins: silence counts from now. */
 void connection_listen(struct connection *connection);
-/* Sends what can be sent (`sending` may be NULL) and receives what is there, waiting until at least one of them is
- * possible or connection->wake is written to. With `ping_id` a PING of that id is queued now and then while the peer
- * is silent (*ping_id is counted up). Never with a half-sent `sending`. Fails with TALLY_CONNECTION when the peer is
- * gone or silent for too long. */
-int connection_step(struct connection *connection, struct sending *sending, uint64_t *ping_id, tally_error *error);
+/* Sends what can be sent (`sending` may be NULL) and receives what is there, waiting until at least one of
+ * them is possible or connection->wake is written to. With `ping_id` a PING of that id is queued now and then
+ * while the peer is silent (*ping_id is counted up). Never with a half-sent `sending`. Fails with
+ * TALLY_CONNECTION when the peer is gone or silent for too long. */
+int connection_step(struct connection *connection, struct sending *sending, uint64_t *ping_id,
+                    tally_error *error);
 /* True when nothing is left to be sent. */
 bool connection_sent(const struct connection *connection, const struct sending *sending);
 

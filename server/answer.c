@@ -21,7 +21,8 @@ static int decode(struct answer *answer, const struct frame *frame, uint64_t mos
     code = message_get_events(frame, &answer->events, error);
     limit_timeout(&answer->events.scan.timeout, most);
     return code;
-  default: return message_get_empty(frame, error);
+  default:
+    return message_get_empty(frame, error);
   }
 }
 
@@ -33,8 +34,9 @@ int answer_init(struct answer *answer, const struct frame *frame, uint64_t most,
   answer->job.run = run;
   answer->bytes = sizeof *answer + frame->size;
   if (frame->size > ANSWER_REQUEST)
-    return fail(error, TALLY_TOO_LARGE, "the request has %zu bytes, at most %u are taken: name fewer predicates",
-                frame->size, ANSWER_REQUEST);
+    return fail(error, TALLY_TOO_LARGE,
+                "the request has %zu bytes, at most %u are taken: name fewer predicates", frame->size,
+                ANSWER_REQUEST);
   int code = decode(answer, frame, most, error);
   if (code != TALLY_OK) return code;
   if (uv_mutex_init(&answer->lock) == 0) return TALLY_OK;
@@ -88,10 +90,14 @@ static void finish(struct answer *answer, int code, const tally_error *reason) {
 static int open_request(struct answer *answer, struct store_rows **rows, tally_error *error) {
   const struct store_operations *operations = answer->store->operations;
   switch (answer->type) {
-  case MESSAGE_QUERY: return operations->query(answer->store, &answer->query.query, rows, error);
-  case MESSAGE_EVENTS: return operations->events(answer->store, &answer->events.scan, rows, error);
-  case MESSAGE_STATS: return operations->stats(answer->store, rows, error);
-  default: return operations->verify(answer->store, rows, error);
+  case MESSAGE_QUERY:
+    return operations->query(answer->store, &answer->query.query, rows, error);
+  case MESSAGE_EVENTS:
+    return operations->events(answer->store, &answer->events.scan, rows, error);
+  case MESSAGE_STATS:
+    return operations->stats(answer->store, rows, error);
+  default:
+    return operations->verify(answer->store, rows, error);
   }
 }
 
@@ -143,7 +149,8 @@ static int add_row(struct answer *answer, struct message_rows_writer *writer, ta
     answer->rows_sent++;
     return TALLY_OK;
   }
-  return code < 0 ? code : fail(error, TALLY_TOO_LARGE, "a row does not fit into a frame: ask for fewer columns");
+  return code < 0 ? code
+                  : fail(error, TALLY_TOO_LARGE, "a row does not fit into a frame: ask for fewer columns");
 }
 
 /* True when the frame is to be sent: it is large enough, or its rows have waited long enough. The clock is

@@ -1,10 +1,10 @@
 /* answer.h - one request that a worker answers: QUERY, EVENTS, STATS, VERIFY and FLUSH.
  *
  * 1. An answer is pulled: each pull runs on a worker, makes at most one frame of rows (and COLUMNS before the
- *    first, END or ERROR behind the last), and comes home to the loop with its bytes. Between pulls the cursor
- *    rests and holds no thread, so a slow reader costs memory that is bounded and nothing else.
- * 2. An answer is either away (submitted, a worker's) or at home (the loop's), never both. `cancel` is the one
- *    function that may be called while it is away.
+ *    first, END or ERROR behind the last), and comes home to the loop with its bytes. Between pulls the
+ * cursor rests and holds no thread, so a slow reader costs memory that is bounded and nothing else.
+ * 2. An answer is either away (submitted, a worker's) or at home (the loop's), never both. `cancel` is the
+ * one function that may be called while it is away.
  * 3. The cursor is opened, pulled and closed on workers only: all of that may wait for a disk. */
 #ifndef SERVER_ANSWER_H
 #define SERVER_ANSWER_H
@@ -14,8 +14,8 @@
 #include "server/store.h"
 #include "server/workers.h"
 
-#define ANSWER_FRAME MESSAGE_ROWS_TARGET       /* about the bytes of one pull */
-#define ANSWER_REQUEST (64u << 10)             /* the largest payload of a request */
+#define ANSWER_FRAME MESSAGE_ROWS_TARGET         /* about the bytes of one pull */
+#define ANSWER_REQUEST (64u << 10)               /* the largest payload of a request */
 #define ANSWER_PULL_NANOSECONDS (50u * 1000000u) /* rows that are there are not kept back for longer */
 
 struct answer {

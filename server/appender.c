@@ -36,8 +36,8 @@ static void append_group(struct appender *appender, size_t count) {
 /* Everything but a batch: in its place between the groups. */
 static void do_other(struct appender *appender, struct entry *entry) {
   if (entry->kind == ENTRY_MARK)
-    entry->result = appender->store->operations->mark(appender->store, entry->mark.producer, entry->mark.epoch,
-                                                      &entry->marked, &entry->error);
+    entry->result = appender->store->operations->mark(appender->store, entry->mark.producer,
+                                                      entry->mark.epoch, &entry->marked, &entry->error);
   mailbox_post(appender->mailbox, &entry->letter);
 }
 

@@ -27,14 +27,14 @@ static const struct setting settings[] = {
      "directory of the store; made if it is not there"},
     {"listen", "listen", "TALLY_LISTEN", KIND_ADDRESS, false, AT(listen), "127.0.0.1:7420", 0, 0,
      "address to serve on, HOST:PORT; port 0 takes a free one"},
-    {"memory", "memory", "TALLY_MEMORY", KIND_SIZE, false, AT(memory), "256MiB", 32u << 20,
-     (uint64_t)1 << 46, "memory of the engine"},
+    {"memory", "memory", "TALLY_MEMORY", KIND_SIZE, false, AT(memory), "256MiB", 32u << 20, (uint64_t)1 << 46,
+     "memory of the engine"},
     {"max_future", "max-future", "TALLY_MAX_FUTURE", KIND_DURATION, false, AT(max_future), "1d", 1,
      36500u * (uint64_t)DAY_MS, "how far ahead of the clock an event may be"},
     {"flush_age", "flush-age", "TALLY_FLUSH_AGE", KIND_DURATION, false, AT(flush_age), "15m", 1000, DAY_MS,
      "rows in memory for longer are written to segments"},
-    {"query_threads", "query-threads", "TALLY_QUERY_THREADS", KIND_COUNT, false, AT(query_threads), "4", 1, 64,
-     "threads that answer queries"},
+    {"query_threads", "query-threads", "TALLY_QUERY_THREADS", KIND_COUNT, false, AT(query_threads), "4", 1,
+     64, "threads that answer queries"},
     {"log_level", "log-level", "TALLY_LOG_LEVEL", KIND_LEVEL, true, AT(log_level), "info", 0, 0,
      "error, warn, info or debug"},
     {"max_connections", "max-connections", "TALLY_MAX_CONNECTIONS", KIND_COUNT, true, AT(max_connections),
@@ -43,14 +43,14 @@ static const struct setting settings[] = {
      "queries of one connection at a time"},
     {"query_timeout", "query-timeout", "TALLY_QUERY_TIMEOUT", KIND_DURATION, true, AT(query_timeout), "5m", 1,
      DAY_MS, "longest a query may take; also if it names none"},
-    {"hello_timeout", "hello-timeout", "TALLY_HELLO_TIMEOUT", KIND_DURATION, true, AT(hello_timeout), "10s", 1,
-     3600000, "a new connection must say hello within this"},
-    {"frame_timeout", "frame-timeout", "TALLY_FRAME_TIMEOUT", KIND_DURATION, true, AT(frame_timeout), "60s", 1,
-     3600000, "a frame that began must be complete within this"},
+    {"hello_timeout", "hello-timeout", "TALLY_HELLO_TIMEOUT", KIND_DURATION, true, AT(hello_timeout), "10s",
+     1, 3600000, "a new connection must say hello within this"},
+    {"frame_timeout", "frame-timeout", "TALLY_FRAME_TIMEOUT", KIND_DURATION, true, AT(frame_timeout), "60s",
+     1, 3600000, "a frame that began must be complete within this"},
     {"idle_timeout", "idle-timeout", "TALLY_IDLE_TIMEOUT", KIND_DURATION, true, AT(idle_timeout), "0", 0,
      365u * (uint64_t)DAY_MS, "connections idle for longer are closed; 0: never"},
-    {"drain_timeout", "drain-timeout", "TALLY_DRAIN_TIMEOUT", KIND_DURATION, true, AT(drain_timeout), "10s", 1,
-     3600000, "after SIGTERM what is under way has this long"},
+    {"drain_timeout", "drain-timeout", "TALLY_DRAIN_TIMEOUT", KIND_DURATION, true, AT(drain_timeout), "10s",
+     1, 3600000, "after SIGTERM what is under way has this long"},
 };
 
 #define SETTINGS (sizeof settings / sizeof *settings)
@@ -76,7 +76,8 @@ bool config_same(const struct config *a, const struct config *b, size_t i) {
 void config_adopt(struct config *config, const struct config *loaded) {
   for (size_t i = 0; i < SETTINGS; i++)
     if (settings[i].reload)
-      memcpy((char *)config + settings[i].offset, (const char *)loaded + settings[i].offset, sizeof(uint64_t));
+      memcpy((char *)config + settings[i].offset, (const char *)loaded + settings[i].offset,
+             sizeof(uint64_t));
 }
 
 static void print_number(enum kind kind, uint64_t value, char *text, size_t size) {

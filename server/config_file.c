@@ -15,7 +15,8 @@
 #include "base/status.h"
 #include "server/config.h"
 
-/* libconfuse hands its callbacks no argument of ours, so what is being read stands here: one file at a time. */
+/* libconfuse hands its callbacks no argument of ours, so what is being read stands here: one file at a time.
+ */
 static struct {
   const char *path;
   struct config *config;

@@ -12,11 +12,16 @@ struct unit {
 };
 
 /* Largest last, so that printing can look for the largest one that divides the value. */
-static const struct unit sizes[] = {{"", 1},          {"B", 1},
-                                    {"KB", 1000},     {"KiB", 1u << 10},
-                                    {"MB", 1000000},  {"MiB", 1u << 20},
-                                    {"GB", 1000000000}, {"GiB", 1u << 30},
-                                    {"TB", 1000000000000}, {"TiB", (uint64_t)1 << 40}};
+static const struct unit sizes[] = {{"", 1},
+                                    {"B", 1},
+                                    {"KB", 1000},
+                                    {"KiB", 1u << 10},
+                                    {"MB", 1000000},
+                                    {"MiB", 1u << 20},
+                                    {"GB", 1000000000},
+                                    {"GiB", 1u << 30},
+                                    {"TB", 1000000000000},
+                                    {"TiB", (uint64_t)1 << 40}};
 static const struct unit durations[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 
@@ -25,7 +30,8 @@ static bool parse_digits(const char *text, uint64_t *value, const char **end) {
   const char *p = text;
   uint64_t v = 0;
   for (; *p >= '0' && *p <= '9'; p++)
-    if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v)) return false;
+    if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+      return false;
   *value = v;
   *end = p;
   return p > text;
@@ -41,7 +47,8 @@ static bool parse_unit(const char *text, const struct unit *units, size_t count,
 
 int config_parse_size(const char *text, uint64_t *bytes, tally_error *error) {
   if (parse_unit(text, sizes, sizeof sizes / sizeof *sizes, bytes)) return TALLY_OK;
-  return fail(error, TALLY_USAGE, "'%.100s' is not a size: write a number and a unit, as in 256MiB or 1GiB", text);
+  return fail(error, TALLY_USAGE, "'%.100s' is not a size: write a number and a unit, as in 256MiB or 1GiB",
+              text);
 }
 
 int config_parse_duration(const char *text, uint64_t *milliseconds, tally_error *error) {
@@ -79,11 +86,12 @@ int config_parse_address(const char *text, char *host, uint16_t *port, tally_err
   return TALLY_OK;
 }
 
-static void print_unit(uint64_t value, const struct unit *units, size_t count, const char *containing, char *text,
-                       size_t size) {
+static void print_unit(uint64_t value, const struct unit *units, size_t count, const char *containing,
+                       char *text, size_t size) {
   const struct unit *best = &units[0];
   for (size_t i = 1; i < count; i++)
-    if (value && value % units[i].factor == 0 && (!containing || strstr(units[i].name, containing))) best = &units[i];
+    if (value && value % units[i].factor == 0 && (!containing || strstr(units[i].name, containing)))
+      best = &units[i];
   (void)snprintf(text, size, "%" PRIu64 "%s", value / best->factor, best->name);
 }
 

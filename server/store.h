@@ -17,7 +17,8 @@ struct store_rows;
 struct store_operations {
   /* As tally_append_group: in order, each with its own result. */
   void (*append)(struct store *store, tally_append_item *items, size_t count);
-  int (*mark)(struct store *store, const char *producer, uint64_t epoch, tally_mark *mark, tally_error *error);
+  int (*mark)(struct store *store, const char *producer, uint64_t epoch, tally_mark *mark,
+              tally_error *error);
   int (*query)(struct store *store, const tally_query *query, struct store_rows **rows, tally_error *error);
   int (*events)(struct store *store, const tally_scan *scan, struct store_rows **rows, tally_error *error);
   int (*stats)(struct store *store, struct store_rows **rows, tally_error *error);

@@ -59,7 +59,9 @@ static int engine_close(struct store *store, tally_error *error) {
   return code;
 }
 
-static size_t engine_columns(const struct store_rows *rows) { return tally_cursor_columns(cursor_const(rows)); }
+static size_t engine_columns(const struct store_rows *rows) {
+  return tally_cursor_columns(cursor_const(rows));
+}
 static tally_result_column engine_column(const struct store_rows *rows, size_t column) {
   return tally_cursor_column(cursor_const(rows), column);
 }

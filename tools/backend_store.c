@@ -205,21 +205,23 @@ static int store_mark(struct backend *b, const char *producer, uint64_t epoch, t
 
 static int store_query(struct backend *b, const tally_query *query, struct rows **rows, tally_error *error) {
   tally_cursor *cursor = NULL;
-  return wrap_cursor(store_of(b), tally_query_open(store_of(b)->store, query, &cursor, error), cursor, rows,
-                     error);
+  int code = tally_query_open(store_of(b)->store, query, &cursor, error);
+  return wrap_cursor(store_of(b), code, cursor, rows, error);
 }
 static int store_events(struct backend *b, const tally_scan *scan, struct rows **rows, tally_error *error) {
   tally_cursor *cursor = NULL;
-  return wrap_cursor(store_of(b), tally_scan_open(store_of(b)->store, scan, &cursor, error), cursor, rows,
-                     error);
+  int code = tally_scan_open(store_of(b)->store, scan, &cursor, error);
+  return wrap_cursor(store_of(b), code, cursor, rows, error);
 }
 static int store_stats(struct backend *b, struct rows **rows, tally_error *error) {
   tally_cursor *cursor = NULL;
-  return wrap_cursor(store_of(b), tally_stats_open(store_of(b)->store, &cursor, error), cursor, rows, error);
+  int code = tally_stats_open(store_of(b)->store, &cursor, error);
+  return wrap_cursor(store_of(b), code, cursor, rows, error);
 }
 static int store_verify(struct backend *b, struct rows **rows, tally_error *error) {
   tally_cursor *cursor = NULL;
-  return wrap_cursor(store_of(b), tally_verify_open(store_of(b)->store, &cursor, error), cursor, rows, error);
+  int code = tally_verify_open(store_of(b)->store, &cursor, error);
+  return wrap_cursor(store_of(b), code, cursor, rows, error);
 }
 static int store_flush(struct backend *b, tally_error *error) {
   return tally_flush(store_of(b)->store, error);

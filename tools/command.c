@@ -106,8 +106,7 @@ static int run_help(int argc, char **argv) {
 
 int command_main(struct globals *globals, int argc, char **argv) {
   int code = command_global_options(globals, argc, argv);
-  if (code == COMMAND_HELP) return EXIT_DONE;
-  if (code == COMMAND_BAD) return EXIT_USAGE;
+  if (code != COMMAND_END) return command_option_exit(code);
   argc -= optind;
   argv += optind;
   if (argc == 0) {

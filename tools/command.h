@@ -51,15 +51,17 @@ COMMAND_MAP(COMMAND_DECLARE)
 /* ---- options */
 
 #define COMMAND_OPTION 256 /* first `val` for a command's options */
-enum { COMMAND_END = -1, COMMAND_BAD = -2, COMMAND_HELP = -3 };
+enum { COMMAND_END = -1, COMMAND_BAD = -2, COMMAND_HELP = -3, COMMAND_BROKEN = -4 };
 
 /* The next option of argv, like getopt_long (optarg, optind; options and operands may be mixed; "--" ends the
  * options). Global options are taken in on the way. Returns the option's val; COMMAND_END: the operands are
- * argv[optind] to argv[argc - 1]; COMMAND_BAD: the mistake was said, return EXIT_USAGE; COMMAND_HELP: the
- * help was printed, return EXIT_DONE. Start each command with command_options_start. */
+ * argv[optind] to argv[argc - 1]; COMMAND_BAD: the mistake was said; COMMAND_HELP: the help was printed;
+ * COMMAND_BROKEN: it could not be. After these three return command_option_exit of them. Start each command
+ * with command_options_start. */
 void command_options_start(void);
 int command_option(struct globals *globals, int argc, char **argv, const struct option *options,
                    const char *help);
+int command_option_exit(int option);
 /* The same for the global options before a command, up to the first operand; without help of its own it
  * prints command_help. */
 int command_global_options(struct globals *globals, int argc, char **argv);

@@ -1,14 +1,16 @@
 /* csv.c - records of CSV to events; see csv.h.
  *
  * The fast loop takes the separators of the index, checks that a record has a comma behind every field but
- * the last and a line feed behind that one, and reads each value where it stands. Whatever it does not like
- * is left to refuse(), which asks csv_record what is wrong. */
+ * the last and a line feed behind that one, and reads each value where it stands. Whatever is wrong with the
+ * form of a record is left to csv_record. */
 #include "tools/csv.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#define SCRATCH_SLACK 16u /* csv_unquote writes so far beyond its result */
+#include "base/mem.h"
+
+#define SCRATCH_SLACK 32u /* csv_unquote writes 16 bytes beyond its result */
 
 void csv_init(struct csv *csv, const struct csv_layout *layout, struct value_options *values,
               csv_index_fn *index) {
@@ -36,22 +38,240 @@ void csv_text(struct csv *csv, char *text, size_t size, bool final, size_t at) {
 
 /* ------------------------------------------------------------------ values */
 
-/* The record being read. */
+enum outcome { GOOD, BAD_FORM, BAD_VALUE, NO_MEMORY };
+
+/* A record being read. */
 struct reading {
-  struct record *record;
-  size_t used; /* bytes of scratch */
+  tally_event *event;
+  size_t used;    /* bytes of scratch */
+  uint64_t lines; /* line feeds inside of quotes */
+  uint32_t field; /* BAD_VALUE: whose, and where it starts, and why */
+  size_t start;
   char reason[VALUE_REASON];
 };
 
-static bool empty_number(char reason[VALUE_REASON], const char *what) {
-  memcpy(reason, what, strlen(what) + 1);
-  return false;
+static bool set_value(struct csv *csv, struct reading *r, int column, const char *data, size_t size) {
+  tally_event *e = r->event;
+  e->present |= 1u << column;
+  switch (column) {
+  case TALLY_COL_TIMESTAMP:
+    return value_time(csv->values, data, size, &e->timestamp, r->reason);
+  case TALLY_COL_USER_ID:
+    e->user_id = (tally_text){data, size};
+    return true;
+  case TALLY_COL_SERVICE_NAME:
+    e->service_name = (tally_text){data, size};
+    return true;
+  case TALLY_COL_ENDPOINT:
+    e->endpoint = (tally_text){data, size};
+    return true;
+  case TALLY_COL_METHOD:
+    e->method = (tally_text){data, size};
+    return true;
+  case TALLY_COL_REQUEST_SIZE:
+    return value_int(data, size, &e->request_size, r->reason);
+  case TALLY_COL_RESPONSE_SIZE:
+    return value_int(data, size, &e->response_size, r->reason);
+  case TALLY_COL_DURATION_MS:
+    return value_int(data, size, &e->duration_ms, r->reason);
+  case TALLY_COL_STATUS_CODE:
+    return value_int(data, size, &e->status_code, r->reason);
+  case TALLY_COL_TOKENS_USED:
+    return value_int(data, size, &e->tokens_used, r->reason);
+  case TALLY_COL_COST:
+    return value_cost(csv->values, data, size, &e->cost, r->reason);
+  default:
+    e->metadata = (tally_text){data, size};
+    return true;
+  }
 }
 
-static bool read_number(struct csv *csv, int column, const char *data, size_t size, tally_event *e,
-                        char reason[VALUE_REASON]) {
-  int32_t *const ints[] = {&e->request_size, &e->response_size, &e->duration_ms, &e->status_code,
-                           &e->tokens_used};
-  e->present |= 1u << column;
-  return value_int(data, size, ints[column - TALLY_COL_REQUEST_SIZE], reason) || (void)csv, false;
+/* Takes the quotes off a field of a record of `record` bytes; *data may come to point into scratch. */
+static enum outcome unquote(struct csv *csv, struct reading *r, size_t record, const char **data,
+                            size_t *size) {
+  if (*size < 2 || (*data)[*size - 1] != '"') return BAD_FORM;
+  const char *inside = *data + 1;
+  *size -= 2;
+  *data = inside;
+  if (memchr(inside, '\n', *size)) r->lines += count_lines(inside, *size);
+  if (!memchr(inside, '"', *size)) return GOOD;
+  /* Reserved once for all fields of the record, so that those before this one stay where they are. */
+  if (!r->used && csv->scratch.capacity < record + SCRATCH_SLACK) {
+    csv->scratch.failed = false;
+    if (!buffer_reserve(&csv->scratch, record + SCRATCH_SLACK)) return NO_MEMORY;
+  }
+  char *to = (char *)csv->scratch.data + r->used;
+  *size = csv_unquote(inside, *size, to);
+  r->used += *size;
+  *data = to;
+  return GOOD;
+}
+
+static enum outcome read_field(struct csv *csv, struct reading *r, size_t record, int column,
+                               const char *data, size_t size) {
+  if (!size) return GOOD;
+  if (*data == '"') {
+    enum outcome outcome = unquote(csv, r, record, &data, &size);
+    if (outcome != GOOD) return outcome;
+  }
+  return column < 0 || set_value(csv, r, column, data, size) ? GOOD : BAD_VALUE;
+}
+
+/* Reads the fields of the record at csv->at, whose separators are next in the index. */
+static enum outcome read_fields(struct csv *csv, struct reading *r) {
+  const struct csv_layout *layout = csv->layout;
+  const uint32_t *separators = csv->separators + csv->next;
+  const char *text = csv->text;
+  size_t start = csv->at, last = layout->count - 1;
+  for (uint32_t i = 0; i < last; i++)
+    if (text[separators[i]] != ',') return BAD_FORM;
+  size_t record_end = separators[last];
+  if (text[record_end] != '\n') return BAD_FORM;
+  for (uint32_t i = 0; i <= last; i++) {
+    size_t end = separators[i], size = end - start;
+    if (i == last && size && text[end - 1] == '\r') size--;
+    enum outcome outcome = read_field(csv, r, record_end - csv->at, layout->column[i], text + start, size);
+    if (outcome != GOOD) {
+      r->field = i;
+      r->start = start;
+      return outcome;
+    }
+    start = end + 1;
+  }
+  return GOOD;
+}
+
+/* ------------------------------------------------------------------ problems */
+
+static const char *name_of(const struct csv *csv, uint32_t field) {
+  const struct csv_layout *layout = csv->layout;
+  return field < layout->count ? (const char *)layout->names.data + layout->name[field] : NULL;
+}
+
+static uint64_t line_of(const struct csv *csv, const struct record *record, size_t at) {
+  return record->line + count_lines(csv->text + record->start, at - record->start);
+}
+
+static void blame_form(const struct csv *csv, const struct record *record, const struct csv_extent *extent,
+                       struct problem *problem) {
+  static const char *const texts[] = {
+      [CSV_QUOTE_INSIDE] = "a quote inside an unquoted field: quote the whole field and double the quotes "
+                           "in it",
+      [CSV_TEXT_BEHIND] = "text behind the closing quote of a field: double the quotes that belong to the "
+                          "field",
+      [CSV_UNCLOSED] = "the quote that is opened here is never closed: close it, or double it if it belongs "
+                       "to a quoted field",
+  };
+  if (extent->fault)
+    problem_set(problem, line_of(csv, record, extent->fault_at), name_of(csv, extent->fault_field), "%s",
+                texts[extent->fault]);
+  else
+    problem_set(problem, record->line, NULL,
+                "the record has %" PRIu32 " fields where the header has %" PRIu32
+                ": give every column a field, and quote fields that hold commas",
+                extent->fields, csv->layout->count);
+}
+
+static enum record_kind blame_value(const struct csv *csv, const struct record *record,
+                                    const struct reading *r, struct problem *problem) {
+  problem_set(problem, line_of(csv, record, r->start), name_of(csv, r->field), "%s", r->reason);
+  return RECORD_BAD;
+}
+
+void csv_blame(struct csv *csv, const struct record *record, int column, const char *reason,
+               struct problem *problem) {
+  uint32_t separators[CSV_COLUMNS], field = 0;
+  struct csv_extent extent;
+  const struct csv_layout *layout = csv->layout;
+  while (field < layout->count && layout->column[field] != column) field++;
+  size_t start = record->start;
+  if (field && field < layout->count &&
+      csv_record(csv->text, start, record->end, true, separators, CSV_COLUMNS, &extent) &&
+      field < extent.fields)
+    start = (size_t)separators[field - 1] + 1;
+  const char *name = column < 0 ? NULL : tally_column_name(column);
+  problem_set(problem, line_of(csv, record, start), name, "%s", reason);
+}
+
+/* ------------------------------------------------------------------ records */
+
+/* Moves behind a record that ends at `end` and has `lines` line feeds. */
+static void advance(struct csv *csv, size_t end, uint64_t lines) {
+  csv->at = end;
+  csv->line += lines;
+  while (csv->next < csv->count && csv->separators[csv->next] < end) csv->next++;
+}
+
+static void skip_blank_lines(struct csv *csv) {
+  const char *text = csv->text;
+  while (csv->at < csv->size) {
+    size_t at = csv->at + (text[csv->at] == '\r');
+    bool end = at == csv->size && csv->final;
+    if (!end && (at == csv->size || text[at] != '\n')) return;
+    advance(csv, end ? at : at + 1, 1);
+  }
+}
+
+static enum outcome read_values(struct csv *csv, struct record *record, struct reading *r) {
+  memset(&record->event, 0, sizeof record->event);
+  r->event = &record->event;
+  r->used = 0;
+  r->lines = 0;
+  return read_fields(csv, r);
+}
+
+static enum record_kind finish(struct csv *csv, struct record *record, struct reading *r,
+                               enum outcome outcome, struct problem *problem) {
+  enum record_kind kind = RECORD_ROW;
+  if (outcome == NO_MEMORY) return RECORD_FAILED;
+  if (outcome == BAD_VALUE) {
+    kind = blame_value(csv, record, r, problem);
+    r->lines = count_lines(csv->text + record->start, record->end - record->start);
+    r->lines -= csv->text[record->end - 1] == '\n';
+  } else if (!(record->event.present & 1u << TALLY_COL_TIMESTAMP)) {
+    csv_blame(csv, record, TALLY_COL_TIMESTAMP, "it is empty, but every event needs one: fill it in", problem);
+    kind = RECORD_BAD;
+  }
+  advance(csv, record->end, r->lines + 1);
+  return kind;
+}
+
+/* A record whose separators the index does not have, or that is not well formed. */
+static enum record_kind read_slowly(struct csv *csv, struct record *record, struct reading *r,
+                                    struct problem *problem) {
+  struct csv_extent extent;
+  if (!csv_record(csv->text, csv->at, csv->size, csv->final, NULL, 0, &extent)) return RECORD_MORE;
+  record->end = extent.end;
+  if (!extent.fault && extent.fields == csv->layout->count) {
+    csv_record(csv->text, csv->at, csv->size, csv->final, csv->separators, CSV_SEPARATORS, &extent);
+    csv->next = 0;
+    csv->count = extent.fields;
+    return finish(csv, record, r, read_values(csv, record, r), problem);
+  }
+  blame_form(csv, record, &extent, problem);
+  advance(csv, extent.end, count_lines(csv->text + record->start, extent.end - record->start));
+  return RECORD_BAD;
+}
+
+/* Indexes the text from the current record on; false if even that record's separators are not there. */
+static bool index_more(struct csv *csv) {
+  size_t to = csv->size + (csv->final && csv->text[csv->size - 1] != '\n');
+  csv->next = 0;
+  csv->count = (uint32_t)csv->index(csv->text, csv->at, to, csv->separators, CSV_SEPARATORS);
+  return csv->count >= csv->layout->count;
+}
+
+enum record_kind csv_next(struct csv *csv, struct record *record, struct problem *problem) {
+  struct reading r;
+  skip_blank_lines(csv);
+  if (csv->at >= csv->size) return csv->final ? RECORD_END : RECORD_MORE;
+  record->start = csv->at;
+  record->line = csv->line;
+  if (csv->count - csv->next < csv->layout->count && !index_more(csv))
+    return read_slowly(csv, record, &r, problem);
+  enum outcome outcome = read_values(csv, record, &r);
+  if (outcome == BAD_FORM) return read_slowly(csv, record, &r, problem);
+  size_t end = csv->separators[csv->next + csv->layout->count - 1] + (size_t)1;
+  record->end = end < csv->size ? end : csv->size;
+  return finish(csv, record, &r, outcome, problem);
 }

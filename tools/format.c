@@ -293,7 +293,7 @@ int output_row(struct output *o, const tally_text *cells, tally_error *error) {
 }
 
 int output_finish(struct output *o, bool complete, tally_error *error) {
-  if (o->table && !table_finish(o->table, &o->out)) return fail_memory(error, "the output");
+  if (o->table && !table_finish(o->table, complete, &o->out)) return fail_memory(error, "the output");
   if (o->options.format == FORMAT_JSON) buffer_text(&o->out, !complete ? "\n" : o->rows ? "\n]\n" : "]\n");
   return flush_output(o, error);
 }

@@ -54,6 +54,6 @@ struct table *table_open(const struct output_options *options, const tally_resul
 void table_close(struct table *table);
 /* Both append to out what can be shown by now; false without memory. */
 bool table_row(struct table *table, const tally_text *cells, struct buffer *out);
-bool table_finish(struct table *table, struct buffer *out);
+bool table_finish(struct table *table, bool complete, struct buffer *out);
 
 #endif

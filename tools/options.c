@@ -54,16 +54,15 @@ static int take_store(struct globals *g, const char *command, const char **place
 static int take_format(struct globals *g, const char *command, const char *value) {
   int format = format_number(value);
   if (format < 0) {
-    const char *near = command_nearest(value, format_names);
-    command_usage(command, "'%s' is no format%s%s%s; there are table, csv, tsv, json, ndjson", value,
-                  near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
+    command_usage(command, "--format '%s' is none of table, csv, tsv, json, ndjson", value);
     return COMMAND_BAD;
   }
   g->format = (enum format)format;
   return 0;
 }
 
-/* 0: taken; COMMAND_BAD; COMMAND_HELP: something was printed instead of running the command. */
+/* 0: taken; COMMAND_BAD; COMMAND_HELP or COMMAND_BROKEN: something was printed, or could not be, instead of
+ * running the command. */
 static int take_global(struct globals *g, const char *command, int option, const char *help) {
   switch (option) {
   case GLOBAL_SERVER:
@@ -81,10 +80,10 @@ static int take_global(struct globals *g, const char *command, int option, const
   case GLOBAL_VERSION: {
     char text[64];
     (void)snprintf(text, sizeof text, "tally %s\n", tally_version());
-    return command_print(text) == EXIT_DONE ? COMMAND_HELP : COMMAND_BAD;
+    return command_print(text) == EXIT_DONE ? COMMAND_HELP : COMMAND_BROKEN;
   }
   default:
-    return (help ? command_print(help) : command_help()) == EXIT_DONE ? COMMAND_HELP : COMMAND_BAD;
+    return (help ? command_print(help) : command_help()) == EXIT_DONE ? COMMAND_HELP : COMMAND_BROKEN;
   }
 }
 
@@ -127,6 +126,10 @@ static int refuse_option(const char *command, int result, char **argv, const str
     command_usage(command, "unknown option --%s", name);
   }
   return COMMAND_BAD;
+}
+
+int command_option_exit(int option) {
+  return option == COMMAND_HELP ? EXIT_DONE : option == COMMAND_BROKEN ? EXIT_FAILED : EXIT_USAGE;
 }
 
 void command_options_start(void) {

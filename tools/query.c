@@ -158,8 +158,6 @@ static int take_list(const char *command, const char *option, const char **list)
   return 0;
 }
 
-static int exit_of(int option) { return option == COMMAND_HELP ? EXIT_DONE : EXIT_USAGE; }
-
 /* ---- query */
 
 static int take_query_option(int option, tally_query *q, struct texts *t) {
@@ -209,7 +207,7 @@ static int run_query(struct globals *globals, int argc, char **argv, struct text
   for (;;) {
     int option = command_option(globals, argc, argv, command_query_options, command_query_help);
     if (option == COMMAND_END) break;
-    if (option < 0) return exit_of(option);
+    if (option < 0) return command_option_exit(option);
     if (take_query_option(option, &query, t) != 0) return EXIT_USAGE;
   }
   if (optind < argc) return refuse_operand("query", argv[optind]);
@@ -282,7 +280,7 @@ static int run_events(struct globals *globals, int argc, char **argv, struct tex
   for (;;) {
     int option = command_option(globals, argc, argv, command_events_options, command_events_help);
     if (option == COMMAND_END) break;
-    if (option < 0) return exit_of(option);
+    if (option < 0) return command_option_exit(option);
     if (take_events_option(option, &scan, t) != 0) return EXIT_USAGE;
   }
   if (optind < argc) return refuse_operand("events", argv[optind]);
@@ -301,7 +299,7 @@ int command_events(struct globals *globals, int argc, char **argv) {
 static bool no_arguments(struct globals *globals, int argc, char **argv, const char *help, int *exit_code) {
   command_options_start();
   int option = command_option(globals, argc, argv, command_stats_options, help);
-  *exit_code = option == COMMAND_END ? EXIT_DONE : exit_of(option);
+  *exit_code = option == COMMAND_END ? EXIT_DONE : command_option_exit(option);
   if (option == COMMAND_END && optind < argc) *exit_code = refuse_operand(argv[0], argv[optind]);
   return option == COMMAND_END && *exit_code == EXIT_DONE;
 }

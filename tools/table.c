@@ -192,12 +192,14 @@ bool table_row(struct table *t, const tally_text *cells, struct buffer *out) {
   return !out->failed;
 }
 
-bool table_finish(struct table *t, struct buffer *out) {
+bool table_finish(struct table *t, bool complete, struct buffer *out) {
   if (!t->streaming) release_kept(t, out);
   if (t->options.terminal) {
-    buffer_printf(out, "%s(%llu row%s%s)%s\n", t->options.color ? DIM : "", (unsigned long long)t->rows,
-                  t->rows == 1 ? "" : "s", t->cut ? "; … marks cut cells, csv or json show them whole" : "",
-                  t->options.color ? PLAIN : "");
+    if (t->options.color) buffer_text(out, DIM);
+    buffer_printf(out, "(%llu row%s%s%s)", (unsigned long long)t->rows, t->rows == 1 ? "" : "s",
+                  complete ? "" : ", incomplete",
+                  t->cut ? "; … marks cut cells, csv or json show them whole" : "");
+    buffer_text(out, t->options.color ? PLAIN "\n" : "\n");
   }
   return !out->failed;
 }

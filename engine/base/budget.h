@@ -14,12 +14,17 @@ struct budget {
   _Atomic uint64_t used;
   uint64_t limit;
   struct budget *parent;
+  /* Where the parent has no room: asked once to free that much elsewhere (a cache); NULL: nobody is. */
+  void (*reclaim)(void *arg, uint64_t bytes);
+  void *reclaim_arg;
 };
 
 static inline void budget_init(struct budget *b, uint64_t limit, struct budget *parent) {
   atomic_init(&b->used, 0);
   b->limit = limit;
   b->parent = parent;
+  b->reclaim = NULL;
+  b->reclaim_arg = NULL;
 }
 /* Takes `bytes`; false, and nothing is taken, if the limit (or a parent's) would be passed. */
 bool budget_take(struct budget *b, uint64_t bytes);

@@ -20,7 +20,7 @@ uint64_t read_varint(struct reader *r) {
 
 bool buffer_reserve(struct buffer *b, size_t more) {
   if (b->failed) return false;
-  if (more <= b->capacity - b->size) return true;
+  if (b->data && more <= b->capacity - b->size) return true;
   size_t need;
   if (__builtin_add_overflow(b->size, more, &need)) {
     b->failed = true;

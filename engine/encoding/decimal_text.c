@@ -7,12 +7,12 @@ bool decimal_parse(const char *text, size_t size, int64_t *mantissa, unsigned *p
   const char *p = text + negative, *end = text + size, *point = NULL;
   if (p == end || (size_t)(end - p) > DECIMAL_DIGITS + 1) return false;
   if (*p == '0' && p + 1 < end && p[1] != '.') return false; /* a leading zero */
-  int64_t value = 0;
+  uint64_t value = 0;                                        /* of 19 digits at most: no overflow */
   const char *start = p;
   for (; p < end; p++) {
     unsigned digit = (unsigned)((unsigned char)*p - '0');
     if (digit < 10) {
-      value = value * 10 + (int64_t)digit; /* at most 19 digits of which... see below */
+      value = value * 10 + digit;
     } else if (*p == '.' && !point && p > start && p + 1 < end) {
       point = p;
     } else {
@@ -20,7 +20,7 @@ bool decimal_parse(const char *text, size_t size, int64_t *mantissa, unsigned *p
     }
   }
   if ((size_t)(end - start) - (point != NULL) > DECIMAL_DIGITS || (negative && value == 0)) return false;
-  *mantissa = negative ? -value : value;
+  *mantissa = negative ? -(int64_t)value : (int64_t)value;
   *places = point ? (unsigned)(end - point - 1) : 0;
   return true;
 }

@@ -25,7 +25,8 @@ struct work {
 /* Takes the trial if it is smaller than the best, and makes room for the next one. */
 static void keep_smaller(struct work *w) {
   struct texts_level *b = w->buffers;
-  if (b->trial.failed) w->failed = true;
+  if (b->trial.failed)
+    w->failed = true;
   else if (b->best.size == 0 || b->trial.size < b->best.size) {
     struct buffer swap = b->best;
     b->best = b->trial;
@@ -54,7 +55,7 @@ static void write_ints_part(struct work *w, const int64_t *v, uint32_t count, st
 static bool all_equal(const struct text_list *l) {
   size_t size = text_size(l, 0);
   for (uint32_t i = 1; i < l->count; i++)
-    if (text_size(l, i) != size || memcmp(text_of(l, i), text_of(l, 0), size) != 0) return false;
+    if (text_size(l, i) != size || !text_equal(text_of(l, i), text_of(l, 0), size)) return false;
   return true;
 }
 
@@ -82,7 +83,8 @@ static bool try_decimal(struct work *w) {
 
 /* ---- PATTERN ---- */
 
-/* Of each position: does it differ from the first string, does it hold what is no lower- or upper-case digit. */
+/* Of each position: does it differ from the first string, does it hold what is no lower- or upper-case digit.
+ */
 struct positions {
   uint8_t differs[PATTERN_MAX], not_lower[PATTERN_MAX], not_upper[PATTERN_MAX];
 };
@@ -124,7 +126,8 @@ static bool find_pattern(const struct text_list *l, struct positions *p, bool *u
 /* The values of eight hexadecimal digits as four bytes, the first digit uppermost in its byte. */
 static uint32_t pack_digits(uint64_t text) {
   const uint64_t ones = 0x0101010101010101u;
-  uint64_t values = (text & 0x0F * ones) + ((text >> 6) & ones) * 9; /* letters are 9 more than their low bits */
+  uint64_t values =
+      (text & 0x0F * ones) + ((text >> 6) & ones) * 9; /* letters are 9 more than their low bits */
   uint64_t pairs = (values << 4 | values >> 8) & 0x00FF00FF00FF00FFu;
   pairs = (pairs | pairs >> 8) & 0x0000FFFF0000FFFFu;
   return (uint32_t)(pairs | pairs >> 16);
@@ -133,26 +136,30 @@ static uint32_t pack_digits(uint64_t text) {
 /* Packs `count` digits; `out` gets (count + 1) / 2 bytes. */
 static void pack_text(const uint8_t *digits, size_t count, uint8_t *out) {
   for (; count >= 8; count -= 8, digits += 8, out += 4) store32(out, pack_digits(load64(digits)));
+  if (count == 0) return;
   uint8_t rest[8] = {'0', '0', '0', '0', '0', '0', '0', '0'}, packed[4];
   memcpy(rest, digits, count);
   store32(packed, pack_digits(load64(rest)));
   memcpy(out, packed, (count + 1) / 2);
 }
 
-/* The digits of many strings in one stream, packed eight at a time. */
+/* The digits of all strings as one stream. What makes no whole group of eight waits for the next string. */
 static void write_digits(struct work *w, const struct positions *p, size_t size, struct buffer *out) {
   const struct text_list *l = w->list;
-  uint8_t where[PATTERN_MAX];
+  uint8_t where[PATTERN_MAX], stream[PATTERN_MAX + 8];
   size_t digits = 0, held = 0;
   for (size_t i = 0; i < size; i++)
     if (p->differs[i]) where[digits++] = (uint8_t)i;
-  uint8_t *packed = buffer_add(out, (l->count * digits + 1) / 2), stream[PATTERN_MAX + 8];
+  uint8_t *packed = buffer_add(out, (l->count * digits + 1) / 2);
   if (!packed) return;
   for (uint32_t i = 0; i < l->count; i++) {
     const uint8_t *text = (const uint8_t *)text_of(l, i);
-    if (digits == size) memcpy(stream + held, text, size);
-    else
-      for (size_t d = 0; d < digits; d++) stream[held + d] = text[where[d]];
+    if (digits == size && size % 8 == 0) {
+      pack_text(text, size, packed);
+      packed += size / 2;
+      continue;
+    }
+    for (size_t d = 0; d < digits; d++) stream[held + d] = text[where[d]];
     held += digits;
     size_t whole = i + 1 == l->count ? held : held / 8 * 8;
     pack_text(stream, whole, packed);
@@ -190,8 +197,8 @@ struct text_slot {
 
 /* Numbers the strings by first appearance; the first string of each number goes to firsts. Returns their
  * number, or 0 if nearly all are distinct. */
-static uint32_t number_texts(const struct text_list *l, int64_t *numbers, uint32_t *firsts, struct text_slot *slots,
-                             uint32_t mask) {
+static uint32_t number_texts(const struct text_list *l, int64_t *numbers, uint32_t *firsts,
+                             struct text_slot *slots, uint32_t mask) {
   uint32_t distinct = 0;
   for (uint32_t i = 0; i < l->count; i++) {
     if (i % LOOK == LOOK - 1 && distinct > i - i / 8) return 0;
@@ -200,7 +207,9 @@ static uint32_t number_texts(const struct text_list *l, int64_t *numbers, uint32
     uint32_t hash = (uint32_t)hash64(text, size), slot = hash & mask;
     for (; slots[slot].number; slot = (slot + 1) & mask) {
       uint32_t first = firsts[slots[slot].number - 1];
-      if (slots[slot].hash == hash && text_size(l, first) == size && memcmp(text_of(l, first), text, size) == 0) break;
+      if (slots[slot].hash == hash && text_size(l, first) == size &&
+          text_equal(text_of(l, first), text, size))
+        break;
     }
     if (!slots[slot].number) {
       firsts[distinct] = i;
@@ -234,8 +243,8 @@ static void try_dict(struct work *w) {
   while (slot_count < 2 * l->count) slot_count *= 2;
   int64_t *numbers = numbers_of(w, l->count);
   buffer_clear(&b->table);
-  struct text_slot *slots =
-      (struct text_slot *)(void *)buffer_add(&b->table, slot_count * sizeof *slots + l->count * sizeof(uint32_t));
+  struct text_slot *slots = (struct text_slot *)(void *)buffer_add(
+      &b->table, slot_count * sizeof *slots + l->count * sizeof(uint32_t));
   if (!numbers || !slots) {
     w->failed = true;
     return;
@@ -271,19 +280,25 @@ static void try_raw(struct work *w) {
   write8(&b->trial, TEXT_LZ4);
   write_ints_part(w, lengths, l->count, &b->trial);
   size_t head = b->trial.size, most = total - total / 32; /* LZ4 has to save 3 % */
-  if (b->best.size && b->best.size <= head + most) most = b->best.size > head + 1 ? b->best.size - head - 1 : 0;
+  if (b->best.size && b->best.size <= head + most)
+    most = b->best.size > head + 1 ? b->best.size - head - 1 : 0;
   if (total < 32 || total > LZ4_MAX_INPUT_SIZE || !buffer_reserve(&b->trial, most)) most = 0;
-  int packed = most ? LZ4_compress_default(text_of(l, 0), (char *)b->trial.data + head, (int)total, (int)most) : 0;
+  int packed =
+      most ? LZ4_compress_default(text_of(l, 0), (char *)b->trial.data + head, (int)total, (int)most) : 0;
   if (packed > 0) {
     b->trial.size += (size_t)packed;
-  } else {
+  } else if (b->best.size == 0 || head + total < b->best.size) {
     if (!b->trial.failed) b->trial.data[0] = TEXT_RAW;
     buffer_append(&b->trial, text_of(l, 0), total);
+  } else {
+    b->trial.size = 0;
+    return;
   }
   keep_smaller(w);
 }
 
-/* Can RAW or LZ4 still be the smallest? LZ4 hardly ever brings columns below a half, or JSON below a third. */
+/* Can RAW or LZ4 still be the smallest? LZ4 hardly ever brings columns below a half, or JSON below a third.
+ */
 static bool raw_hopeful(const struct work *w) {
   size_t best = w->buffers->best.size, total = text_total(w->list);
   return best == 0 || best > total / (w->allowed >> TEXT_TEMPLATE & 1 ? 3 : 2);
@@ -312,12 +327,14 @@ void text_list_encode(const struct text_list *list, unsigned allowed, unsigned l
     if (w.buffers->trial.size) keep_smaller(&w);
   }
   if (!w.failed && raw_hopeful(&w)) try_raw(&w);
-  if (w.failed || w.buffers->best.failed) out->failed = true;
-  else buffer_append(out, w.buffers->best.data, w.buffers->best.size);
+  if (w.failed || w.buffers->best.failed)
+    out->failed = true;
+  else
+    buffer_append(out, w.buffers->best.data, w.buffers->best.size);
 }
 
 void texts_encode(const uint64_t *at, uint32_t count, const char *bytes, struct buffer *out,
                   struct ints_scratch *scratch) {
-  struct text_list list = {at, count, bytes};
+  struct text_list list = {at, count, bytes ? bytes : ""};
   text_list_encode(&list, TEXT_ALLOW_ALL, 0, out, scratch);
 }

@@ -6,11 +6,11 @@
  *   TEMPLATE  see template.h
  *   CONST     the bytes of the string that all of them are
  *   DECIMAL   v size of the mantissas, the mantissas (ints), the numbers of decimals (ints)
- *   PATTERN   1 length L of every string, 1 case (0: a-f, 1: A-F), (L + 7) / 8 bytes: bit p % 8 of byte p / 8 is
- *             set if position p varies, the bytes of the other positions, the varying positions of all strings
- *             as hexadecimal digits, two to a byte, the first in the upper half
- *   DICT      v entries, v size of the entries, the entries (texts), the entry of each string (ints)
- * (v: varint; sizes are in bytes). No string at all: the byte RAW alone. */
+ *   PATTERN   1 length L of every string, 1 case (0: a-f, 1: A-F), (L + 7) / 8 bytes: bit p % 8 of byte p / 8
+ * is set if position p varies, the bytes of the other positions, the varying positions of all strings as
+ * hexadecimal digits, two to a byte, the first in the upper half DICT      v entries, v size of the entries,
+ * the entries (texts), the entry of each string (ints) (v: varint; sizes are in bytes). No string at all: the
+ * byte RAW alone. */
 #ifndef ENCODING_TEXTS_FORMAT_H
 #define ENCODING_TEXTS_FORMAT_H
 
@@ -41,22 +41,61 @@ struct text_list {
   const char *bytes;
 };
 static inline const char *text_of(const struct text_list *l, uint32_t i) { return l->bytes + l->at[i]; }
-static inline size_t text_size(const struct text_list *l, uint32_t i) { return (size_t)(l->at[i + 1] - l->at[i]); }
+static inline size_t text_size(const struct text_list *l, uint32_t i) {
+  return (size_t)(l->at[i + 1] - l->at[i]);
+}
 static inline size_t text_total(const struct text_list *l) { return (size_t)(l->at[l->count] - l->at[0]); }
 
 /* The number that a decimal text stands for, if printing it gives the same text: -?(0|[1-9][0-9]*)(\.[0-9]+)?
  * with at most DECIMAL_DIGITS digits, and not a negative zero. */
 bool decimal_parse(const char *text, size_t size, int64_t *mantissa, unsigned *places);
-/* Prints it to text, which has room for DECIMAL_TEXT_MAX bytes; returns their number. places <= DECIMAL_DIGITS. */
+/* Prints it to text, which has room for DECIMAL_TEXT_MAX bytes; returns their number. places <=
+ * DECIMAL_DIGITS. */
 #define DECIMAL_TEXT_MAX 24u
 size_t decimal_print(int64_t mantissa, unsigned places, char *text);
 
 /* Appends the smallest allowed encoding to out; level counts the nesting from 0. */
 void text_list_encode(const struct text_list *list, unsigned allowed, unsigned level, struct buffer *out,
                       struct ints_scratch *scratch);
-/* Appends the strings to bytes, which may grow by max_bytes at most, and their offsets in it to at[0..count]. */
+/* Appends the strings to bytes, which may grow by max_bytes at most, and their offsets in it to at[0..count].
+ */
 bool text_list_decode(const void *encoded, size_t size, uint32_t count, unsigned allowed, unsigned level,
                       size_t max_bytes, uint64_t *at, struct buffer *bytes, struct ints_scratch *scratch);
+
+/* memcpy() and memcmp() == 0 for the few bytes that most values and literals have: no call, and for 8 bytes
+ * or more two that overlap. */
+static inline void text_copy(void *to, const void *from, size_t size) {
+  uint8_t *t = to;
+  const uint8_t *f = from;
+  if (size > 16) {
+    memcpy(t, f, size);
+  } else if (size >= 8) {
+    uint64_t a = load64(f), b = load64(f + size - 8);
+    store64(t, a);
+    store64(t + size - 8, b);
+  } else if (size >= 4) {
+    uint32_t a = load32(f), b = load32(f + size - 4);
+    store32(t, a);
+    store32(t + size - 4, b);
+  } else {
+    for (size_t i = 0; i < size; i++) t[i] = f[i];
+  }
+}
+static inline bool text_equal(const void *a, const void *b, size_t size) {
+  const uint8_t *p = a, *q = b;
+  if (size > 16) return memcmp(p, q, size) == 0;
+  if (size >= 8) return load64(p) == load64(q) && load64(p + size - 8) == load64(q + size - 8);
+  if (size >= 4) return load32(p) == load32(q) && load32(p + size - 4) == load32(q + size - 4);
+  for (size_t i = 0; i < size; i++)
+    if (p[i] != q[i]) return false;
+  return true;
+}
+
+/* `size` more bytes of b, never NULL if there is memory (an empty buffer has none, buffer_add() gives NULL).
+ */
+static inline uint8_t *text_room(struct buffer *b, size_t size) {
+  return size < SIZE_MAX && buffer_reserve(b, size + 1) ? buffer_add(b, size) : NULL;
+}
 
 /* `size` bytes of a sequence within another one: v size, then the bytes. */
 static inline void write_part(struct buffer *out, const struct buffer *part) {

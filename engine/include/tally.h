@@ -181,7 +181,7 @@ typedef struct tally_zone_period {
 typedef int (*tally_zone_fn)(void *arg, const char *zone, int64_t at, tally_zone_period *period);
 
 typedef struct tally_options {
-  uint64_t memory;        /* bytes, whole engine; 0: 256 MiB; at least 32 MiB */
+  uint64_t memory;        /* bytes, whole engine; 0: 256 MiB; at least 64 MiB */
   bool create;            /* make the store if the directory is absent or empty */
   bool read_only;         /* refuse every write (still takes the store's lock) */
   bool manual;            /* no thread of its own: flushes happen in tally_step and when they must */

@@ -175,5 +175,10 @@ void memtable_append(struct memtable *m, const struct batch *batch, const uint32
 }
 
 void memtable_publish(struct memtable *m) {
+  m->visible_min = m->min_timestamp;
+  m->visible_max = m->max_timestamp;
   atomic_store_explicit(&m->visible, m->rows.count, memory_order_release);
 }
+
+/* Times stay as wide as they were: they only prune. */
+void memtable_cut(struct memtable *m, uint32_t count) { m->rows.count = count; }

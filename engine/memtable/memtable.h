@@ -19,6 +19,7 @@ struct memtable {
   size_t metadata_capacity;
   _Atomic uint32_t visible;               /* rows that readers may look at */
   int64_t min_timestamp, max_timestamp;   /* over the filled rows; writer's until sealed */
+  int64_t visible_min, visible_max;     /* of the visible rows; read and written under the owner's lock */
   uint64_t first_sequence, last_sequence; /* WAL records whose rows are here; 0: none */
   int64_t born;                           /* monotonic time of its first row */
   _Atomic uint32_t references;
@@ -39,7 +40,9 @@ bool memtable_fits(const struct memtable *m, const struct batch *batch);
 /* Adds a checked batch that fits. ids[d][e] is the catalog id of entry e of the batch's dictionary of domain
  * d. */
 void memtable_append(struct memtable *m, const struct batch *batch, const uint32_t *const ids[DOMAINS]);
-/* Makes every filled row visible. */
+/* Makes every filled row visible. Under the owner's lock. */
 void memtable_publish(struct memtable *m);
+/* Takes filled rows that are not visible back: `count` rows are left. */
+void memtable_cut(struct memtable *m, uint32_t count);
 
 #endif

@@ -83,9 +83,8 @@ static uint8_t *put_validity(const struct tally_batch *b, int column, uint8_t *o
 }
 
 static uint8_t *put_dictionary(const struct dictionary *d, uint8_t *out) {
-  for (uint32_t i = 0; i < d->entries; i++)
-    store16(out + 2 * (size_t)i, (uint16_t)(d->ends[i] - dictionary_start(d, i)));
-  out += 2 * (size_t)d->entries;
+  memcpy(out, d->sizes, d->entries * sizeof *d->sizes);
+  out += d->entries * sizeof *d->sizes;
   if (d->texts.size) memcpy(out, d->texts.data, d->texts.size);
   return out + d->texts.size;
 }

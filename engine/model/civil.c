@@ -92,14 +92,26 @@ static inline bool read_two(const char *p, unsigned *value) {
   return tens < 10 && ones < 10;
 }
 
-/* The digits behind the dot; *p moves behind them. */
+/* ".ffffff" of the eight bytes at p, of which the last is looked at later. */
+static inline bool read_six(const char *p, unsigned *value) {
+  uint64_t pairs, text = (load64(p) & ~(UINT64_C(0xFF) << 56)) | UINT64_C(0x30) << 56;
+  bool ok = match(text, 0x303030303030302Eu, 0x767676767676767Fu, &pairs);
+  *value = byte_of(pairs, 1) * 10000 + byte_of(pairs, 3) * 100 + byte_of(pairs, 5);
+  return ok;
+}
+
+/* The digits behind the dot at *p, which moves behind them. */
 static bool read_fraction(const char **p, const char *end, int64_t *us) {
-  const char *at = *p, *start = at;
+  const char *start = *p + 1, *at = start;
   unsigned value = 0;
-  for (; at < end && at - start < 6 && (unsigned)(*at - '0') < 10; at++)
-    value = value * 10 + (unsigned)(*at - '0');
-  if (at == start) return false;
-  for (ptrdiff_t i = at - start; i < 6; i++) value *= 10;
+  if (end - *p >= 8 && read_six(*p, &value)) {
+    at += 6;
+  } else {
+    for (value = 0; at < end && at - start < 6 && (unsigned)(*at - '0') < 10; at++)
+      value = value * 10 + (unsigned)(*at - '0');
+    if (at == start) return false;
+    for (ptrdiff_t i = at - start; i < 6; i++) value *= 10;
+  }
   while (at < end && *at == '0') at++; /* finer than a microsecond: only zeros */
   *us = value;
   *p = at;
@@ -130,10 +142,7 @@ bool timestamp_parse(const char *text, size_t size, int64_t *us, bool *has_offse
   if (!date_valid(year, month, day) || hour > 23 || minute > 59 || second > 59) return false;
   const char *p = text + FIXED, *end = text + size;
   int64_t fraction = 0, offset = 0;
-  if (p < end && *p == '.') {
-    p++;
-    if (!read_fraction(&p, end, &fraction)) return false;
-  }
+  if (p < end && *p == '.' && !read_fraction(&p, end, &fraction)) return false;
   *has_offset = p < end;
   if (p < end && !read_offset(p, end, &offset)) return false;
   unsigned shifted = year + 400 - (month <= 2); /* not negative, whatever the year */
@@ -175,11 +184,10 @@ static char *put_offset(char *p, int32_t offset) {
 }
 
 void timestamp_print(struct buffer *b, int64_t us, int32_t offset, bool utc, int decimals) {
-  int64_t seconds = floor_div(us, SECOND_US), days;
+  int64_t seconds = floor_div(us, SECOND_US);
   unsigned fraction = (unsigned)(us - seconds * SECOND_US);
   seconds += offset;
-  days = floor_div(seconds, 86400);
-  int64_t year;
+  int64_t days = floor_div(seconds, 86400), year;
   int month, day;
   days_to_civil(days, &year, &month, &day);
   if (year < 0 || year > 9999) buffer_printf(b, "%lld", (long long)year);

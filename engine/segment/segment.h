@@ -125,10 +125,11 @@ struct run_sums {
 };
 int segment_run_sums(struct segment *s, uint32_t first, uint32_t count, const struct run_sums *sums,
                      tally_error *error);
+/* The rows of a run: [*first, *first + *rows). */
+int segment_run_rows(struct segment *s, uint32_t run, uint32_t *first, uint32_t *rows, tally_error *error);
 /* The run that holds a row. */
 int segment_run_of_row(struct segment *s, uint32_t row, uint32_t *run, tally_error *error);
-/* The runs of a service: [*first, *first + *count); count 0 if it has none here. By its id in `service[]`, no
- * I/O. */
+/* The runs of a service: [*first, *first + *count); count 0 if it has none here. From `span`, no I/O. */
 void segment_service_runs(const struct segment *s, uint32_t service, uint32_t *first, uint32_t *count);
 /* The run of (service, user), found by binary search inside the service's runs; false in *found if there is
  * none. */

@@ -232,6 +232,8 @@ void summary_totals(const struct summary *s, const struct rows *rows, struct dir
   for (uint32_t i = 0; i < s->services; i++) {
     uint32_t first = s->row[s->first_run[i]];
     d->span[i] = (struct service_span){.service = services_of(rows)[first],
+                                       .first = first,
+                                       .first_run = s->first_run[i],
                                        .rows = s->row[s->first_run[i + 1]] - first,
                                        .runs = s->first_run[i + 1] - s->first_run[i]};
     if (!s->sums_fit) continue;

@@ -199,7 +199,7 @@ Test(model_decimal, ratios_round_half_to_even) {
   check_ratio(INT128_MAX, 1, 0, 6, "170141183460469231731687303715884105727.000000");
   check_ratio(INT128_MIN, 1, 0, 18, "-170141183460469231731687303715884105728.000000000000000000");
   check_ratio(INT128_MAX, UINT64_MAX, 0, 9, "9223372036854775808.500000000");
-  check_ratio(INT128_MIN, UINT64_MAX, 18, 18, "-9.223372036854775808");
+  check_ratio(INT128_MIN, UINT64_MAX, 18, 18, "-9.223372036854775809"); /* just over the half */
 }
 
 Test(model_decimal, takes_jsons_numbers_and_no_others) {

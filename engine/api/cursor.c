@@ -1,0 +1,213 @@
+/* cursor.c - cursors of <tally.h>: a query's or a scan's rows over a snapshot, or a list of figures or
+ * findings. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/inside.h"
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "query/query.h"
+
+/* Rows that are ready from the start: NUL-terminated cells, one after the other. */
+struct list {
+  const tally_result_column *column;
+  size_t columns;
+  struct buffer cells;
+  size_t at;
+};
+
+struct tally_cursor {
+  struct db_snapshot *snapshot; /* NULL: a list */
+  struct query_environment environment;
+  struct budget budget;
+  struct result *result;
+  struct list list;
+  const char *cell[4]; /* of the list's current row */
+  _Atomic bool cancelled;
+  int ended; /* TALLY_ROW while rows may come; else what every later call returns */
+  tally_error error;
+};
+
+static tally_cursor *cursor_new(tally_error *error) {
+  tally_cursor *c = mem_zalloc(1, sizeof *c);
+  if (!c)
+    (void)fail_memory(error, "a cursor");
+  else
+    c->ended = TALLY_ROW;
+  return c;
+}
+
+/* ------------------------------------------------------------------ queries and scans */
+
+/* A stop that the store asked for is not the caller's. */
+static int explain_stop(tally_cursor *c, int result, tally_error *error) {
+  if (result != TALLY_CANCELLED || atomic_load(&c->cancelled) || !db_snapshot_expired(c->snapshot))
+    return result;
+  return fail(error, TALLY_SNAPSHOT_EXPIRED,
+              "the query's snapshot held memory that ingest needs, and was given up: run the query again, "
+              "narrow its range, or raise --memory");
+}
+
+static int open_result(tally_store *store, const tally_query *query, const tally_scan *scan,
+                       tally_cursor **cursor, tally_error *error) {
+  tally_error ignored;
+  if (!error) error = &ignored;
+  *cursor = NULL;
+  tally_cursor *c = cursor_new(error);
+  if (!c) return error->code;
+  struct db *db = store->db;
+  const struct os *os = db_os(db);
+  const tally_options *o = db_options(db);
+  int result = db_snapshot_take(db, &c->snapshot, error);
+  if (result) {
+    mem_free(c);
+    return result;
+  }
+  struct budget *queries = db_query_budget(db);
+  budget_init(&c->budget, queries->limit, queries);
+  uint64_t timeout = query ? query->timeout : scan->timeout;
+  if (!timeout) timeout = o->query_timeout;
+  if (timeout > UINT32_MAX) timeout = UINT32_MAX;
+  c->environment = (struct query_environment){.snapshot = db_snapshot_view(c->snapshot),
+                                              .budget = &c->budget,
+                                              .os = os,
+                                              .now = os->now(os),
+                                              .deadline = os->monotonic(os) + (int64_t)timeout * 1000,
+                                              .cancelled = db_snapshot_stop(c->snapshot),
+                                              .zone = o->zone,
+                                              .zone_arg = o->zone_arg};
+  result = db_snapshot_pin(c->snapshot, error);
+  if (!result) {
+    result = query ? query_open(query, &c->environment, &c->result, error)
+                   : events_open(scan, &c->environment, &c->result, error);
+    db_snapshot_unpin(c->snapshot);
+    result = explain_stop(c, result, error);
+  }
+  if (result) {
+    db_snapshot_release(c->snapshot);
+    mem_free(c);
+    return result;
+  }
+  *cursor = c;
+  return 0;
+}
+
+int tally_query_open(tally_store *store, const tally_query *query, tally_cursor **cursor,
+                     tally_error *error) {
+  return open_result(store, query, NULL, cursor, error);
+}
+
+int tally_scan_open(tally_store *store, const tally_scan *scan, tally_cursor **cursor, tally_error *error) {
+  return open_result(store, NULL, scan, cursor, error);
+}
+
+static int next_result(tally_cursor *c, tally_error *error) {
+  int result = db_snapshot_pin(c->snapshot, error);
+  if (result) return result;
+  result = result_next(c->result, error);
+  db_snapshot_unpin(c->snapshot);
+  return explain_stop(c, result, error);
+}
+
+/* ------------------------------------------------------------------ lists */
+
+static int put_figure(void *arg, const char *name, const char *value) {
+  struct buffer *cells = arg;
+  buffer_append(cells, name, strlen(name) + 1);
+  buffer_append(cells, value, strlen(value) + 1);
+  return cells->failed ? TALLY_NO_MEMORY : 0;
+}
+
+static void put_problem(void *arg, const char *file, uint64_t offset, const char *problem) {
+  struct buffer *cells = arg;
+  char number[24];
+  int n = snprintf(number, sizeof number, "%llu", (unsigned long long)offset);
+  buffer_append(cells, file, strlen(file) + 1);
+  buffer_append(cells, number, (size_t)n + 1);
+  buffer_append(cells, problem, strlen(problem) + 1);
+}
+
+static int finish_list(tally_cursor *c, int result, tally_cursor **cursor, tally_error *error) {
+  if (!result && c->list.cells.failed) result = fail_memory(error, "a list of figures");
+  if (result) {
+    tally_cursor_close(c);
+    return result;
+  }
+  *cursor = c;
+  return 0;
+}
+
+int tally_stats_open(tally_store *store, tally_cursor **cursor, tally_error *error) {
+  static const tally_result_column columns[] = {{"name", TALLY_TYPE_TEXT}, {"value", TALLY_TYPE_TEXT}};
+  tally_error ignored;
+  if (!error) error = &ignored;
+  *cursor = NULL;
+  tally_cursor *c = cursor_new(error);
+  if (!c) return error->code;
+  c->list = (struct list){.column = columns, .columns = 2};
+  return finish_list(c, db_stats(store->db, put_figure, &c->list.cells, error), cursor, error);
+}
+
+int tally_verify_open(tally_store *store, tally_cursor **cursor, tally_error *error) {
+  static const tally_result_column columns[] = {
+      {"file", TALLY_TYPE_TEXT}, {"offset", TALLY_TYPE_INT}, {"problem", TALLY_TYPE_TEXT}};
+  tally_error ignored;
+  if (!error) error = &ignored;
+  *cursor = NULL;
+  tally_cursor *c = cursor_new(error);
+  if (!c) return error->code;
+  c->list = (struct list){.column = columns, .columns = 3};
+  return finish_list(c, db_verify(store->db, put_problem, &c->list.cells, error), cursor, error);
+}
+
+static int next_list(tally_cursor *c) {
+  if (c->list.at >= c->list.cells.size) return TALLY_OK;
+  for (size_t i = 0; i < c->list.columns; i++) {
+    c->cell[i] = (const char *)c->list.cells.data + c->list.at;
+    c->list.at += strlen(c->cell[i]) + 1;
+  }
+  return TALLY_ROW;
+}
+
+/* ------------------------------------------------------------------ both */
+
+size_t tally_cursor_columns(const tally_cursor *c) {
+  return c->snapshot ? result_columns(c->result) : c->list.columns;
+}
+
+tally_result_column tally_cursor_column(const tally_cursor *c, size_t column) {
+  return c->snapshot ? result_column(c->result, column) : c->list.column[column];
+}
+
+int tally_cursor_next(tally_cursor *c, tally_error *error) {
+  if (c->ended == TALLY_ROW) {
+    int result;
+    if (atomic_load(&c->cancelled))
+      result = fail(&c->error, TALLY_CANCELLED, "cancelled by the caller");
+    else
+      result = c->snapshot ? next_result(c, &c->error) : next_list(c);
+    if (result == TALLY_ROW) return result;
+    c->ended = result;
+  }
+  if (c->ended < 0 && error) *error = c->error;
+  return c->ended;
+}
+
+tally_text tally_cursor_cell(const tally_cursor *c, size_t column) {
+  if (c->snapshot) return result_cell(c->result, column);
+  return (tally_text){c->cell[column], strlen(c->cell[column])};
+}
+
+void tally_cursor_cancel(tally_cursor *c) {
+  atomic_store(&c->cancelled, true);
+  if (c->snapshot) atomic_store(db_snapshot_stop(c->snapshot), true);
+}
+
+void tally_cursor_close(tally_cursor *c) {
+  if (!c) return;
+  if (c->result) result_free(c->result);
+  if (c->snapshot) db_snapshot_release(c->snapshot);
+  buffer_free(&c->list.cells);
+  mem_free(c);
+}

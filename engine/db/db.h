@@ -1,0 +1,51 @@
+/* db.h - a store: open and lock, recover, ingest (the only writer), flush in the background, snapshots.
+ *
+ * Laws: 1. acknowledged => recoverable at the promised durability. 2. Segments + memtables = each accepted
+ * row once, in every snapshot. 3. Readers never wait for the writer's I/O. 4. Locks are taken in this order:
+ * the writer's role, `flushing`, `manifest_lock`, `lock`; then the rooms' own (catalog, cache). */
+#ifndef DB_DB_H
+#define DB_DB_H
+
+#include <tally.h>
+
+#include "os/os.h"
+#include "scan/snapshot.h"
+
+struct db;
+
+int db_open(const struct os *os, const char *path, const tally_options *options, struct db **db,
+            tally_error *error);
+int db_close(struct db *db, tally_error *error);
+
+void db_append(struct db *db, tally_append_item *items, size_t count);
+int db_mark(struct db *db, const char *producer, uint64_t epoch, tally_mark *mark, tally_error *error);
+int db_sync(struct db *db, tally_error *error);
+int db_flush(struct db *db, tally_error *error);
+int db_step(struct db *db, bool *worked, tally_error *error);
+
+/* A snapshot that keeps its view alive. Between pin and unpin the view may be used; outside, the store may
+ * take it back when its memory is needed: then pin returns TALLY_SNAPSHOT_EXPIRED. `stop` is set when it
+ * should end soon. One thread a snapshot. */
+struct db_snapshot;
+int db_snapshot_take(struct db *db, struct db_snapshot **snapshot, tally_error *error);
+int db_snapshot_pin(struct db_snapshot *s, tally_error *error);
+void db_snapshot_unpin(struct db_snapshot *s);
+const struct snapshot *db_snapshot_view(const struct db_snapshot *s);
+bool db_snapshot_expired(struct db_snapshot *s);
+void db_snapshot_release(struct db_snapshot *s);
+
+/* Set by db when the snapshot must end, and by the caller to cancel; what a query looks at. */
+_Atomic bool *db_snapshot_stop(struct db_snapshot *s);
+
+const struct os *db_os(const struct db *db);
+struct budget *db_query_budget(struct db *db);
+const tally_options *db_options(const struct db *db);
+
+/* Figures: calls `figure` with name and value. */
+int db_stats(struct db *db, int (*figure)(void *arg, const char *name, const char *value), void *arg,
+             tally_error *error);
+/* Reads everything; calls found for each problem. */
+int db_verify(struct db *db, void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
+              void *arg, tally_error *error);
+
+#endif

@@ -1,0 +1,126 @@
+/* inside.h - the parts of a store, for the files of db/ alone. db.h has the lock order. */
+#ifndef DB_INSIDE_H
+#define DB_INSIDE_H
+
+#include "base/budget.h"
+#include "db/db.h"
+#include "manifest/manifest.h"
+#include "os/thread.h"
+#include "wal/writer.h"
+
+#define SEALED_MOST 2u
+
+/* An immutable set of segments. Reference-counted under `lock`. */
+struct version {
+  uint32_t references;
+  struct segment **segment;
+  size_t count;
+};
+
+/* A sealed memtable on its way to a segment, with the marks of the producers that changed since the one
+ * before. */
+struct sealed {
+  struct memtable *memtable;
+  struct buffer marks;
+  struct sealed *next;
+};
+
+/* A WAL file that is not written any more. */
+struct old_wal {
+  uint64_t number, last;
+  struct old_wal *next;
+};
+
+struct append_call; /* append.c */
+
+struct db {
+  const struct os *os;
+  char *path;
+  tally_options options;
+  struct os_file *lock_file;
+
+  struct budget total, memtable_budget, catalog_budget, cache_budget, query_budget, work_budget;
+  uint32_t memtable_rows;
+  size_t memtable_metadata;
+  uint32_t sealed_most;
+
+  struct catalog *catalog;
+  struct cache *cache;
+  struct producers *producers; /* the writer's role */
+  struct wal *wal;             /* the writer's role */
+  struct memtable *sorted;     /* scratch of the flush; under `flushing` */
+
+  /* The writer's role: one thread has it at a time. */
+  struct os_mutex queue_lock;
+  struct os_condition queue_changed;
+  bool writing;
+  struct append_call *queue, **queue_end;
+  struct buffer batch_scratch, id_scratch[DOMAINS]; /* the writer's role */
+
+  struct os_mutex flushing; /* one flush at a time */
+  struct os_mutex manifest_lock;
+  struct manifest *manifest;
+
+  struct os_mutex lock; /* what follows */
+  struct os_condition changed;
+  struct version *version;
+  struct memtable *active, *spare;
+  struct sealed *sealed, **sealed_end;
+  uint32_t sealed_count;
+  struct db_snapshot *snapshots; /* newest first */
+  uint64_t wal_durable;
+  struct old_wal *old_wals;
+  uint64_t wal_number, wal_size;
+  int read_only;            /* 0, or the code of why */
+  char read_only_text[496]; /* why */
+  int flush_failed;
+  tally_error flush_error;
+  bool closing;
+  uint64_t batches, rows_appended, flushes;
+  char recovery[400]; /* what the last open found, "" if nothing */
+
+  struct os_thread flusher;
+  bool has_flusher;
+};
+
+struct db_snapshot {
+  struct db *db;
+  struct snapshot view;
+  struct version *version;
+  struct snapshot_rows memtable[SEALED_MOST + 2];
+  _Atomic bool stop;
+  bool expired, pinned; /* under db->lock */
+  struct db_snapshot *next, *previous;
+};
+
+/* writer.c */
+void writer_enter(struct db *db);
+void writer_leave(struct db *db);
+/* The store takes no more writes, because of *error. */
+void db_stop_writes(struct db *db, const tally_error *error);
+int db_writable(struct db *db, tally_error *error);
+/* Writer: seals the active memtable if it has rows (waits for room in the queue of sealed ones). */
+int writer_seal(struct db *db, tally_error *error);
+/* Writer: there is an active memtable, with room for the batch. */
+int writer_room(struct db *db, const struct batch *batch, tally_error *error);
+/* Writer: begins a new WAL file. */
+int writer_rotate(struct db *db, tally_error *error);
+int writer_sync(struct db *db, tally_error *error);
+/* Writer: a memtable for new rows, recycled, new, or freed by ending old snapshots. */
+int writer_new_active(struct db *db, tally_error *error);
+void wal_files_drop(struct db *db, uint64_t covered);
+
+/* flusher.c */
+int flush_next(struct db *db, bool *worked, tally_error *error);
+void *flusher_run(void *db);
+
+/* recover.c */
+int recover(struct db *db, tally_error *error);
+
+/* snapshot.c */
+struct version *version_new(size_t count);
+void version_unref(struct db *db, struct version *v); /* not under lock */
+/* Ends the oldest snapshot that holds a memtable; false if there is none. Under lock. */
+bool snapshot_expire_oldest(struct db *db);
+
+#endif

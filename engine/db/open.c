@@ -1,0 +1,339 @@
+/* open.c - opening and closing a store; see db.h. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "db/inside.h"
+
+#define MEMORY_DEFAULT (256ull << 20)
+#define MEMORY_LEAST (64ull << 20)
+#define MINUTE_US INT64_C(60000000)
+
+static char *join(const char *path, const char *name) {
+  size_t size = strlen(path) + strlen(name) + 2;
+  char *joined = mem_alloc(size);
+  if (joined) (void)snprintf(joined, size, "%s/%s", path, name);
+  return joined;
+}
+
+/* ------------------------------------------------------------------ memory */
+
+/* How the budget is shared: memtables first (active, sealed ones, the flush's sorted copy, and a spare for
+ * what queries hold), the rest is the cache's, the catalog's and the queries', with limits that add up to
+ * more than there is: the cache gives way. */
+static void share_memory(struct db *db) {
+  uint64_t memory = db->options.memory;
+  db->memtable_rows = memory >= 192ull << 20 ? 1u << 18 : memory >= 112ull << 20 ? 1u << 17 : 1u << 16;
+  uint64_t metadata = memory / 20;
+  db->memtable_metadata = metadata < (9u << 20)    ? (9u << 20)
+                          : metadata > (16u << 20) ? (16u << 20)
+                                                   : (size_t)metadata;
+  db->sealed_most = memory >= 192ull << 20 ? SEALED_MOST : 1;
+  uint64_t one = memtable_bytes(db->memtable_rows, db->memtable_metadata);
+  budget_init(&db->total, memory, NULL);
+  budget_init(&db->memtable_budget, one * (db->sealed_most + 3), &db->total);
+  budget_init(&db->work_budget, memory / 4, &db->total);
+  budget_init(&db->catalog_budget, memory * 2 / 5, &db->total);
+  budget_init(&db->cache_budget, memory / 4, &db->total);
+  budget_init(&db->query_budget, memory / 2, &db->total);
+}
+
+static void reclaim_cache(void *arg, uint64_t bytes) { cache_shrink(((struct db *)arg)->cache, bytes); }
+
+static int make_memory(struct db *db, tally_error *error) {
+  share_memory(db);
+  int result = cache_new(db->cache_budget.limit, &db->cache_budget, &db->cache, error);
+  if (result) return result;
+  struct budget *asks[] = {&db->memtable_budget, &db->work_budget, &db->catalog_budget, &db->query_budget};
+  for (size_t i = 0; i < sizeof asks / sizeof *asks; i++) {
+    asks[i]->reclaim = reclaim_cache;
+    asks[i]->reclaim_arg = db;
+  }
+  db->sorted = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
+  if (!db->sorted) return fail_memory(error, "memtables");
+  return producers_new(&db->catalog_budget, &db->producers, error);
+}
+
+/* ------------------------------------------------------------------ open */
+
+static int set_options(struct db *db, const tally_options *options, tally_error *error) {
+  if (options) db->options = *options;
+  tally_options *o = &db->options;
+  if (!o->memory) o->memory = MEMORY_DEFAULT;
+  if (!o->max_future) o->max_future = DAY_US;
+  if (!o->flush_age) o->flush_age = 15 * MINUTE_US;
+  if (!o->query_timeout) o->query_timeout = 300000;
+  if (o->memory < MEMORY_LEAST)
+    return fail(error, TALLY_USAGE, "memory of %" PRIu64 " bytes is too little: give at least 64MiB",
+                o->memory);
+  if (o->max_future < 0 || o->flush_age < 0)
+    return fail(error, TALLY_USAGE, "max_future and flush_age count forward: give positive values");
+  return 0;
+}
+
+static int take_lock(struct db *db, tally_error *error) {
+  char *path = join(db->path, "LOCK");
+  if (!path) return fail_memory(error, "a store");
+  int64_t owner = 0;
+  int number = db->os->lock(db->os, path, &db->lock_file, &owner), result = 0;
+  if (number == EWOULDBLOCK)
+    result = fail(error, TALLY_LOCKED,
+                  "the store %s is in use by process %" PRId64
+                  ": ask its server (--server), or end that process first",
+                  db->path, owner);
+  else if (number)
+    result = os_fail(error, number, "lock", path);
+  mem_free(path);
+  return result;
+}
+
+static int make_directory(struct db *db, const char *name, bool may_exist, tally_error *error) {
+  char *path = name ? join(db->path, name) : mem_strndup(db->path, strlen(db->path));
+  if (!path) return fail_memory(error, "a store");
+  int number = db->os->mkdir(db->os, path), result = 0;
+  if (number && !(number == EEXIST && may_exist)) result = os_fail(error, number, "make the directory", path);
+  mem_free(path);
+  return result;
+}
+
+/* The directory holds a manifest, or becomes a store. */
+static int open_manifest(struct db *db, tally_error *error) {
+  bool other;
+  int exists = manifest_exists(db->os, db->path, &other, error);
+  if (exists < 0) return exists;
+  if (exists) return manifest_open(db->os, db->path, db->producers, &db->manifest, error);
+  if (!db->options.create || db->options.read_only)
+    return fail(error, TALLY_NOT_FOUND,
+                "there is no store in %s: check the path; `tally ingest --db %s` makes one", db->path,
+                db->path);
+  /* A crash may have come between making the folders and the manifest: they are empty then. */
+  int result = make_directory(db, "wal", true, error);
+  if (!result) result = make_directory(db, "segments", true, error);
+  if (!result) result = manifest_create(db->os, db->path, &db->manifest, error);
+  return result;
+}
+
+/* A directory with files of somebody else's does not become a store. */
+static int see_stranger(void *arg, const char *name) {
+  (void)arg;
+  return strcmp(name, "LOCK") == 0 || strcmp(name, "wal") == 0 || strcmp(name, "segments") == 0 ||
+                 strcmp(name, "lost+found") == 0 || strcmp(name, "catalog") == 0 ||
+                 strncmp(name, "MANIFEST-", 9) == 0
+             ? 0
+             : ENOTEMPTY;
+}
+
+static int prepare_directory(struct db *db, tally_error *error) {
+  int result = 0;
+  if (db->options.create && !db->options.read_only) result = make_directory(db, NULL, true, error);
+  if (result) return result;
+  bool other;
+  int exists = manifest_exists(db->os, db->path, &other, error);
+  if (exists < 0)
+    return exists == TALLY_NOT_FOUND ? fail(error, TALLY_NOT_FOUND,
+                                            "there is no store in %s: there is no such directory: check the "
+                                            "path; `tally ingest --db %s` makes one",
+                                            db->path, db->path)
+                                     : exists;
+  if (exists) return 0;
+  if (!db->options.create)
+    return fail(error, TALLY_NOT_FOUND,
+                "there is no store in %s: check the path; `tally ingest --db %s` makes one", db->path,
+                db->path);
+  if (db->os->list(db->os, db->path, see_stranger, NULL) == ENOTEMPTY)
+    return fail(error, TALLY_USAGE, "%s holds other files and no store: choose an empty or a new directory",
+                db->path);
+  return 0;
+}
+
+static int start(struct db *db, tally_error *error) {
+  if (db->options.read_only) {
+    db->read_only = TALLY_READ_ONLY;
+    (void)snprintf(db->read_only_text, sizeof db->read_only_text,
+                   "it was opened read-only: open it for writing");
+    return 0;
+  }
+  int result = db->active ? 0 : writer_new_active(db, error);
+  if (result || db->options.manual) return result;
+  int number = os_thread_start(&db->flusher, flusher_run, db);
+  if (number) return os_fail(error, number, "start a thread for", db->path);
+  db->has_flusher = true;
+  return 0;
+}
+
+static void free_all(struct db *db) {
+  while (db->sealed) {
+    struct sealed *s = db->sealed;
+    db->sealed = s->next;
+    memtable_unref(s->memtable);
+    buffer_free(&s->marks);
+    mem_free(s);
+  }
+  memtable_unref(db->active);
+  memtable_unref(db->spare);
+  memtable_unref(db->sorted);
+  version_unref(db, db->version);
+  wal_files_drop(db, 0);
+  while (db->old_wals) {
+    struct old_wal *old = db->old_wals;
+    db->old_wals = old->next;
+    mem_free(old);
+  }
+  wal_close(db->wal);
+  manifest_close(db->manifest);
+  producers_free(db->producers);
+  catalog_close(db->catalog);
+  if (db->cache) cache_free(db->cache);
+  if (db->lock_file) db->os->close(db->os, db->lock_file);
+  buffer_free(&db->batch_scratch);
+  for (int d = 0; d < DOMAINS; d++) buffer_free(&db->id_scratch[d]);
+  os_condition_destroy(&db->changed);
+  os_condition_destroy(&db->queue_changed);
+  os_mutex_destroy(&db->lock);
+  os_mutex_destroy(&db->queue_lock);
+  os_mutex_destroy(&db->flushing);
+  os_mutex_destroy(&db->manifest_lock);
+  mem_free(db->path);
+  mem_free(db);
+}
+
+int db_open(const struct os *os, const char *path, const tally_options *options, struct db **out,
+            tally_error *error) {
+  struct db *db = mem_zalloc(1, sizeof *db);
+  if (!db) return fail_memory(error, "a store");
+  db->os = os;
+  db->queue_end = &db->queue;
+  db->sealed_end = &db->sealed;
+  os_mutex_init(&db->lock);
+  os_mutex_init(&db->queue_lock);
+  os_mutex_init(&db->flushing);
+  os_mutex_init(&db->manifest_lock);
+  os_condition_init(&db->changed);
+  os_condition_init(&db->queue_changed);
+  db->path = mem_strndup(path, strlen(path));
+  int result = db->path ? set_options(db, options, error) : fail_memory(error, "a store");
+  if (!result) result = prepare_directory(db, error);
+  if (!result) result = take_lock(db, error);
+  if (!result) result = make_memory(db, error);
+  if (!result) result = open_manifest(db, error);
+  if (!result) result = recover(db, error);
+  if (!result) result = start(db, error);
+  if (result) {
+    free_all(db);
+    return result;
+  }
+  *out = db;
+  return 0;
+}
+
+/* ------------------------------------------------------------------ close */
+
+static void stop_flusher(struct db *db) {
+  if (!db->has_flusher) return;
+  os_lock(&db->lock);
+  db->closing = true;
+  os_wake(&db->changed);
+  os_unlock(&db->lock);
+  os_thread_join(&db->flusher);
+  db->has_flusher = false;
+}
+
+static int flush_all(struct db *db, tally_error *error) {
+  bool worked = true;
+  int result = writer_seal(db, error);
+  while (!result && worked) result = flush_next(db, &worked, error);
+  return result;
+}
+
+/* The seal: the WAL is synced, and the manifest promises it. With everything in segments the WAL goes. */
+static int seal_store(struct db *db, tally_error *error) {
+  bool flushed = flush_all(db, error) == 0; /* where that fails, the rows are in the WAL */
+  int result = db_writable(db, error);
+  if (!result && db->wal->durable < db->wal->written) result = writer_sync(db, error);
+  if (result) return result;
+  struct edit edit = {.state = db->manifest->state};
+  edit.state.durable = db->wal->durable;
+  edit.state.next_wal = db->wal->header.number + 1;
+  result = manifest_commit(db->manifest, &edit, error);
+  if (!result && manifest_wants_checkpoint(db->manifest)) {
+    struct buffer marks = {0};
+    producers_write(db->producers, true, &marks);
+    if (!marks.failed) result = manifest_checkpoint(db->manifest, &marks, error);
+    buffer_free(&marks);
+  }
+  if (!result && flushed && db->manifest->state.covered == db->wal->written) {
+    wal_files_drop(db, db->wal->written);
+    (void)db->os->unlink(db->os, db->wal->path);
+  }
+  return result;
+}
+
+int db_close(struct db *db, tally_error *error) {
+  stop_flusher(db);
+  tally_error ignored;
+  int result = db_writable(db, &ignored) ? 0 : seal_store(db, error);
+  free_all(db);
+  return result;
+}
+
+/* ------------------------------------------------------------------ small calls */
+
+const struct os *db_os(const struct db *db) { return db->os; }
+struct budget *db_query_budget(struct db *db) {
+  return &db->query_budget;
+}
+const tally_options *db_options(const struct db *db) { return &db->options; }
+
+int db_mark(struct db *db, const char *producer, uint64_t epoch, tally_mark *mark, tally_error *error) {
+  if (!producer || !*producer) return fail(error, TALLY_USAGE, "a mark is a producer's: give its name");
+  writer_enter(db); /* not between a batch's acceptance and its commit */
+  *mark = producers_mark(db->producers, (tally_text){producer, strlen(producer)}, epoch);
+  writer_leave(db);
+  return 0;
+}
+
+int db_sync(struct db *db, tally_error *error) {
+  writer_enter(db);
+  int result = db_writable(db, error);
+  if (!result && db->wal->durable < db->wal->written) result = writer_sync(db, error);
+  writer_leave(db);
+  return result;
+}
+
+int db_flush(struct db *db, tally_error *error) {
+  writer_enter(db);
+  int result = db_writable(db, error);
+  if (!result) result = writer_seal(db, error);
+  if (!result && !db->active) result = writer_new_active(db, error);
+  if (!result && db->wal->written >= db->wal->header.first)
+    result = writer_rotate(db, error); /* so that its space can go */
+  writer_leave(db);
+  bool worked = true;
+  while (!result && worked) result = flush_next(db, &worked, error);
+  if (result) return result;
+  os_lock(&db->manifest_lock);
+  uint64_t covered = db->manifest->state.covered;
+  os_unlock(&db->manifest_lock);
+  wal_files_drop(db, covered);
+  return 0;
+}
+
+int db_step(struct db *db, bool *worked, tally_error *error) {
+  if (!db->options.manual)
+    return fail(error, TALLY_USAGE, "tally_step is for stores opened with options.manual");
+  *worked = false;
+  os_lock(&db->lock);
+  bool sealed = db->sealed != NULL;
+  bool old = db->active && db->active->first_sequence &&
+             db->os->monotonic(db->os) - db->active->born >= db->options.flush_age;
+  os_unlock(&db->lock);
+  if (!sealed && old) {
+    writer_enter(db);
+    int result = writer_seal(db, error);
+    writer_leave(db);
+    if (result) return result;
+  }
+  return flush_next(db, worked, error);
+}

@@ -1,0 +1,165 @@
+/* template_decode.c - putting rows together again; see template.h.
+ *
+ * Laws: every count is checked before memory is taken for it. There are at most max_bytes + count values (the
+ * encoder puts a literal byte between any two), so the offsets take no more than 8 bytes for each of these,
+ * and the values of all columns together no more than max_bytes, as each is part of the output once. */
+#include "encoding/template.h"
+
+struct parts {
+  uint32_t templates, columns, places, count;
+  const uint64_t *literal_at; /* templates + 1 */
+  const uint8_t *literals;
+  int64_t *place_counts; /* of each template */
+  int64_t *gaps;         /* of each place */
+  int64_t *column_of;    /* of each place */
+  int64_t *rows;         /* the template of each row */
+  uint32_t first_place[TEMPLATES_MAX], rows_of[TEMPLATES_MAX];
+  uint32_t values_of[COLUMNS_MAX];
+  uint64_t next_value[COLUMNS_MAX]; /* of each column: where its next offset is */
+};
+
+/* A part of integers, decoded behind what `room` holds; room for them was reserved. */
+static int64_t *read_numbers(struct reader *r, uint32_t count, struct buffer *room) {
+  uint64_t size = read_varint(r);
+  const uint8_t *bytes = size <= reader_left(r) ? read_bytes(r, (size_t)size) : NULL;
+  struct ints ints;
+  if (!bytes || !ints_open(bytes, (size_t)size, count, &ints)) return NULL;
+  int64_t *numbers = (int64_t *)(void *)buffer_add(room, count * sizeof *numbers);
+  if (numbers) ints_decode(&ints, 0, count, numbers);
+  return numbers;
+}
+
+static bool read_texts(struct reader *r, uint32_t count, size_t max_bytes, uint64_t *at, struct buffer *bytes,
+                       struct ints_scratch *scratch) {
+  uint64_t size = read_varint(r);
+  const uint8_t *encoded = size <= reader_left(r) ? read_bytes(r, (size_t)size) : NULL;
+  return encoded &&
+         text_list_decode(encoded, (size_t)size, count, TEXT_ALLOW_COLUMN, 1, max_bytes, at, bytes, scratch);
+}
+
+/* The places of each template lie within its literal and name columns, one that has not been named in it. */
+static bool check_places(const struct parts *p) {
+  uint8_t named[COLUMNS_MAX] = {0};
+  uint32_t place = 0;
+  for (uint32_t t = 0; t < p->templates; t++) {
+    uint64_t literal = p->literal_at[t + 1] - p->literal_at[t];
+    uint32_t first = place;
+    for (int64_t i = 0; i < p->place_counts[t]; i++, place++) {
+      if ((uint64_t)p->gaps[place] > literal || (uint64_t)p->column_of[place] >= p->columns) return false;
+      if (named[p->column_of[place]]++) return false;
+      literal -= (uint64_t)p->gaps[place];
+    }
+    for (; first < place; first++) named[p->column_of[first]] = 0;
+  }
+  return true;
+}
+
+/* Reads the templates; p->literal_at has room for TEMPLATES_MAX + 1. */
+static bool read_templates(struct reader *r, struct parts *p, uint64_t *literal_at, size_t max_bytes,
+                           struct ints_scratch *scratch) {
+  struct buffer *numbers = &scratch->templates.spans, *literals = &scratch->templates.literals;
+  uint64_t templates = read_varint(r), columns = read_varint(r), places = 0;
+  if (r->bad || templates == 0 || templates > TEMPLATES_MAX || columns > COLUMNS_MAX) return false;
+  p->templates = (uint32_t)templates;
+  p->columns = (uint32_t)columns;
+  buffer_clear(literals);
+  if (!read_texts(r, p->templates, max_bytes, literal_at, literals, scratch)) return false;
+  p->literal_at = literal_at;
+  p->literals = literals->data;
+  buffer_clear(numbers);
+  /* All at once, so that what was read first stays where it is. */
+  if (!buffer_reserve(numbers, (templates * (1 + 2 * PLACES_MAX) + p->count) * sizeof(int64_t))) return false;
+  if (!(p->place_counts = read_numbers(r, p->templates, numbers))) return false;
+  for (uint32_t t = 0; t < p->templates; t++) {
+    if ((uint64_t)p->place_counts[t] > PLACES_MAX) return false;
+    p->first_place[t] = (uint32_t)places;
+    places += (uint64_t)p->place_counts[t];
+  }
+  p->places = (uint32_t)places;
+  if (places > 0) {
+    if (!(p->gaps = read_numbers(r, p->places, numbers))) return false;
+    if (!(p->column_of = read_numbers(r, p->places, numbers))) return false;
+  }
+  return check_places(p) && (p->rows = read_numbers(r, p->count, numbers));
+}
+
+/* Counts the values of each column, and the literal bytes of all rows. */
+static bool count_values(struct parts *p, size_t max_bytes, uint64_t *values, uint64_t *literal_bytes) {
+  *values = *literal_bytes = 0;
+  for (uint32_t i = 0; i < p->count; i++) {
+    if ((uint64_t)p->rows[i] >= p->templates) return false;
+    p->rows_of[p->rows[i]]++;
+  }
+  for (uint32_t t = 0; t < p->templates; t++) {
+    *literal_bytes += p->rows_of[t] * (p->literal_at[t + 1] - p->literal_at[t]);
+    *values += p->rows_of[t] * (uint64_t)p->place_counts[t];
+    for (uint32_t i = 0; i < p->place_counts[t]; i++)
+      p->values_of[p->column_of[p->first_place[t] + i]] += p->rows_of[t];
+  }
+  return *literal_bytes <= max_bytes && *values <= (uint64_t)max_bytes + p->count;
+}
+
+/* The values of all columns, in the buffers `at` and `values`. */
+static bool read_columns(struct reader *r, struct parts *p, uint64_t count, size_t max_bytes,
+                         struct buffer *at, struct buffer *values, struct ints_scratch *scratch) {
+  buffer_clear(at);
+  buffer_clear(values);
+  uint64_t *next = (uint64_t *)(void *)buffer_add(at, (count + p->columns) * sizeof *next), used = 0;
+  if (!next) return false;
+  for (uint32_t c = 0; c < p->columns; c++) {
+    p->next_value[c] = used;
+    if (!read_texts(r, p->values_of[c], max_bytes - values->size, next + used, values, scratch)) return false;
+    used += p->values_of[c] + (uint64_t)1;
+  }
+  return !r->bad && reader_left(r) == 0;
+}
+
+/* Writes the rows to out, which has room for them. */
+static void write_rows(struct parts *p, const uint64_t *value_at, const uint8_t *values, uint8_t *out,
+                       uint64_t start, uint64_t *at) {
+  uint8_t *begin = out - start;
+  for (uint32_t i = 0; i < p->count; i++) {
+    uint32_t t = (uint32_t)p->rows[i], place = p->first_place[t];
+    const uint8_t *literal = p->literals + p->literal_at[t], *end = p->literals + p->literal_at[t + 1];
+    at[i] = (uint64_t)(out - begin);
+    for (uint32_t last = place + (uint32_t)p->place_counts[t]; place < last; place++) {
+      const uint64_t *value = value_at + p->next_value[p->column_of[place]]++;
+      size_t gap = (size_t)p->gaps[place], size = (size_t)(value[1] - value[0]);
+      text_copy(out, literal, gap);
+      text_copy(out + gap, values + value[0], size);
+      literal += gap;
+      out += gap + size;
+    }
+    text_copy(out, literal, (size_t)(end - literal));
+    out += end - literal;
+  }
+  at[p->count] = (uint64_t)(out - begin);
+}
+
+static bool decode(struct reader *r, struct parts *p, size_t max_bytes, uint64_t *at, struct buffer *bytes,
+                   struct ints_scratch *scratch) {
+  struct buffer *value_at = &scratch->templates.columns, *values = &scratch->templates.rows;
+  uint64_t literal_at[TEMPLATES_MAX + 1], value_count, literal_bytes;
+  if (!read_templates(r, p, literal_at, max_bytes, scratch)) return false;
+  if (!count_values(p, max_bytes, &value_count, &literal_bytes)) return false;
+  if (!read_columns(r, p, value_count, max_bytes - (size_t)literal_bytes, value_at, values, scratch))
+    return false;
+  uint64_t start = bytes->size;
+  uint8_t *out = text_room(bytes, (size_t)literal_bytes + values->size);
+  if (!out) return false;
+  write_rows(p, (const uint64_t *)(const void *)value_at->data, values->data, out, start, at);
+  return true;
+}
+
+bool template_decode(struct reader *r, uint32_t count, size_t max_bytes, uint64_t *at, struct buffer *bytes,
+                     struct ints_scratch *scratch) {
+  struct parts p = {.count = count};
+  struct texts_templates *work = &scratch->templates;
+  buffer_clear(&work->literals); /* a failure of an earlier call is not one of this one */
+  buffer_clear(&work->spans);
+  buffer_clear(&work->columns);
+  buffer_clear(&work->rows);
+  if (decode(r, &p, max_bytes, at, bytes, scratch)) return true;
+  bytes->failed |= work->literals.failed || work->spans.failed || work->columns.failed || work->rows.failed;
+  return false;
+}

@@ -1,0 +1,132 @@
+/* bucket_map.c - see bucket_map.h. */
+#include "query/bucket_map.h"
+
+#include "aggregate/grow.h"
+#include "base/int128.h"
+#include "model/schema.h"
+
+#define SECOND_US 1000000
+
+static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
+/* floor(2^64 / width); width 1 has none that fits, and divide() needs none. */
+static uint64_t reciprocal_of(uint64_t width) {
+  return width > 1 ? (uint64_t)(((uint128)1 << 64) / width) : 0;
+}
+
+/* x / width. The product with the rounded-down reciprocal is at most one too small: its error is
+ * x * (2^64 / width - reciprocal) / 2^64 < 1. */
+static inline uint64_t divide(uint64_t x, uint64_t width, uint64_t reciprocal) {
+  if (!reciprocal) return x;
+  uint64_t quotient = (uint64_t)(((uint128)x * reciprocal) >> 64);
+  return quotient + (x - quotient * width >= width);
+}
+
+static void init_fixed(struct bucket_map *map, int64_t width, int64_t shift, int64_t first, int64_t last) {
+  map->origin = floor_div(first - shift, width) * width + shift;
+  map->width = (uint64_t)width;
+  map->count = ((uint64_t)last - (uint64_t)map->origin) / map->width + 1;
+}
+
+static int push_edge(struct bucket_map *map, uint64_t *edges, int64_t us, tally_error *error) {
+  if (*edges == map->edge_capacity) {
+    size_t room = map->edge_capacity ? map->edge_capacity * 2 : 128;
+    void *p = grow_array(map->budget, map->edge, map->edge_capacity, room, sizeof *map->edge,
+                         "list of calendar buckets", error);
+    if (!p) return error->code;
+    map->edge = p;
+    map->edge_capacity = room;
+  }
+  map->edge[(*edges)++] = us;
+  return 0;
+}
+
+/* The day that the bucket of instant `us` starts on, and its first instant. The local date can lie before the
+ * bucket that has begun already, where clocks went back over midnight. */
+static int find_first(const struct bucket *bucket, struct time_zone *zone, int64_t us, int64_t *next,
+                      int64_t *start, tally_error *error) {
+  int64_t day, first, reached;
+  int rc = zone_day(zone, us, &day, error);
+  if (rc) return rc;
+  bucket_days(bucket, day, &first, next);
+  rc = zone_reach(zone, first * DAY_US, start, error);
+  while (!rc) {
+    rc = zone_reach(zone, *next * DAY_US, &reached, error);
+    if (rc || reached > us) return rc;
+    *start = reached;
+    bucket_days(bucket, *next, &first, next);
+  }
+  return rc;
+}
+
+static int init_edges(struct bucket_map *map, const struct bucket *bucket, struct time_zone *zone,
+                      int64_t first, int64_t last, tally_error *error) {
+  int64_t next, start, day;
+  uint64_t edges = 0;
+  int rc = find_first(bucket, zone, first, &next, &start, error);
+  map->origin = start;
+  if (!rc) rc = push_edge(map, &edges, start, error);
+  while (!rc && map->edge[edges - 1] <= last) {
+    rc = zone_reach(zone, next * DAY_US, &start, error);
+    if (!rc && start > map->edge[edges - 1]) rc = push_edge(map, &edges, start, error);
+    bucket_days(bucket, next, &day, &next);
+  }
+  if (rc) return rc;
+  map->count = edges - 1;
+  map->width = ((uint64_t)map->edge[map->count] - (uint64_t)map->origin) / map->count;
+  return 0;
+}
+
+int bucket_map_init(struct bucket_map *map, const struct bucket *bucket, struct time_zone *zone,
+                    int64_t first, int64_t last, struct budget *budget, tally_error *error) {
+  *map = (struct bucket_map){.budget = budget};
+  map->sub_second = bucket->unit == BUCKET_FIXED && bucket->count < SECOND_US;
+  int rc = 0;
+  if (bucket->unit == BUCKET_FIXED)
+    init_fixed(map, bucket->count, 0, first, last);
+  else if (bucket->unit == BUCKET_DAYS && zone->fixed)
+    init_fixed(map, bucket->count * DAY_US, bucket->shift * DAY_US - (int64_t)zone->period.offset * SECOND_US,
+               first, last);
+  else
+    rc = init_edges(map, bucket, zone, first, last, error);
+  map->reciprocal = reciprocal_of(map->width);
+  if (rc) bucket_map_free(map);
+  return rc;
+}
+
+void bucket_map_free(struct bucket_map *map) {
+  if (map->edge) grow_free(map->budget, map->edge, map->edge_capacity * sizeof *map->edge);
+  map->edge = NULL;
+  map->edge_capacity = 0;
+}
+
+uint64_t bucket_map_number(const struct bucket_map *map, int64_t us) {
+  uint64_t number = divide((uint64_t)us - (uint64_t)map->origin, map->width, map->reciprocal);
+  if (!map->edge) return number;
+  if (number >= map->count) number = map->count - 1;
+  while (us < map->edge[number]) number--;
+  while (us >= map->edge[number + 1]) number++;
+  return number;
+}
+
+void bucket_map_numbers(const struct bucket_map *map, const int64_t *us, uint32_t rows, uint64_t *numbers) {
+  if (map->edge) {
+    for (uint32_t i = 0; i < rows; i++) numbers[i] = bucket_map_number(map, us[i]);
+    return;
+  }
+  uint64_t origin = (uint64_t)map->origin, width = map->width, reciprocal = map->reciprocal;
+  for (uint32_t i = 0; i < rows; i++) numbers[i] = divide((uint64_t)us[i] - origin, width, reciprocal);
+}
+
+int64_t bucket_map_start(const struct bucket_map *map, uint64_t number) {
+  return map->edge ? map->edge[number] : (int64_t)((uint64_t)map->origin + number * map->width);
+}
+
+int bucket_map_label(const struct bucket_map *map, uint64_t number, struct time_zone *zone,
+                     struct buffer *text, tally_error *error) {
+  int64_t start = bucket_map_start(map, number);
+  int32_t offset;
+  int rc = zone_offset(zone, start, &offset, error);
+  if (!rc) timestamp_print(text, start, offset, zone->utc, map->sub_second ? 6 : 0);
+  return rc;
+}

@@ -1,0 +1,133 @@
+/* chunk_write.c - encoding columns chunk by chunk; see chunk_write.h. */
+#include "segment/chunk_write.h"
+
+#include "base/status.h"
+#include "encoding/texts.h"
+#include "segment/cost_write.h"
+
+/* One chunk of a slot: its rows are [first, first + count). */
+struct chunk {
+  const struct rows *rows;
+  int column;
+  uint32_t first, count;
+  const uint64_t *valid; /* of the chunk: bit 0 is row `first`; NULL: the column has no such map */
+};
+
+static struct zone bounds(const int64_t *v, uint32_t count) {
+  struct zone z = {INT64_MAX, INT64_MIN, 0};
+  for (uint32_t i = 0; i < count; i++) {
+    if (v[i] < z.min) z.min = v[i];
+    if (v[i] > z.max) z.max = v[i];
+  }
+  return z;
+}
+
+static void gather(const struct chunk *c, int64_t *to) {
+  const struct rows *rows = c->rows;
+  uint32_t first = c->first, count = c->count;
+  switch (column_kind(c->column)) {
+  case KIND_TIME: memcpy(to, rows->timestamp + first, count * sizeof *to); break;
+  case KIND_TEXT: {
+    const uint32_t *id = rows->text[column_domain(c->column)] + first;
+    for (uint32_t i = 0; i < count; i++) to[i] = id[i];
+    break;
+  }
+  case KIND_INT: {
+    const int32_t *v = rows->number[c->column - TALLY_COL_REQUEST_SIZE] + first;
+    for (uint32_t i = 0; i < count; i++) to[i] = v[i];
+    break;
+  }
+  case KIND_COST: memcpy(to, rows->cost + first, count * sizeof *to); break;
+  case KIND_JSON: break;
+  }
+}
+
+/* Ids keep their NULLs as 0 in the values; the zone leaves them out. */
+static struct zone text_zone(const int64_t *v, uint32_t count) {
+  struct zone z = {INT64_MAX, 0, 0};
+  for (uint32_t i = 0; i < count; i++) {
+    z.nulls += v[i] == 0;
+    if (v[i] != 0 && v[i] < z.min) z.min = v[i];
+    if (v[i] > z.max) z.max = v[i];
+  }
+  if (z.nulls == count) z.min = 0;
+  return z;
+}
+
+/* Compacts the values and gives the zone of what is left. */
+static struct zone number_zone(const struct chunk *c, int64_t *v, uint32_t nulls) {
+  if (nulls == c->count) return (struct zone){0, 0, nulls};
+  uint32_t left = nulls ? chunk_compact(v, c->valid, c->count) : c->count;
+  struct zone z = bounds(v, left);
+  z.nulls = nulls;
+  return z;
+}
+
+static void put_validity(struct buffer *out, const struct chunk *c, uint32_t nulls) {
+  if (nulls == 0) return;
+  size_t bytes = bitmap_bytes(c->count);
+  buffer_append(out, c->valid, bytes);
+  uint32_t last = c->count % 8;
+  if (last && !out->failed) out->data[out->size - 1] &= (uint8_t)((1u << last) - 1);
+}
+
+static void put_numbers(struct output *o, const struct chunk *c, struct directory *d, struct zone *z,
+                        struct chunk_scratch *scratch) {
+  gather(c, scratch->values);
+  if (column_kind(c->column) == KIND_TEXT) {
+    *z = text_zone(scratch->values, c->count);
+    if (directory_has_block(z, column_slot(c->column), c->count))
+      ints_encode(scratch->values, c->count, &o->buffer, &scratch->ints);
+    return;
+  }
+  uint32_t nulls = c->valid ? c->count - (uint32_t)bitmap_count(c->valid, c->count) : 0;
+  *z = number_zone(c, scratch->values, nulls);
+  if (!directory_has_block(z, column_slot(c->column), c->count)) return;
+  put_validity(&o->buffer, c, nulls);
+  if (column_kind(c->column) == KIND_COST)
+    cost_write(&o->buffer, c->rows, c->first, c->count, nulls, d, scratch);
+  else
+    ints_encode(scratch->values, c->count - nulls, &o->buffer, &scratch->ints);
+}
+
+static void put_metadata(struct output *o, const struct chunk *c, struct zone *z, uint64_t *bytes,
+                         struct chunk_scratch *scratch) {
+  const uint64_t *at = c->rows->metadata_at + c->first;
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < c->count; i++) {
+    scratch->at[n] = at[i] - at[0];
+    n += bitmap_get(c->valid, i);
+  }
+  scratch->at[n] = at[c->count] - at[0];
+  *z = (struct zone){.nulls = c->count - n};
+  *bytes = at[c->count] - at[0];
+  if (n == 0) return;
+  put_validity(&o->buffer, c, z->nulls);
+  const char *text = c->rows->metadata ? c->rows->metadata + at[0] : "";
+  texts_encode(scratch->at, n, text, &o->buffer, &scratch->ints);
+}
+
+static const uint64_t *validity(const struct rows *rows, int column, uint32_t first) {
+  if (column < TALLY_COL_REQUEST_SIZE) return NULL;
+  return rows->valid[column - TALLY_COL_REQUEST_SIZE] + first / 64;
+}
+
+int chunk_write_slot(struct output *o, const struct rows *rows, int slot, struct directory *d,
+                     struct chunk_scratch *scratch, tally_error *error) {
+  for (uint32_t i = 0; i < d->chunks; i++) {
+    uint32_t block = (uint32_t)slot * d->chunks + i;
+    struct chunk c = {rows, slot_column(slot), i * CHUNK_ROWS, directory_chunk_rows(d, i), NULL};
+    c.valid = validity(rows, c.column, c.first);
+    size_t start = o->buffer.size;
+    d->at[block] = output_offset(o);
+    if (slot == SLOT_METADATA)
+      put_metadata(o, &c, &d->zone[block], &d->metadata_bytes[i], scratch);
+    else
+      put_numbers(o, &c, d, &d->zone[block], scratch);
+    if (o->buffer.failed || scratch->trial.failed) return fail_memory(error, "encoding a segment");
+    if (!directory_has_block(&d->zone[block], slot, c.count)) continue;
+    int result = output_block(o, start, NULL, error);
+    if (result) return result;
+  }
+  return 0;
+}

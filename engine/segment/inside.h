@@ -1,0 +1,45 @@
+/* inside.h - what segment/'s readers share: the open file, its directory, and pinning of blocks. */
+#ifndef SEGMENT_INSIDE_H
+#define SEGMENT_INSIDE_H
+
+#include <stdatomic.h>
+
+#include "segment/directory.h"
+
+struct segment_inside {
+  const struct os *os;
+  struct os_file *file;
+  struct cache *cache;
+  struct budget *budget;
+  char *path; /* for messages */
+  _Atomic uint32_t references;
+  struct directory directory;
+};
+
+/* A block of the file, verified and pinned. */
+struct block {
+  const struct cache_block *pinned;
+  const uint8_t *payload;
+  size_t size; /* of the payload */
+  uint64_t offset;
+};
+
+/* Pins block `index` of the directory, which must be there. */
+int block_pin(struct segment *s, uint32_t index, struct block *b, tally_error *error);
+void block_release(struct segment *s, struct block *b);
+/* Verifies the trailer of a whole block (payload and trailer, `size` bytes at `offset` of the file). */
+int block_verify(const char *path, uint64_t segment, uint64_t offset, const uint8_t *bytes, size_t size,
+                 tally_error *error);
+/* Reads `size` bytes at `offset`, or fails: an end of the file before that is damage. */
+int block_read(const struct os *os, struct os_file *file, const char *path, uint64_t offset, void *to,
+               size_t size, tally_error *error);
+/* The block's bytes passed their checksum but do not mean anything. */
+int block_damage(const struct segment *s, const struct block *b, const char *check, tally_error *error);
+
+/* Decodes rows of user_id or service_name from the runs; see segment_values. */
+int run_values(struct segment *s, int column, uint32_t row, uint32_t count, int64_t *values,
+               tally_error *error);
+/* Rows of each of the runs [first, first + count). */
+int run_lengths(struct segment *s, uint32_t first, uint32_t count, uint32_t *rows, tally_error *error);
+
+#endif

@@ -1,0 +1,327 @@
+/* run_read.c - the runs: users and first rows by run, runs by user and by row (docs/format/segment.md, "Run
+ * blocks").
+ *
+ * A lookup finds its piece in the directory and its group in the piece's table, and decodes one group. Every
+ * group that is decoded is checked: users rise within a service, lengths are at least 1 and fill the group's
+ * rows exactly, services begin at their rows. */
+#include "base/status.h"
+#include "segment/inside.h"
+
+/* One group of a pinned run block. */
+struct group {
+  uint32_t first, count; /* runs */
+  uint32_t row, next_row;
+  uint32_t user; /* of the first run */
+  const uint8_t *users, *lengths;
+  size_t users_size, lengths_size;
+};
+
+static uint32_t piece_groups(uint32_t runs) { return (runs + RUN_GROUP - 1) / RUN_GROUP; }
+
+static uint32_t table_user(const struct block *b, uint32_t g) { return load32(b->payload + g * RUN_ENTRY); }
+static uint32_t table_row(const struct block *b, uint32_t g) { return load32(b->payload + g * RUN_ENTRY + 4); }
+
+/* Pins a piece's block and checks its table: rows rise by at least a group's runs, sizes fill the block. */
+static int pin_piece(struct segment *s, uint32_t piece, struct block *b, tally_error *error) {
+  const struct directory *d = &s->inside->directory;
+  int result = block_pin(s, directory_run_block(d, piece), b, error);
+  if (result) return result;
+  uint32_t runs = directory_piece_runs(d, piece), groups = piece_groups(runs);
+  uint32_t rows = d->piece_row[piece + 1] - d->piece_row[piece];
+  size_t used = (size_t)groups * RUN_ENTRY;
+  bool sound = used <= b->size && table_user(b, 0) == d->piece_user[piece] && table_row(b, 0) == 0;
+  for (uint32_t g = 0; sound && g < groups; g++) {
+    const uint8_t *entry = b->payload + g * RUN_ENTRY;
+    uint32_t next = g + 1 < groups ? table_row(b, g + 1) : rows;
+    uint32_t count = g + 1 < groups ? RUN_GROUP : runs - g * RUN_GROUP;
+    used += (size_t)load16(entry + 8) + load16(entry + 10);
+    sound = next <= rows && table_row(b, g) < next && next - table_row(b, g) >= count;
+  }
+  if (sound && used == b->size) return 0;
+  result = block_damage(s, b, "segment-runs-table", error);
+  block_release(s, b);
+  return result;
+}
+
+static struct group find_group(const struct segment *s, const struct block *b, uint32_t piece, uint32_t g) {
+  const struct directory *d = &s->inside->directory;
+  uint32_t runs = directory_piece_runs(d, piece), groups = piece_groups(runs), base = d->piece_row[piece];
+  struct group group = {.first = piece * RUN_PIECE + g * RUN_GROUP,
+                        .count = g + 1 < groups ? RUN_GROUP : runs - g * RUN_GROUP,
+                        .row = base + table_row(b, g),
+                        .next_row = g + 1 < groups ? base + table_row(b, g + 1) : d->piece_row[piece + 1],
+                        .user = table_user(b, g),
+                        .users = b->payload + (size_t)groups * RUN_ENTRY};
+  for (uint32_t i = 0; i < g; i++)
+    group.users += (size_t)load16(b->payload + i * RUN_ENTRY + 8) + load16(b->payload + i * RUN_ENTRY + 10);
+  group.users_size = load16(b->payload + g * RUN_ENTRY + 8);
+  group.lengths = group.users + group.users_size;
+  group.lengths_size = load16(b->payload + g * RUN_ENTRY + 10);
+  return group;
+}
+
+/* The number of the span that holds a run. */
+static uint32_t span_of_run(const struct segment *s, uint32_t run) {
+  uint32_t low = 0, high = s->services;
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    if (s->span[middle].first_run <= run)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static bool rises(const uint32_t *user, uint32_t from, uint32_t to) {
+  for (uint32_t i = from + 1; i < to; i++)
+    if (user[i] <= user[i - 1]) return false;
+  return true;
+}
+
+/* Users of a group; they rise within each service and stay below the directory's highest. */
+static int group_users(const struct segment *s, const struct block *b, const struct group *g, uint32_t *user,
+                       tally_error *error) {
+  int64_t v[RUN_GROUP];
+  struct ints ints;
+  if (!ints_open(g->users, g->users_size, g->count, &ints))
+    return block_damage(s, b, "segment-runs-users", error);
+  ints_decode(&ints, 0, g->count, v);
+  uint64_t most = 0;
+  for (uint32_t i = 0; i < g->count; i++) {
+    most |= (uint64_t)v[i];
+    user[i] = (uint32_t)v[i];
+  }
+  bool sound = most <= UINT32_MAX && user[0] == g->user;
+  uint32_t end = g->first + g->count;
+  for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++) {
+    uint32_t from = s->span[i].first_run > g->first ? s->span[i].first_run - g->first : 0;
+    uint32_t to = s->span[i].first_run + s->span[i].runs;
+    to = to < end ? to - g->first : g->count;
+    sound = rises(user, from, to) && user[to - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
+  }
+  return sound ? 0 : block_damage(s, b, "segment-runs-users-order", error);
+}
+
+/* First rows of a group's runs, and the row behind its last: count + 1 of them. */
+static int group_rows(const struct segment *s, const struct block *b, const struct group *g, uint32_t *row,
+                      tally_error *error) {
+  int64_t v[RUN_GROUP];
+  struct ints ints;
+  if (!ints_open(g->lengths, g->lengths_size, g->count, &ints))
+    return block_damage(s, b, "segment-runs-lengths", error);
+  ints_decode(&ints, 0, g->count, v);
+  uint64_t at = g->row, rows = s->info.rows;
+  bool sound = true;
+  for (uint32_t i = 0; i < g->count; i++) {
+    row[i] = (uint32_t)at;
+    sound &= (uint64_t)v[i] - 1 < rows;
+    at += (uint64_t)v[i];
+  }
+  row[g->count] = (uint32_t)at;
+  sound &= at == g->next_row;
+  uint32_t end = g->first + g->count;
+  for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++)
+    if (s->span[i].first_run >= g->first) sound = row[s->span[i].first_run - g->first] == s->span[i].first;
+  return sound ? 0 : block_damage(s, b, "segment-runs-lengths-sum", error);
+}
+
+/* ---- runs by number */
+
+/* Runs [first, first + count) of a group, relative to it; rows gets count + 1 values if asked for. */
+static int copy_group(const struct segment *s, const struct block *b, const struct group *g, uint32_t first,
+                      uint32_t count, uint32_t *user, uint32_t *row, uint32_t *end_row, tally_error *error) {
+  uint32_t v[RUN_GROUP + 1];
+  int result = 0;
+  if (user) {
+    result = group_users(s, b, g, v, error);
+    memcpy(user, v + first, count * sizeof *user);
+  }
+  if (!result && (row || end_row)) {
+    result = group_rows(s, b, g, v, error);
+    if (row) memcpy(row, v + first, count * sizeof *row);
+    if (end_row) *end_row = v[first + count];
+  }
+  return result;
+}
+
+/* Runs [first, first + count) of one piece, relative to it. */
+static int copy_piece(struct segment *s, uint32_t piece, uint32_t first, uint32_t count, uint32_t *user,
+                      uint32_t *row, uint32_t *end_row, tally_error *error) {
+  struct block b;
+  int result = pin_piece(s, piece, &b, error);
+  if (result) return result;
+  for (uint32_t done = 0; done < count && !result;) {
+    struct group g = find_group(s, &b, piece, (first + done) / RUN_GROUP);
+    uint32_t at = (first + done) % RUN_GROUP, n = g.count - at;
+    if (n > count - done) n = count - done;
+    result = copy_group(s, &b, &g, at, n, user ? user + done : NULL, row ? row + done : NULL, end_row, error);
+    done += n;
+  }
+  block_release(s, &b);
+  return result;
+}
+
+static void fill_services(const struct segment *s, uint32_t first, uint32_t count, uint32_t *service) {
+  uint32_t span = span_of_run(s, first);
+  for (uint32_t i = 0; i < count; i++) {
+    while (first + i >= s->span[span].first_run + s->span[span].runs) span++;
+    service[i] = s->span[span].service;
+  }
+}
+
+static int copy_runs(struct segment *s, uint32_t first, uint32_t count, uint32_t *user, uint32_t *row,
+                     uint32_t *end_row, tally_error *error) {
+  int result = 0;
+  for (uint32_t done = 0; done < count && !result;) {
+    uint32_t at = (first + done) % RUN_PIECE, n = RUN_PIECE - at;
+    if (n > count - done) n = count - done;
+    result = copy_piece(s, (first + done) / RUN_PIECE, at, n, user ? user + done : NULL,
+                        row ? row + done : NULL, end_row, error);
+    done += n;
+  }
+  return result;
+}
+
+int segment_runs(struct segment *s, uint32_t first, uint32_t count, uint32_t *service, uint32_t *user,
+                 uint32_t *row, tally_error *error) {
+  if (service && count) fill_services(s, first, count, service);
+  return user || row ? copy_runs(s, first, count, user, row, NULL, error) : 0;
+}
+
+int segment_run_rows(struct segment *s, uint32_t run, uint32_t *first, uint32_t *rows, tally_error *error) {
+  uint32_t end = 0;
+  int result = copy_runs(s, run, 1, NULL, first, &end, error);
+  if (!result) *rows = end - *first;
+  return result;
+}
+
+int run_lengths(struct segment *s, uint32_t first, uint32_t count, uint32_t *rows, tally_error *error) {
+  uint32_t end = 0;
+  int result = copy_runs(s, first, count, NULL, rows, &end, error);
+  for (uint32_t i = 0; !result && i < count; i++) rows[i] = (i + 1 < count ? rows[i + 1] : end) - rows[i];
+  return result;
+}
+
+/* ---- runs by row */
+
+static uint32_t piece_of_row(const struct directory *d, uint32_t row) {
+  uint32_t low = 0, high = d->pieces;
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    if (d->piece_row[middle] <= row)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+int segment_run_of_row(struct segment *s, uint32_t row, uint32_t *run, tally_error *error) {
+  const struct directory *d = &s->inside->directory;
+  uint32_t piece = piece_of_row(d, row), g = piece_groups(directory_piece_runs(d, piece)) - 1;
+  struct block b;
+  int result = pin_piece(s, piece, &b, error);
+  if (result) return result;
+  while (g > 0 && d->piece_row[piece] + table_row(&b, g) > row) g--;
+  struct group group = find_group(s, &b, piece, g);
+  uint32_t rows[RUN_GROUP + 1];
+  result = group_rows(s, &b, &group, rows, error);
+  block_release(s, &b);
+  uint32_t i = 0;
+  while (!result && i + 1 < group.count && rows[i + 1] <= row) i++;
+  *run = group.first + i;
+  return result;
+}
+
+int run_values(struct segment *s, int column, uint32_t row, uint32_t count, int64_t *values,
+               tally_error *error) {
+  uint32_t run, done = 0, user[RUN_GROUP], service[RUN_GROUP], rows[RUN_GROUP];
+  int result = segment_run_of_row(s, row, &run, error);
+  while (!result && done < count) {
+    uint32_t n = s->runs - run < RUN_GROUP ? s->runs - run : RUN_GROUP;
+    if (n > count - done) n = count - done;
+    result = segment_runs(s, run, n, service, user, NULL, error);
+    if (!result) result = run_lengths(s, run, n, rows, error);
+    uint32_t first;
+    if (!result) result = segment_runs(s, run, 1, NULL, NULL, &first, error);
+    for (uint32_t i = 0, at = first; !result && i < n && done < count; at += rows[i++])
+      for (uint32_t end = at + rows[i]; done < count && row + done < end; done++)
+        values[done] = column == TALLY_COL_USER_ID ? user[i] : service[i];
+    run += n;
+  }
+  return result;
+}
+
+/* ---- runs by user */
+
+static const struct service_span *find_span(const struct segment *s, uint32_t service) {
+  uint32_t low = 0, high = s->services;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (s->span[middle].service < service)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < s->services && s->span[low].service == service ? &s->span[low] : NULL;
+}
+
+void segment_service_runs(const struct segment *s, uint32_t service, uint32_t *first, uint32_t *count) {
+  const struct service_span *span = find_span(s, service);
+  *first = span ? span->first_run : 0;
+  *count = span ? span->runs : 0;
+}
+
+/* The last piece that begins inside the runs [first, end) with a user of at most `user`; else the one with
+ * `first` in it. */
+static uint32_t piece_of_user(const struct directory *d, uint32_t first, uint32_t end, uint32_t user) {
+  uint32_t low = first / RUN_PIECE, high = (end - 1) / RUN_PIECE + 1;
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    if (d->piece_user[middle] <= user)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* The same of the groups of a piece. */
+static uint32_t group_of_user(const struct block *b, uint32_t piece, uint32_t first, uint32_t end,
+                              uint32_t user) {
+  uint32_t base = piece * RUN_PIECE;
+  uint32_t low = first > base ? (first - base) / RUN_GROUP : 0;
+  uint32_t last = end - base < RUN_PIECE ? (end - 1 - base) / RUN_GROUP : RUN_PIECE / RUN_GROUP - 1;
+  while (low < last && table_user(b, low + 1) <= user) low++;
+  return low;
+}
+
+int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *found, uint32_t *run,
+                     tally_error *error) {
+  *found = false;
+  const struct service_span *span = find_span(s, service);
+  if (!span) return 0;
+  uint32_t first = span->first_run, end = first + span->runs;
+  uint32_t piece = piece_of_user(&s->inside->directory, first, end, user);
+  struct block b;
+  int result = pin_piece(s, piece, &b, error);
+  if (result) return result;
+  struct group g = find_group(s, &b, piece, group_of_user(&b, piece, first, end, user));
+  uint32_t users[RUN_GROUP];
+  result = group_users(s, &b, &g, users, error);
+  block_release(s, &b);
+  if (result) return result;
+  uint32_t low = first > g.first ? first - g.first : 0, high = end - g.first < g.count ? end - g.first : g.count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (users[middle] < user)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  *run = g.first + low;
+  uint32_t stop = end - g.first < g.count ? end - g.first : g.count;
+  *found = low < stop && users[low] == user;
+  return 0;
+}

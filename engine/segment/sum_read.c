@@ -1,0 +1,87 @@
+/* sum_read.c - the sums on runs (docs/format/segment.md, "Sum blocks"). */
+#include "base/status.h"
+#include "segment/inside.h"
+#include "segment/summary.h"
+
+/* The sequences of a sum block, in order; counts that equal the runs' rows are not there. */
+struct sequences {
+  struct ints tokens, cost, errors, nonnull[RUN_COUNTS];
+  bool stored[RUN_COUNTS];
+};
+
+static bool open_sequence(struct reader *r, uint32_t count, struct ints *ints) {
+  uint64_t size = read_varint(r);
+  const uint8_t *bytes = size <= reader_left(r) ? read_bytes(r, (size_t)size) : NULL;
+  return bytes && ints_open(bytes, (size_t)size, count, ints);
+}
+
+static bool open_sequences(const struct segment *s, const struct block *b, uint32_t count,
+                           struct sequences *q) {
+  struct reader r = reader_make(b->payload, b->size);
+  bool sound = open_sequence(&r, count, &q->tokens) && open_sequence(&r, count, &q->cost) &&
+               open_sequence(&r, count, &q->errors);
+  for (int c = 0; c < RUN_COUNTS && sound; c++) {
+    q->stored[c] = s->total.measure[run_count_measure((enum run_count)c)].nonnull != s->info.rows;
+    if (q->stored[c]) sound = open_sequence(&r, count, &q->nonnull[c]);
+  }
+  return sound && !r.bad && reader_left(&r) == 0;
+}
+
+/* Counts are between 0 and the segment's rows. */
+static bool read_counts(const struct segment *s, const struct ints *ints, uint32_t first, uint32_t count,
+                        uint32_t *to) {
+  int64_t v[RUN_GROUP];
+  bool sound = true;
+  for (uint32_t done = 0; done < count;) {
+    uint32_t n = count - done < RUN_GROUP ? count - done : RUN_GROUP;
+    ints_decode(ints, first + done, n, v);
+    for (uint32_t i = 0; i < n; i++) {
+      sound &= (uint64_t)v[i] <= s->info.rows;
+      to[done + i] = (uint32_t)v[i];
+    }
+    done += n;
+  }
+  return sound;
+}
+
+static uint32_t *count_array(const struct run_sums *sums, enum run_count c) {
+  return c == COUNT_STATUS ? sums->status_nonnull : c == COUNT_TOKENS ? sums->tokens_nonnull : sums->cost_nonnull;
+}
+
+/* Sums of runs [first, first + count) of a piece, relative to it, to place `to` of the arrays. */
+static int read_piece(struct segment *s, const struct block *b, uint32_t piece, uint32_t first,
+                      uint32_t count, uint32_t to, const struct run_sums *sums, tally_error *error) {
+  struct sequences q;
+  if (!open_sequences(s, b, directory_piece_runs(&s->inside->directory, piece), &q))
+    return block_damage(s, b, "segment-sums-sequences", error);
+  if (sums->tokens) ints_decode(&q.tokens, first, count, sums->tokens + to);
+  if (sums->cost) ints_decode(&q.cost, first, count, sums->cost + to);
+  bool sound = !sums->errors || read_counts(s, &q.errors, first, count, sums->errors + to);
+  for (int c = 0; c < RUN_COUNTS && sound; c++) {
+    uint32_t *counts = count_array(sums, (enum run_count)c);
+    if (!counts) continue;
+    if (q.stored[c]) {
+      sound = read_counts(s, &q.nonnull[c], first, count, counts + to);
+    } else {
+      int result = run_lengths(s, piece * RUN_PIECE + first, count, counts + to, error);
+      if (result) return result;
+    }
+  }
+  return sound ? 0 : block_damage(s, b, "segment-sums-counts", error);
+}
+
+int segment_run_sums(struct segment *s, uint32_t first, uint32_t count, const struct run_sums *sums,
+                     tally_error *error) {
+  int result = 0;
+  for (uint32_t done = 0; done < count && !result;) {
+    uint32_t piece = (first + done) / RUN_PIECE, at = (first + done) % RUN_PIECE, n = RUN_PIECE - at;
+    if (n > count - done) n = count - done;
+    struct block b;
+    result = block_pin(s, directory_sum_block(&s->inside->directory, piece), &b, error);
+    if (result) break;
+    result = read_piece(s, &b, piece, at, n, done, sums, error);
+    block_release(s, &b);
+    done += n;
+  }
+  return result;
+}
