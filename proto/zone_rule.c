@@ -167,7 +167,7 @@ void zone_rule_at(const struct zone_rule *rule, int64_t at, tally_zone_period *p
   size_t n = list_changes(rule, year, list), i = 0;
   while (i + 1 < n && list[i + 1].at <= moved) i++;
   period->offset = list[i].offset;
-  if (n == 1) return; /* daylight saving time all year */
+  if (n <= 2) return; /* one offset all year: what is left are the ends of the list */
   period->start = shift(at, list[i].at - moved);
   period->end = shift(at, list[i + 1].at - moved);
 }

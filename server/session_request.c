@@ -235,7 +235,8 @@ static void put_welcome(struct session *session, uint64_t id, uint8_t version) {
       .idle_timeout = config->idle_timeout < UINT32_MAX ? (uint32_t)config->idle_timeout : UINT32_MAX,
       .store_version = SERVER_STORE_VERSION,
   };
-  (void)snprintf(welcome.name, sizeof welcome.name, "tallyd %s", tally_version());
+  (void)snprintf(welcome.name, sizeof welcome.name, "tallyd %d.%d.%d", TALLY_VERSION_MAJOR,
+                 TALLY_VERSION_MINOR, TALLY_VERSION_PATCH);
   session_put_done(session, message_put_welcome(&session->replies, id, &welcome, &error));
 }
 

@@ -63,8 +63,12 @@ enum record_kind parser_add(struct parser *parser, tally_batch *builder, const s
 
 #define BATCH_PROBLEMS 20u /* that a batch remembers in words */
 
+enum batch_state { BATCH_READY, BATCH_SENT };
+
 struct ingest_batch {
-  struct ingest_batch *next; /* for the owner's lists */
+  struct ingest_batch *next; /* these three are the sender's */
+  enum batch_state state;
+  bool sent_before;
   uint64_t sequence;         /* its number; 0: no good row */
   const struct source_file *file;
   uint64_t line, last_line; /* that its first record starts on, and its last one */
@@ -75,7 +79,7 @@ struct ingest_batch {
   struct buffer bytes;      /* the batch, if it has rows */
   struct buffer dropped;    /* bit i: record i is not in it; empty: all are */
   struct problem *problems; /* of the first BATCH_PROBLEMS records left out; NULL: none was */
-  uint32_t problem_count;
+  uint32_t problem_count; /* those in problems */
 };
 
 struct ingest_batch *batch_new(void); /* NULL without memory */

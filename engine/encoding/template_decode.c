@@ -96,7 +96,7 @@ static bool count_values(struct parts *p, size_t max_bytes, uint64_t *values, ui
     for (uint32_t i = 0; i < p->place_counts[t]; i++)
       p->values_of[p->column_of[p->first_place[t] + i]] += p->rows_of[t];
   }
-  return *literal_bytes <= max_bytes && *values <= (uint64_t)max_bytes + p->count;
+  return *literal_bytes <= max_bytes && (*values <= p->count || *values - p->count <= max_bytes);
 }
 
 /* The values of all columns, in the buffers `at` and `values`. */

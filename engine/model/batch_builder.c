@@ -102,8 +102,7 @@ static int check_text(tally_batch *b, int domain, const tally_text *text, struct
   if (!text->data) return TALLY_OK;
   int column = domain_column(domain);
   checked->mask |= 1u << column;
-  checked->place[domain] =
-      dictionary_find(&b->dictionary[domain], checked->place[domain].hash, text->data, text->size);
+  checked->place[domain] = dictionary_find(&b->dictionary[domain], text->data, text->size);
   if (checked->place[domain].entry) return TALLY_OK;
   checked->fresh_entries++;
   checked->fresh_texts += text->size;
@@ -116,10 +115,6 @@ static int check_event(tally_batch *b, const tally_event *event, struct checked 
   checked->mask = (1u << TALLY_COL_TIMESTAMP) | (event->present & numbers);
   checked->fresh_entries = 0;
   checked->fresh_texts = 0;
-  for (int i = 0; i < DOMAINS; i++) { /* all four first, so that their slots arrive together */
-    const tally_text *text = event_text(event, i);
-    if (text->data) checked->place[i].hash = dictionary_hash(&b->dictionary[i], text->data, text->size);
-  }
   int code = limit_time(b->rows, event->timestamp, INT64_MAX, error);
   for (int i = 0; i < DOMAINS && !code; i++) code = check_text(b, i, event_text(event, i), checked, error);
   if (!code && event->present & 1u << TALLY_COL_COST) code = limit_cost(b->rows, event->cost, error);

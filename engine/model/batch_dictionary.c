@@ -73,14 +73,8 @@ static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t size) {
   return true;
 }
 
-uint32_t dictionary_hash(const struct dictionary *d, const char *text, size_t size) {
+struct dictionary_place dictionary_find(const struct dictionary *d, const char *text, size_t size) {
   uint32_t hash = (uint32_t)hash64(text, size);
-  __builtin_prefetch(&d->slots[hash & d->mask]);
-  return hash;
-}
-
-struct dictionary_place dictionary_find(const struct dictionary *d, uint32_t hash, const char *text,
-                                        size_t size) {
   struct dictionary_place place = {hash & d->mask, hash, 0};
   for (;; place.slot = (place.slot + 1) & d->mask) {
     const struct dictionary_slot *s = &d->slots[place.slot];

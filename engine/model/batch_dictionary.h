@@ -39,10 +39,8 @@ bool dictionary_grow(struct dictionary *d);
 static inline bool dictionary_reserve(struct dictionary *d) {
   return (d->entries < d->sizes_capacity && d->entries < (d->mask + 1) / 2) || dictionary_grow(d);
 }
-/* After dictionary_reserve. The hash of a text; its slot is under way to the cache. */
-uint32_t dictionary_hash(const struct dictionary *d, const char *text, size_t size);
-struct dictionary_place dictionary_find(const struct dictionary *d, uint32_t hash, const char *text,
-                                        size_t size);
+/* After dictionary_reserve. */
+struct dictionary_place dictionary_find(const struct dictionary *d, const char *text, size_t size);
 /* Adds the text that dictionary_find did not find; room for its bytes must be reserved in d->texts.
  * Returns its number. */
 uint32_t dictionary_add(struct dictionary *d, struct dictionary_place place, const char *text, size_t size);

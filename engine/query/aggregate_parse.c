@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "query/groups.h"
 #include "query/request.h"
 
 #define Q_DECIMALS 6
@@ -164,6 +165,9 @@ int request_groups(const char *text, struct request *request, tally_error *error
   struct piece list, item;
   int rc = copy_list(text, request, &list, error);
   if (rc) return rc;
+  if (piece_items(list) > GROUP_COLUMNS)
+    return fail(error, TALLY_USAGE, "--group-by: at most %d columns, not %zu", GROUP_COLUMNS,
+                piece_items(list));
   request->group = arena_alloc(&request->arena, piece_items(list), sizeof *request->group, error);
   if (!request->group) return error->code;
   for (bool done = false; piece_item(&list, &done, &item);) {

@@ -52,8 +52,8 @@ static void cut_bits(const uint64_t *from, uint32_t first, uint32_t count, uint6
   }
 }
 
-/* Spreads `left` values at the end of v[0..count) over the rows whose bit is set; the others become 0. A value
- * is never overwritten before it is read: it stands at or behind its row. */
+/* Spreads `left` values at the end of v[0..count) over the rows whose bit is set; the others become 0. A
+ * value is never overwritten before it is read: it stands at or behind its row. */
 static void spread(int64_t *v, const uint64_t *valid, uint32_t count, uint32_t left) {
   const int64_t *from = v + (count - left);
   for (uint32_t i = 0; i < count; i++) {
@@ -162,7 +162,8 @@ static int read_numbers(const struct part *p, const struct block *b, int64_t *va
     sound = model == COST_PLAIN && read_sequence(p, &r, map, values, valid);
   }
   if (!sound) return block_damage(p->s, b, "segment-chunk-sequence", error);
-  if (!check_values(p, values, maps ? valid : NULL)) return block_damage(p->s, b, "segment-chunk-zone", error);
+  if (!check_values(p, values, maps ? valid : NULL))
+    return block_damage(p->s, b, "segment-chunk-zone", error);
   return 0;
 }
 
@@ -235,7 +236,8 @@ static int read_metadata(struct segment *s, uint32_t chunk, const struct zone *z
   if (!sound && bytes->failed) return fail_memory(error, "metadata of a segment");
   if (!sound || at[n] != size) return block_damage(s, b, "segment-metadata-texts", error);
   if (!z->nulls) return 0;
-  for (uint32_t i = rows + 1, rank = n; i-- > 0;) { /* at[i] = at[texts before row i], in place from the end */
+  for (uint32_t i = rows + 1, rank = n;
+       i-- > 0;) { /* at[i] = at[texts before row i], in place from the end */
     if (i < rows) rank -= bitmap_get(valid, i);
     at[i] = at[rank];
   }

@@ -26,7 +26,9 @@ static void gather(const struct chunk *c, int64_t *to) {
   const struct rows *rows = c->rows;
   uint32_t first = c->first, count = c->count;
   switch (column_kind(c->column)) {
-  case KIND_TIME: memcpy(to, rows->timestamp + first, count * sizeof *to); break;
+  case KIND_TIME:
+    memcpy(to, rows->timestamp + first, count * sizeof *to);
+    break;
   case KIND_TEXT: {
     const uint32_t *id = rows->text[column_domain(c->column)] + first;
     for (uint32_t i = 0; i < count; i++) to[i] = id[i];
@@ -37,8 +39,11 @@ static void gather(const struct chunk *c, int64_t *to) {
     for (uint32_t i = 0; i < count; i++) to[i] = v[i];
     break;
   }
-  case KIND_COST: memcpy(to, rows->cost + first, count * sizeof *to); break;
-  case KIND_JSON: break;
+  case KIND_COST:
+    memcpy(to, rows->cost + first, count * sizeof *to);
+    break;
+  case KIND_JSON:
+    break;
   }
 }
 

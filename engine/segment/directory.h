@@ -24,15 +24,15 @@ struct directory {
   uint32_t rows, chunks, runs, pieces, services;
   int32_t month;
   bool sums_fit, has_service_totals;
-  uint32_t blocks;             /* without the directory */
-  uint64_t *at;                /* blocks + 1 file offsets: block i is [at[i], at[i + 1]), trailer included */
-  struct zone *zone;           /* SLOTS x chunks */
-  uint64_t *metadata_bytes;    /* chunks */
-  uint32_t *piece_user;        /* pieces: user of the first run */
-  uint32_t *piece_row;         /* pieces + 1: first row */
-  struct service_span *span;   /* services */
+  uint32_t blocks;           /* without the directory */
+  uint64_t *at;              /* blocks + 1 file offsets: block i is [at[i], at[i + 1]), trailer included */
+  struct zone *zone;         /* SLOTS x chunks */
+  uint64_t *metadata_bytes;  /* chunks */
+  uint32_t *piece_user;      /* pieces: user of the first run */
+  uint32_t *piece_row;       /* pieces + 1: first row */
+  struct service_span *span; /* services */
   struct totals total;
-  struct totals *service;      /* services, or NULL */
+  struct totals *service; /* services, or NULL */
   uint32_t max_id[DOMAINS];
   void *memory;
   size_t size; /* of memory, taken from the budget by the owner */

@@ -20,11 +20,21 @@ static int64_t widen(int64_t min, int64_t by) { return (int64_t)((uint64_t)min +
 /* The values that a column may have. */
 static void column_limits(const struct directory *d, int column, int64_t *low, int64_t *high) {
   switch (column_kind(column)) {
-  case KIND_TIME: (void)place_month(d->month, low, high); break;
-  case KIND_TEXT: *low = 1, *high = UINT32_MAX; break;
-  case KIND_INT: *low = INT32_MIN, *high = INT32_MAX; break;
-  case KIND_COST: *low = -COST_MAX, *high = COST_MAX; break;
-  case KIND_JSON: *low = *high = 0; break;
+  case KIND_TIME:
+    (void)place_month(d->month, low, high);
+    break;
+  case KIND_TEXT:
+    *low = 1, *high = UINT32_MAX;
+    break;
+  case KIND_INT:
+    *low = INT32_MIN, *high = INT32_MAX;
+    break;
+  case KIND_COST:
+    *low = -COST_MAX, *high = COST_MAX;
+    break;
+  case KIND_JSON:
+    *low = *high = 0;
+    break;
   }
 }
 
@@ -86,8 +96,7 @@ static bool get_runs(struct parse *p) {
   struct directory *d = p->d;
   get_sizes(p, directory_run_block(d, 0), d->pieces);
   list_start(&p->list, d->pieces);
-  for (uint32_t i = 0; i < d->pieces; i++)
-    d->piece_user[i] = (uint32_t)list_next_in(&p->list, 0, UINT32_MAX);
+  for (uint32_t i = 0; i < d->pieces; i++) d->piece_user[i] = (uint32_t)list_next_in(&p->list, 0, UINT32_MAX);
   list_start(&p->list, d->pieces);
   for (uint32_t i = 0; i < d->pieces; i++) {
     int64_t left = (int64_t)d->rows - d->piece_row[i];
@@ -166,8 +175,7 @@ static bool get_services(struct parse *p) {
   }
   int64_t low = d->total.min_timestamp, high = d->total.max_timestamp;
   list_start(&p->list, d->services);
-  for (uint32_t i = 0; i < d->services; i++)
-    d->service[i].min_timestamp = list_next_in(&p->list, low, high);
+  for (uint32_t i = 0; i < d->services; i++) d->service[i].min_timestamp = list_next_in(&p->list, low, high);
   list_start(&p->list, d->services);
   for (uint32_t i = 0; i < d->services; i++) {
     int64_t min = d->service[i].min_timestamp;

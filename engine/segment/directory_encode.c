@@ -83,7 +83,8 @@ void directory_encode(const struct directory *d, struct buffer *out, struct ints
   write_varint(out, d->runs);
   write_varint(out, d->services);
   write_varint(out, d->max_id[column_domain(TALLY_COL_USER_ID)]);
-  write8(out, (uint8_t)((d->sums_fit ? DIRECTORY_SUMS : 0) | (d->has_service_totals ? DIRECTORY_SERVICES : 0)));
+  write8(out,
+         (uint8_t)((d->sums_fit ? DIRECTORY_SUMS : 0) | (d->has_service_totals ? DIRECTORY_SERVICES : 0)));
   for (int slot = 0; slot < SLOTS; slot++) put_slot(&l, d, slot);
   put_runs(&l, d);
   put_spans(&l, d);

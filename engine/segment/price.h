@@ -1,8 +1,8 @@
 /* price.h - cost as tokens times a price: what metered services bill, and so what costs mostly are.
  *
  * A price says cost = round(tokens * mantissa / 10^decimals) in units of 10^-9, rounded to multiples of
- * 10^unit. A chunk whose costs nearly follow it stores only the differences. All arithmetic is modulo 2^64 and
- * its rounding exact, so every value comes back whether the price fits it or not. */
+ * 10^unit. A chunk whose costs nearly follow it stores only the differences. All arithmetic is modulo 2^64
+ * and its rounding exact, so every value comes back whether the price fits it or not. */
 #ifndef SEGMENT_PRICE_H
 #define SEGMENT_PRICE_H
 

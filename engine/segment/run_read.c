@@ -19,7 +19,9 @@ struct group {
 static uint32_t piece_groups(uint32_t runs) { return (runs + RUN_GROUP - 1) / RUN_GROUP; }
 
 static uint32_t table_user(const struct block *b, uint32_t g) { return load32(b->payload + g * RUN_ENTRY); }
-static uint32_t table_row(const struct block *b, uint32_t g) { return load32(b->payload + g * RUN_ENTRY + 4); }
+static uint32_t table_row(const struct block *b, uint32_t g) {
+  return load32(b->payload + g * RUN_ENTRY + 4);
+}
 
 /* Pins a piece's block and checks its table: rows rise by at least a group's runs, sizes fill the block. */
 static int pin_piece(struct segment *s, uint32_t piece, struct block *b, tally_error *error) {
@@ -243,7 +245,7 @@ int run_values(struct segment *s, int column, uint32_t row, uint32_t count, int6
     if (n > count - done) n = count - done;
     result = segment_runs(s, run, n, service, user, NULL, error);
     if (!result) result = run_lengths(s, run, n, rows, error);
-    uint32_t first;
+    uint32_t first = 0;
     if (!result) result = segment_runs(s, run, 1, NULL, NULL, &first, error);
     for (uint32_t i = 0, at = first; !result && i < n && done < count; at += rows[i++])
       for (uint32_t end = at + rows[i]; done < count && row + done < end; done++)
@@ -312,7 +314,8 @@ int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *f
   result = group_users(s, &b, &g, users, error);
   block_release(s, &b);
   if (result) return result;
-  uint32_t low = first > g.first ? first - g.first : 0, high = end - g.first < g.count ? end - g.first : g.count;
+  uint32_t low = first > g.first ? first - g.first : 0,
+           high = end - g.first < g.count ? end - g.first : g.count;
   while (low < high) {
     uint32_t middle = low + (high - low) / 2;
     if (users[middle] < user)

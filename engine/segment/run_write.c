@@ -32,7 +32,8 @@ static void put_runs(struct buffer *out, const struct summary *s, uint32_t first
   }
 }
 
-static void put_sequence(struct buffer *out, const int64_t *v, uint32_t count, struct chunk_scratch *scratch) {
+static void put_sequence(struct buffer *out, const int64_t *v, uint32_t count,
+                         struct chunk_scratch *scratch) {
   buffer_clear(&scratch->trial);
   ints_encode(v, count, &scratch->trial, &scratch->ints);
   write_varint(out, scratch->trial.size);

@@ -1,5 +1,5 @@
-/* segment_open.c - opening a segment: header, footer and directory are read and checked against each other and
- * against the manifest, so that everything read later has a checked place. */
+/* segment_open.c - opening a segment: header, footer and directory are read and checked against each other
+ * and against the manifest, so that everything read later has a checked place. */
 #include "base/mem.h"
 #include "base/status.h"
 #include "segment/inside.h"
@@ -60,14 +60,15 @@ static int read_directory(struct segment *s, uint64_t at, uint64_t size, uint8_t
 
 static int load_directory(struct segment *s, tally_error *error) {
   struct segment_inside *in = s->inside;
-  uint64_t at, size;
+  uint64_t at = 0, size = 0;
   int result = check_footer(s, &at, &size, error);
   if (result) return result;
   if (!budget_take(in->budget, size))
-    return fail(error, TALLY_MEMORY_LIMIT,
-                "the directory of %s needs %llu bytes that the memory budget does not have: raise the store's "
-                "memory",
-                in->path, (unsigned long long)size);
+    return fail(
+        error, TALLY_MEMORY_LIMIT,
+        "the directory of %s needs %llu bytes that the memory budget does not have: raise the store's "
+        "memory",
+        in->path, (unsigned long long)size);
   uint8_t *bytes = mem_alloc(size);
   result = bytes ? read_directory(s, at, size, bytes, error) : fail_memory(error, "a segment's directory");
   mem_free(bytes);
@@ -100,7 +101,7 @@ static int check_info(const struct segment *s, tally_error *error) {
 
 static int open_file(struct segment *s, tally_error *error) {
   struct segment_inside *in = s->inside;
-  uint64_t size;
+  uint64_t size = 0;
   int number = in->os->open(in->os, in->path, OS_READ, &in->file);
   if (number) {
     in->file = NULL;

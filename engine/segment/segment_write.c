@@ -104,10 +104,11 @@ int segment_write(const struct os *os, const char *store, const struct rows *row
     result = write_summed(os, store, rows, &s, budget, info, error);
     budget_give(budget, bytes);
   } else {
-    result = fail(error, TALLY_MEMORY_LIMIT,
-                  "writing a segment needs %llu bytes that the memory budget does not have: raise the store's "
-                  "memory",
-                  (unsigned long long)bytes);
+    result =
+        fail(error, TALLY_MEMORY_LIMIT,
+             "writing a segment needs %llu bytes that the memory budget does not have: raise the store's "
+             "memory",
+             (unsigned long long)bytes);
   }
   summary_free(&s, budget);
   return result;

@@ -45,7 +45,9 @@ static bool read_counts(const struct segment *s, const struct ints *ints, uint32
 }
 
 static uint32_t *count_array(const struct run_sums *sums, enum run_count c) {
-  return c == COUNT_STATUS ? sums->status_nonnull : c == COUNT_TOKENS ? sums->tokens_nonnull : sums->cost_nonnull;
+  return c == COUNT_STATUS   ? sums->status_nonnull
+         : c == COUNT_TOKENS ? sums->tokens_nonnull
+                             : sums->cost_nonnull;
 }
 
 /* Sums of runs [first, first + count) of a piece, relative to it, to place `to` of the arrays. */

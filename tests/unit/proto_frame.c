@@ -1,5 +1,5 @@
-/* proto_frame.c - the laws of frames (proto/frame.h): the layout byte for byte, nothing but whole and unchanged
- * frames comes out, whatever pieces they arrive in, and memory stays in proportion. */
+/* proto_frame.c - the laws of frames (proto/frame.h): the layout byte for byte, nothing but whole and
+ * unchanged frames comes out, whatever pieces they arrive in, and memory stays in proportion. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -17,8 +17,11 @@ static void put(struct buffer *out, uint8_t type, uint64_t id, const void *paylo
 
 Test(frame, layout_is_the_documented_one) {
   static const uint8_t ping[] = {0x00, 0x00, 0x00, 0x00, 0x81, 0x02, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
-                                 0x00, 0x00, 0x00, 0x00, PING_SUM};
-  static const uint8_t hello[] = {HELLO_FRAME};
+                                 0x00, 0x00, 0x00, 0x00, 0x51, 0xe3, 0xbc, 0x2d, 0x98, 0x18, 0xdf, 0xa4};
+  static const uint8_t hello[] = {0x17, 0x00, 0x00, 0x00, 0x81, 0x01, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
+                                  0x00, 0x00, 0x00, 0x00, 0xe0, 0x37, 0x54, 0x9d, 0xc8, 0x5f, 0x7c, 0xf4,
+                                  0x54, 0x41, 0x4c, 0x59, 0x81, 0x81, 0x00, 0x00, 0x0b, 0x00, 0x00, 0x00,
+                                  0x74, 0x61, 0x6c, 0x6c, 0x79, 0x20, 0x30, 0x2e, 0x31, 0x2e, 0x30};
   struct buffer out = {0};
   put(&out, 2, 1, NULL, 0);
   cr_assert_eq(out.size, sizeof ping);
@@ -27,7 +30,8 @@ Test(frame, layout_is_the_documented_one) {
   put(&out, 1, 1, hello + FRAME_HEADER, sizeof hello - FRAME_HEADER);
   cr_assert(memcmp(out.data, hello, sizeof hello) == 0);
   uint8_t header[FRAME_HEADER]; /* a payload in two pieces is the same payload */
-  frame_seal(header, 1, 1, hello + FRAME_HEADER, 5, hello + FRAME_HEADER + 5, sizeof hello - FRAME_HEADER - 5);
+  frame_seal(header, 1, 1, hello + FRAME_HEADER, 5, hello + FRAME_HEADER + 5,
+             sizeof hello - FRAME_HEADER - 5);
   cr_assert(memcmp(header, hello, FRAME_HEADER) == 0);
   buffer_free(&out);
 }
@@ -49,7 +53,8 @@ Test(frame, every_truncation_asks_for_more_and_every_changed_bit_is_found) {
   cr_assert(frame.type == 7 && frame.id == 99 && frame.size == 23 && !frame.chunk);
   for (size_t bit = 0; bit < out.size * 8; bit++) {
     out.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-    cr_assert_neq(frame_parse(out.data, out.size, FRAME_BYTES, &frame, &need, &error), FRAME_READY, "bit %zu", bit);
+    cr_assert_neq(frame_parse(out.data, out.size, FRAME_BYTES, &frame, &need, &error), FRAME_READY, "bit %zu",
+                  bit);
     out.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
   }
   buffer_free(&out);
@@ -89,7 +94,8 @@ Test(frame, the_largest_frame_passes_and_one_byte_more_is_taken_back) {
     cr_assert_eq(frame_end(&out, start, 1, 1, &error), more ? TALLY_TOO_LARGE : 0);
     cr_assert_eq(out.size, more ? start : start + FRAME_BYTES);
     if (!more)
-      cr_assert_eq(frame_parse(out.data + start, FRAME_BYTES, FRAME_BYTES, &frame, NULL, &error), FRAME_READY);
+      cr_assert_eq(frame_parse(out.data + start, FRAME_BYTES, FRAME_BYTES, &frame, NULL, &error),
+                   FRAME_READY);
     out.size = start;
   }
   out.failed = true;
@@ -115,10 +121,14 @@ static size_t feed(struct frame_reader *reader, const uint8_t *bytes, size_t siz
 
 static size_t random_size(void) {
   switch (random_below(8)) {
-  case 0: return 0;
-  case 1: return random_below(300000);
-  case 2: return random_below(20) == 0 ? random_below(FRAME_BYTES - FRAME_HEADER + 1) : 40;
-  default: return random_below(2000);
+  case 0:
+    return 0;
+  case 1:
+    return random_below(300000);
+  case 2:
+    return random_below(20) == 0 ? random_below(FRAME_BYTES - FRAME_HEADER + 1) : 40;
+  default:
+    return random_below(2000);
   }
 }
 

@@ -43,7 +43,6 @@ Test(config, sizes_and_durations_are_read_with_their_units_and_printed_so_that_t
                                         {"1GiB", 1u << 30},
                                         {"2TiB", (uint64_t)2 << 40},
                                         {"10MB", 10000000},
-                                        {"18446744073709551615", UINT64_MAX - 0},
                                         {"18446744073709551616", REFUSED},
                                         {"16777216TiB", REFUSED},
                                         {"", REFUSED},
@@ -53,17 +52,13 @@ Test(config, sizes_and_durations_are_read_with_their_units_and_printed_so_that_t
                                         {"-1", REFUSED},
                                         {"1.5GiB", REFUSED},
                                         {"1MiBx", REFUSED}};
-  static const struct number durations[] = {{"0", 0},        {"250ms", 250},      {"10s", 10000},
-                                            {"5m", 300000},  {"2h", 7200000},     {"1d", 86400000},
-                                            {"0s", 0},       {"10", REFUSED},     {"", REFUSED},
-                                            {"s", REFUSED},  {"1 s", REFUSED},    {"-1s", REFUSED},
-                                            {"1w", REFUSED}, {"1.5s", REFUSED},   {"300000000000d", REFUSED}};
-  static const struct number counts[] = {{"0", 0}, {"10500", 10500}, {"", REFUSED}, {"1k", REFUSED}, {"-1", REFUSED}};
-  struct number sane_sizes[COUNT(sizes)];
-  size_t sane = 0;
-  for (size_t i = 0; i < COUNT(sizes); i++) /* UINT64_MAX itself is a size, and stands for REFUSED here */
-    if (strcmp(sizes[i].text, "18446744073709551615") != 0) sane_sizes[sane++] = sizes[i];
-  check_numbers("size", config_parse_size, sane_sizes, sane);
+  static const struct number durations[] = {
+      {"0", 0},         {"250ms", 250},   {"10s", 10000},  {"5m", 300000},    {"2h", 7200000},
+      {"1d", 86400000}, {"0s", 0},        {"10", REFUSED}, {"", REFUSED},     {"s", REFUSED},
+      {"1 s", REFUSED}, {"-1s", REFUSED}, {"1w", REFUSED}, {"1.5s", REFUSED}, {"300000000000d", REFUSED}};
+  static const struct number counts[] = {
+      {"0", 0}, {"10500", 10500}, {"", REFUSED}, {"1k", REFUSED}, {"-1", REFUSED}};
+  check_numbers("size", config_parse_size, sizes, COUNT(sizes));
   check_numbers("duration", config_parse_duration, durations, COUNT(durations));
   check_numbers("count", config_parse_count, counts, COUNT(counts));
 
@@ -72,9 +67,11 @@ Test(config, sizes_and_durations_are_read_with_their_units_and_printed_so_that_t
     uint64_t back = 0;
     tally_error error;
     config_print_size(value, text, sizeof text);
-    cr_expect(config_parse_size(text, &back, &error) == 0 && back == value, "size %lu prints as %s", value, text);
+    cr_expect(config_parse_size(text, &back, &error) == 0 && back == value, "size %lu prints as %s", value,
+              text);
     config_print_duration(value, text, sizeof text);
-    cr_expect(config_parse_duration(text, &back, &error) == 0 && back == value, "time %lu prints as %s", value, text);
+    cr_expect(config_parse_duration(text, &back, &error) == 0 && back == value, "time %lu prints as %s",
+              value, text);
   }
 }
 
@@ -155,8 +152,9 @@ Test(config, flags_beat_the_environment_which_beats_the_file_which_beats_the_def
   cr_expect_eq(config.max_connections, 10500);
   cr_expect_eq(from[memory], CONFIG_DEFAULT);
 
-  const char *file = "# settings\nmemory = 512MiB\nlisten = \"[::1]:99\" # quoted or not\ndata = /var/lib/tally\n"
-                     "query_timeout = 1m\n";
+  const char *file =
+      "# settings\nmemory = 512MiB\nlisten = \"[::1]:99\" # quoted or not\ndata = /var/lib/tally\n"
+      "query_timeout = 1m\n";
   cr_assert_eq(load(file, &config, from, &error), 0, "%s", error.text);
   cr_expect_eq(config.memory, 512u << 20);
   cr_expect_str_eq(config.listen, "[::1]:99");
@@ -224,11 +222,12 @@ Test(config, a_reload_adopts_exactly_the_settings_that_are_marked_for_it) {
   struct config old, new;
   tally_error error;
   cr_assert_eq(load("", &old, NULL, &error), 0, "%s", error.text);
-  cr_assert_eq(load("data = x\nlisten = h:1\nmemory = 1GiB\nmax_future = 2d\nflush_age = 1m\nquery_threads = 9\n"
-                    "log_level = debug\nmax_connections = 3\nmax_queries = 4\nquery_timeout = 6s\n"
-                    "hello_timeout = 7s\nframe_timeout = 8s\nidle_timeout = 9s\ndrain_timeout = 11s\n",
-                    &new, NULL, &error),
-               0, "%s", error.text);
+  cr_assert_eq(
+      load("data = x\nlisten = h:1\nmemory = 1GiB\nmax_future = 2d\nflush_age = 1m\nquery_threads = 9\n"
+           "log_level = debug\nmax_connections = 3\nmax_queries = 4\nquery_timeout = 6s\n"
+           "hello_timeout = 7s\nframe_timeout = 8s\nidle_timeout = 9s\ndrain_timeout = 11s\n",
+           &new, NULL, &error),
+      0, "%s", error.text);
   for (size_t i = 0; i < config_settings(); i++) {
     struct config reloaded = old;
     cr_expect(!config_same(&old, &new, i), "%s is the same in both", config_name(i));

@@ -1,0 +1,198 @@
+/* execute.c - see execute.h. */
+#include "query/execute.h"
+
+#include <string.h>
+
+#include "aggregate/grow.h"
+#include "base/status.h"
+#include "os/thread.h"
+#include "query/worker.h"
+
+#define THREADS 2
+#define THREAD_ROWS 200000 /* starting a thread and merging costs as much as reading some ten thousand rows  \
+                            */
+
+int execute_grow(const struct plan *plan, struct tally_up *up, tally_error *error) {
+  int rc = 0;
+  for (size_t i = 0; i < plan->state_count && !rc; i++)
+    rc = accumulator_grow(&up->state[i], up->groups.count, error);
+  return rc;
+}
+
+void execute_free(const struct plan *plan, struct tally_up *up) {
+  struct budget *budget = plan->environment->budget;
+  for (size_t i = 0; up->state && i < plan->state_count; i++) accumulator_free(&up->state[i]);
+  if (up->state) grow_free(budget, up->state, plan->state_count * sizeof *up->state);
+  groups_free(&up->groups);
+  source_set_free(&up->sources);
+  *up = (struct tally_up){0};
+}
+
+/* ------------------------------------------------------------------ threads */
+
+/* The parts that no thread has taken yet. */
+struct queue {
+  const struct plan *plan;
+  _Atomic size_t next;
+  atomic_bool failed; /* a thread has: the others may stop */
+};
+
+struct thread {
+  struct queue *queue;
+  struct worker worker;
+  int result;
+  tally_error error;
+  struct os_thread handle;
+};
+
+static void *run(void *arg) {
+  struct thread *t = arg;
+  size_t index;
+  while (!t->result && !atomic_load(&t->queue->failed) &&
+         (index = atomic_fetch_add(&t->queue->next, 1)) < t->queue->plan->part_count)
+    t->result = worker_part(&t->worker, index, &t->error);
+  if (t->result) atomic_store(&t->queue->failed, true);
+  return NULL;
+}
+
+/* One user's rows are found through the index: the rows of a part say nothing of the work. */
+static bool one_user(const struct request *r) {
+  for (size_t i = 0; i < r->where_count; i++)
+    if (r->where[i].ref.column == TALLY_COL_USER_ID && r->where[i].op == OP_EQ) return true;
+  return false;
+}
+
+static size_t thread_count(const struct plan *plan) {
+  size_t parts = 0;
+  for (size_t i = 0; i < plan->part_count; i++) parts += plan->part[i].way != PART_PRUNED;
+  bool many = plan->rows >= THREAD_ROWS && parts > 1 && !one_user(plan->request);
+  return many && os_cores() > 1 ? THREADS : 1;
+}
+
+/* ------------------------------------------------------------------ merging */
+
+/* Ids of the interned texts of `from` in `into`; map has room for from->count + 1. */
+static int merge_texts(struct intern *into, const struct intern *from, uint32_t *map, tally_error *error) {
+  map[0] = 0;
+  for (uint32_t id = 1; id <= from->count; id++) {
+    tally_text text = intern_text(from, id);
+    int rc = intern_add(into, text.data, text.size, &map[id], error);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+/* Group numbers of `from` in `into`; codes of interned texts become those of `into`. */
+static int merge_groups(const struct plan *plan, struct groups *into, const struct groups *from,
+                        const uint32_t *texts, uint32_t *map, tally_error *error) {
+  for (uint32_t g = 0; g < from->count; g++) {
+    const uint64_t *old = groups_key(from, g);
+    uint64_t key[GROUP_COLUMNS + 1] = {0};
+    for (size_t i = 0; i < plan->layout.parts; i++) {
+      struct key_part part = plan->layout.part[i];
+      uint64_t code = key_code(old, part);
+      bool interned =
+          i >= plan->request->has_bucket && plan->group_source[i - plan->request->has_bucket] != NO_SOURCE;
+      key_put(key, part, interned ? texts[code] : code);
+    }
+    int rc = groups_add(into, key, &map[g], error);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+/* The first output that uses a state, for messages. */
+static const struct output *output_of(const struct plan *plan, size_t state) {
+  size_t i = 0;
+  while (plan->output_state[i] != state) i++;
+  return &plan->request->output[i];
+}
+
+static int merge_states(const struct plan *plan, struct tally_up *into, const struct tally_up *from,
+                        const uint32_t *texts, const uint32_t *groups, tally_error *error) {
+  for (size_t i = 0; i < plan->state_count; i++) {
+    bool interned = source_interned(plan->source[plan->state[i].source].kind);
+    int rc = accumulator_merge(&into->state[i], &from->state[i], groups, interned ? texts : NULL, error);
+    if (rc == TALLY_OVERFLOW) return error_where(error, PIECE_FORMAT, PIECE_ARGS(output_of(plan, i)->name));
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+static int merge(const struct plan *plan, struct tally_up *into, struct tally_up *from, tally_error *error) {
+  struct budget *budget = plan->environment->budget;
+  size_t texts_count = (size_t)from->sources.intern.count + 1, groups_count = from->groups.count;
+  uint32_t *texts = grow_array(budget, NULL, 0, texts_count, sizeof *texts, "merging of threads", error);
+  uint32_t *groups =
+      texts ? grow_array(budget, NULL, 0, groups_count, sizeof *groups, "merging of threads", error) : NULL;
+  int rc = groups ? merge_texts(&into->sources.intern, &from->sources.intern, texts, error) : error->code;
+  if (!rc) rc = merge_groups(plan, &into->groups, &from->groups, texts, groups, error);
+  if (!rc) rc = execute_grow(plan, into, error);
+  if (!rc) rc = merge_states(plan, into, from, texts, groups, error);
+  if (texts) grow_free(budget, texts, texts_count * sizeof *texts);
+  if (groups) grow_free(budget, groups, groups_count * sizeof *groups);
+  return rc;
+}
+
+static void add_stats(struct scan_stats *to, const struct scan_stats *from) {
+  to->chunks += from->chunks;
+  to->chunks_pruned += from->chunks_pruned;
+  to->chunks_read += from->chunks_read;
+  to->memtable_rows += from->memtable_rows;
+  to->rows_read += from->rows_read;
+  to->rows_matched += from->rows_matched;
+  to->blocks_read += from->blocks_read;
+}
+
+/* ------------------------------------------------------------------ the whole */
+
+/* Runs the threads; the first one is the caller's. A thread that cannot start leaves its parts to the others.
+ */
+static int run_all(struct thread *threads, size_t count, tally_error *error) {
+  bool started[THREADS] = {false};
+  for (size_t i = 1; i < count; i++) started[i] = os_thread_start(&threads[i].handle, run, &threads[i]) == 0;
+  run(&threads[0]);
+  for (size_t i = 1; i < count; i++)
+    if (started[i]) os_thread_join(&threads[i].handle);
+  for (size_t i = 0; i < count; i++)
+    if (threads[i].result) {
+      *error = threads[i].error;
+      return threads[i].result;
+    }
+  return 0;
+}
+
+/* Merges into the first thread's and completes the answer. */
+static int finish(const struct plan *plan, struct thread *threads, size_t count, struct tally_up *total,
+                  tally_error *error) {
+  struct tally_up *up = &threads[0].worker.up;
+  int rc = 0;
+  for (size_t i = 1; i < count && !rc; i++) rc = merge(plan, up, &threads[i].worker.up, error);
+  uint64_t no_key = 0;
+  uint32_t one;
+  bool single = !plan->request->has_bucket && plan->request->group_count == 0;
+  if (!rc && single) rc = groups_add(&up->groups, &no_key, &one, error);
+  if (!rc) rc = execute_grow(plan, up, error);
+  for (size_t i = 0; i < plan->state_count && !rc; i++) rc = accumulator_seal(&up->state[i], error);
+  for (size_t i = 0; i < count; i++)
+    if (threads[i].worker.scanner) add_stats(&up->stats, scanner_stats(threads[i].worker.scanner));
+  *total = *up;
+  *up = (struct tally_up){0};
+  return rc;
+}
+
+int execute(const struct plan *plan, struct tally_up *total, tally_error *error) {
+  struct queue queue = {.plan = plan};
+  struct thread threads[THREADS] = {0};
+  size_t count = thread_count(plan);
+  int rc = 0;
+  *total = (struct tally_up){0};
+  for (size_t i = 0; i < count && !rc; i++) {
+    threads[i].queue = &queue;
+    rc = worker_init(&threads[i].worker, plan, error);
+  }
+  if (!rc) rc = run_all(threads, count, error);
+  if (!rc) rc = finish(plan, threads, count, total, error);
+  for (size_t i = 0; i < count; i++) worker_free(&threads[i].worker);
+  return rc;
+}

@@ -1,0 +1,25 @@
+/* execute.h - carrying out a plan: every part's rows or index rows, added up by group.
+ *
+ * Where many rows are to be read, two threads share the parts; each has its own groups and accumulators,
+ * which are merged at the end. Which thread took which part changes nothing in the answer. */
+#ifndef QUERY_EXECUTE_H
+#define QUERY_EXECUTE_H
+
+#include "query/plan.h"
+
+/* What one thread has added up. */
+struct tally_up {
+  struct groups groups;
+  struct accumulator *state; /* by the plan's states */
+  struct source_set sources;
+  struct scan_stats stats;
+};
+
+/* Fills *total; every state is sealed, and a query without groups and buckets has its one group. Free in any
+ * case with execute_free. Codes of every kind of failure; an overflow names the aggregate. */
+int execute(const struct plan *plan, struct tally_up *total, tally_error *error);
+void execute_free(const struct plan *plan, struct tally_up *total);
+/* All states have at least the table's groups. */
+int execute_grow(const struct plan *plan, struct tally_up *total, tally_error *error);
+
+#endif

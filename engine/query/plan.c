@@ -1,0 +1,214 @@
+/* plan.c - see plan.h. */
+#include "query/plan.h"
+
+#include "base/status.h"
+
+#define INTEGER_BITS 33 /* an int32, and NULL */
+#define INTERNED_BITS 32
+#define DENSE_ALWAYS 16 /* bits: a table of 256 KiB is worth it for any query */
+#define DENSE_SHARE 8   /* a dense table takes at most this part of the budget */
+
+int plan_alive(const struct query_environment *environment, tally_error *error) {
+  if (atomic_load_explicit(environment->cancelled, memory_order_relaxed))
+    return fail(error, TALLY_CANCELLED, "the query was cancelled");
+  if (environment->os->monotonic(environment->os) > environment->deadline)
+    return fail(error, TALLY_DEADLINE,
+                "the query took longer than its timeout: ask for a shorter range, or allow "
+                "it more time");
+  return 0;
+}
+
+/* ------------------------------------------------------------------ sources and states */
+
+static size_t add_source(struct plan *plan, enum source_kind kind, struct column_ref ref) {
+  for (size_t i = 0; i < plan->source_count; i++)
+    if (plan->source[i].kind == kind && (kind == SOURCE_ROWS || column_equal(&plan->source[i].ref, &ref)))
+      return i;
+  plan->source[plan->source_count] = (struct source){kind, ref};
+  return plan->source_count++;
+}
+
+/* What an aggregate reads. A timestamp is never NULL, so counting it is counting rows. */
+static size_t output_source(struct plan *plan, const struct output *o) {
+  bool count = o->aggregate.function == AGGREGATE_COUNT,
+       distinct = o->aggregate.function == AGGREGATE_DISTINCT;
+  if (o->of_rows || (count && o->ref.column == TALLY_COL_TIMESTAMP))
+    return add_source(plan, SOURCE_ROWS, (struct column_ref){0});
+  if (o->ref.key)
+    return add_source(plan, count ? SOURCE_HAS_KEY : distinct ? SOURCE_KEY_TEXT : SOURCE_KEY_NUMBER, o->ref);
+  if (o->ref.column == TALLY_COL_METADATA)
+    return add_source(plan, count ? SOURCE_HAS_DOCUMENT : SOURCE_DOCUMENT, o->ref);
+  return add_source(plan, SOURCE_COLUMN, o->ref);
+}
+
+static size_t add_state(struct plan *plan, size_t source, uint32_t needs) {
+  size_t i = 0;
+  while (i < plan->state_count && plan->state[i].source != source) i++;
+  if (i == plan->state_count) {
+    const struct source *s = &plan->source[source];
+    bool text = s->kind == SOURCE_COLUMN && column_kind(s->ref.column) == KIND_TEXT;
+    uint32_t ids = text ? plan->environment->snapshot->ids[column_domain(s->ref.column)] : 0;
+    plan->state[plan->state_count++] = (struct plan_state){source, 0, ids};
+  }
+  plan->state[i].needs |= needs;
+  return i;
+}
+
+static int plan_states(struct plan *plan, tally_error *error) {
+  const struct request *r = plan->request;
+  plan->source = arena_alloc(plan->arena, r->output_count + r->group_count, sizeof *plan->source, error);
+  plan->state = arena_alloc(plan->arena, r->output_count, sizeof *plan->state, error);
+  plan->output_state = arena_alloc(plan->arena, r->output_count, sizeof *plan->output_state, error);
+  plan->group_source = arena_alloc(plan->arena, r->group_count, sizeof *plan->group_source, error);
+  if (!plan->source || !plan->state || !plan->output_state || !plan->group_source) return error->code;
+  for (size_t i = 0; i < r->output_count; i++)
+    plan->output_state[i] =
+        add_state(plan, output_source(plan, &r->output[i]), aggregate_needs(r->output[i].aggregate.function));
+  for (size_t i = 0; i < r->group_count; i++)
+    plan->group_source[i] =
+        r->group[i].ref.key ? add_source(plan, SOURCE_KEY_TEXT, r->group[i].ref) : NO_SOURCE;
+  return 0;
+}
+
+/* ------------------------------------------------------------------ parts */
+
+static int open_scan(struct plan *plan, tally_error *error) {
+  const struct request *r = plan->request;
+  if (r->scan_from >= r->scan_to) return 0;
+  uint32_t columns = r->has_bucket ? 1u << TALLY_COL_TIMESTAMP : 0;
+  for (size_t i = 0; i < plan->source_count; i++) columns |= source_columns(&plan->source[i]);
+  for (size_t i = 0; i < r->group_count; i++) columns |= 1u << r->group[i].ref.column;
+  struct scan_request scan = {r->scan_from, r->scan_to, r->where, r->where_count, columns};
+  int rc = scan_new(plan->environment->snapshot, &scan, plan->environment->budget, &plan->scan, error);
+  if (rc) return rc;
+  plan->part_count = scan_parts(plan->scan);
+  plan->part = arena_alloc(plan->arena, plan->part_count, sizeof *plan->part, error);
+  return plan->part ? 0 : error->code;
+}
+
+/* Does an index level carry what a state needs? */
+static bool state_in_index(const struct plan *plan, const struct plan_state *state, enum index_level level) {
+  const struct source *s = &plan->source[state->source];
+  if (s->kind == SOURCE_ROWS) return true;
+  if (s->kind != SOURCE_COLUMN) return false;
+  int column = s->ref.column;
+  if (column_kind(column) == KIND_TEXT)
+    return (column == TALLY_COL_SERVICE_NAME && level >= INDEX_SERVICE) ||
+           (column == TALLY_COL_USER_ID && level == INDEX_RUN);
+  if (column_kind(column) != KIND_INT && column_kind(column) != KIND_COST) return false;
+  if (state->needs & (NEED_VALUES | NEED_DISTINCT)) return false;
+  if (level != INDEX_RUN) return true;
+  if (column == TALLY_COL_STATUS_CODE) return !(state->needs & ~(uint32_t)(NEED_ERRORS | NEED_COUNT));
+  bool summed = column == TALLY_COL_TOKENS_USED || column == TALLY_COL_COST;
+  return summed && !(state->needs & ~(uint32_t)(NEED_SUM | NEED_COUNT));
+}
+
+static bool level_suffices(const struct plan *plan, enum index_level level) {
+  const struct request *r = plan->request;
+  if (r->flags & TALLY_NO_ROLLUPS) return false;
+  for (size_t i = 0; i < r->group_count; i++) {
+    int column = r->group[i].ref.column;
+    bool there = (column == TALLY_COL_SERVICE_NAME && level >= INDEX_SERVICE) ||
+                 (column == TALLY_COL_USER_ID && level == INDEX_RUN);
+    if (!there) return false;
+  }
+  for (size_t i = 0; i < plan->state_count; i++)
+    if (!state_in_index(plan, &plan->state[i], level)) return false;
+  return true;
+}
+
+/* The first level that suffices and covers. */
+static void choose_way(struct plan *plan, size_t index, const bool suffices[INDEX_RUN + 1]) {
+  struct plan_part *p = &plan->part[index];
+  bool bucketed = plan->request->has_bucket && !p->one_bucket;
+  p->way = PART_ROWS;
+  for (int level = INDEX_SEGMENT; level <= INDEX_RUN && !bucketed; level++)
+    if (suffices[level] && scan_index_covers(plan->scan, index, (enum index_level)level)) {
+      p->way = PART_INDEX;
+      p->level = (enum index_level)level;
+      return;
+    }
+  plan->rows += scan_part_rows(plan->scan, index);
+}
+
+/* The buckets of everything that may be read, and of what is to be filled. */
+static int plan_buckets(struct plan *plan, struct time_zone *zone, tally_error *error) {
+  const struct request *r = plan->request;
+  int64_t first = INT64_MAX, last = INT64_MIN;
+  for (size_t i = 0; i < plan->part_count; i++) {
+    if (plan->part[i].way == PART_PRUNED) continue;
+    if (plan->part[i].from < first) first = plan->part[i].from;
+    if (plan->part[i].to - 1 > last) last = plan->part[i].to - 1;
+  }
+  if (plan_filling(r) && r->from < r->to) {
+    if (r->from < first) first = r->from;
+    if (r->to - 1 > last) last = r->to - 1;
+  }
+  if (first > last) return 0;
+  plan->has_map = true;
+  return bucket_map_init(&plan->buckets, &r->bucket, zone, first, last, plan->environment->budget, error);
+}
+
+static int plan_parts(struct plan *plan, struct time_zone *zone, tally_error *error) {
+  bool suffices[INDEX_RUN + 1];
+  for (int level = INDEX_SEGMENT; level <= INDEX_RUN; level++)
+    suffices[level] = level_suffices(plan, (enum index_level)level);
+  for (size_t i = 0; i < plan->part_count; i++) {
+    struct plan_part *p = &plan->part[i];
+    bool there = scan_part_range(plan->scan, i, &p->from, &p->to) && p->from < p->to;
+    p->way = there ? PART_ROWS : PART_PRUNED;
+  }
+  int rc = plan->request->has_bucket ? plan_buckets(plan, zone, error) : 0;
+  for (size_t i = 0; i < plan->part_count && !rc; i++) {
+    struct plan_part *p = &plan->part[i];
+    if (p->way == PART_PRUNED) continue;
+    if (plan->has_map) {
+      p->bucket = bucket_map_number(&plan->buckets, p->from);
+      p->one_bucket = p->bucket == bucket_map_number(&plan->buckets, p->to - 1);
+    }
+    choose_way(plan, i, suffices);
+  }
+  return rc;
+}
+
+/* ------------------------------------------------------------------ keys */
+
+static uint32_t bits_for(uint64_t most) { return most ? 64 - (uint32_t)__builtin_clzll(most) : 0; }
+
+static uint32_t group_bits(const struct plan *plan, const struct group_key *key) {
+  if (key->ref.key) return INTERNED_BITS;
+  if (column_kind(key->ref.column) == KIND_INT) return INTEGER_BITS;
+  return bits_for(plan->environment->snapshot->ids[column_domain(key->ref.column)]);
+}
+
+static int plan_keys(struct plan *plan, tally_error *error) {
+  const struct request *r = plan->request;
+  struct key_layout *layout = &plan->layout;
+  layout->parts = r->group_count + r->has_bucket;
+  layout->part = arena_alloc(plan->arena, layout->parts, sizeof *layout->part, error);
+  if (!layout->part) return error->code;
+  if (r->has_bucket) layout->part[0].bits = plan->has_map ? bits_for(plan->buckets.count - 1) : 0;
+  for (size_t i = 0; i < r->group_count; i++)
+    layout->part[plan_group_part(plan, i)].bits = group_bits(plan, &r->group[i]);
+  key_layout_place(layout);
+  uint64_t bytes = layout->bits <= DENSE_BITS ? sizeof(uint32_t) << layout->bits : 0;
+  bool pays = layout->bits <= DENSE_ALWAYS || (layout->bits <= DENSE_BITS && plan->rows >> layout->bits > 0);
+  if (layout->bits && pays && bytes <= plan->environment->budget->limit / DENSE_SHARE)
+    plan->dense_bits = layout->bits;
+  return 0;
+}
+
+int plan_make(struct plan *plan, struct request *request, const struct query_environment *environment,
+              tally_error *error) {
+  *plan = (struct plan){.request = request, .environment = environment, .arena = &request->arena};
+  int rc = plan_states(plan, error);
+  if (!rc) rc = open_scan(plan, error);
+  if (!rc) rc = plan_parts(plan, &request->zone, error);
+  return rc ? rc : plan_keys(plan, error);
+}
+
+void plan_free(struct plan *plan) {
+  if (plan->scan) scan_free(plan->scan);
+  if (plan->has_map) bucket_map_free(&plan->buckets);
+  *plan = (struct plan){0};
+}

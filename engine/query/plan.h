@@ -1,0 +1,68 @@
+/* plan.h - how a query will be answered: what is read, from which parts and how, and where it is added up.
+ *
+ * Each part of the snapshot is pruned, answered from its index, or read row by row. The index is used only
+ * where it gives what the rows would: all of the part's rows are wanted (scan_index_covers), they fall into
+ * one bucket, groups and aggregates need nothing below the index level. */
+#ifndef QUERY_PLAN_H
+#define QUERY_PLAN_H
+
+#include "aggregate/accumulator.h"
+#include "query/bucket_map.h"
+#include "query/groups.h"
+#include "query/request.h"
+#include "query/source.h"
+#include "scan/scan.h"
+
+enum part_way { PART_PRUNED, PART_ROWS, PART_INDEX };
+
+struct plan_part {
+  enum part_way way;
+  enum index_level level; /* PART_INDEX */
+  int64_t from, to;       /* the times its rows may have */
+  bool one_bucket;        /* they fall into `bucket` */
+  uint64_t bucket;
+};
+
+/* One accumulator: a source and what is needed of it. */
+struct plan_state {
+  size_t source;
+  uint32_t needs;
+  uint32_t ids; /* a text column: its ids are 0..ids */
+};
+
+#define NO_SOURCE SIZE_MAX
+
+struct plan {
+  const struct request *request;
+  const struct query_environment *environment;
+  struct arena *arena;
+  struct scan *scan; /* NULL: the range is empty */
+  struct source *source;
+  size_t source_count;
+  struct plan_state *state;
+  size_t state_count;
+  size_t *output_state;     /* by output: its state */
+  size_t *group_source;     /* by group key: its source, NO_SOURCE for a column */
+  struct key_layout layout; /* part 0 is the bucket if there is one, then the group keys */
+  unsigned dense_bits;
+  struct bucket_map buckets; /* if has_map: of the parts' times, and of the whole range to fill */
+  bool has_map;
+  struct plan_part *part;
+  size_t part_count;
+  uint64_t rows; /* at most, of the parts to be read row by row */
+};
+
+/* `request` and its zone are used until plan_free. Free in any case. */
+int plan_make(struct plan *plan, struct request *request, const struct query_environment *environment,
+              tally_error *error);
+void plan_free(struct plan *plan);
+/* Cancelled or too late? Looked at once a vector. */
+int plan_alive(const struct query_environment *environment, tally_error *error);
+
+/* Group keys follow the bucket in the layout. */
+static inline size_t plan_group_part(const struct plan *plan, size_t group) {
+  return group + plan->request->has_bucket;
+}
+static inline bool plan_filling(const struct request *request) { return (request->flags & TALLY_FILL) != 0; }
+
+#endif

@@ -1,0 +1,211 @@
+/* worker.c - see worker.h. Hot path: worker_rows. */
+#include "query/worker.h"
+
+#include <string.h>
+
+#include "aggregate/grow.h"
+#include "base/bitmap.h"
+
+static const char what[] = "buffers";
+
+static size_t keys_bytes(const struct plan *plan) {
+  return (plan->layout.words ? plan->layout.words : 1) * VECTOR_ROWS * sizeof(uint64_t);
+}
+
+int worker_init(struct worker *worker, const struct plan *plan, tally_error *error) {
+  struct budget *budget = plan->environment->budget;
+  *worker = (struct worker){.plan = plan};
+  worker->up.state =
+      grow_zeroed(budget, plan->state_count * sizeof *worker->up.state, "table of groups", error);
+  if (!worker->up.state) return error->code;
+  for (size_t i = 0; i < plan->state_count; i++)
+    accumulator_init(&worker->up.state[i], plan->state[i].needs, plan->state[i].ids, budget);
+  int rc = groups_init(&worker->up.groups, plan->layout.words, plan->dense_bits, budget, error);
+  if (!rc) rc = source_set_init(&worker->up.sources, plan->source, plan->source_count, budget, error);
+  if (rc) return rc;
+  worker->keys = grow_memory(budget, NULL, 0, keys_bytes(plan), what, error);
+  if (!worker->keys) return error->code;
+  worker->codes = grow_array(budget, NULL, 0, VECTOR_ROWS, sizeof *worker->codes, what, error);
+  if (!worker->codes) return error->code;
+  worker->numbers = grow_array(budget, NULL, 0, VECTOR_ROWS, sizeof *worker->numbers, what, error);
+  if (!worker->numbers) return error->code;
+  return plan->scan ? scanner_new(plan->scan, &worker->scanner, error) : 0;
+}
+
+void worker_free(struct worker *worker) {
+  if (!worker->plan) return;
+  struct budget *budget = worker->plan->environment->budget;
+  if (worker->scanner) scanner_free(worker->scanner);
+  if (worker->keys) grow_free(budget, worker->keys, keys_bytes(worker->plan));
+  if (worker->codes) grow_free(budget, worker->codes, VECTOR_ROWS * sizeof *worker->codes);
+  if (worker->numbers) grow_free(budget, worker->numbers, VECTOR_ROWS * sizeof *worker->numbers);
+  execute_free(worker->plan, &worker->up);
+  *worker = (struct worker){0};
+}
+
+/* ------------------------------------------------------------------ keys of rows */
+
+/* NULL is 0, a value is its distance from the least int32, and one. */
+static uint64_t integer_code(int64_t value) { return (uint64_t)(value - INT32_MIN) + 1; }
+
+static void integer_codes(const int64_t *values, const uint64_t *valid, uint32_t rows, uint64_t *codes) {
+  for (uint32_t i = 0; i < rows; i++) codes[i] = !valid || bitmap_get(valid, i) ? integer_code(values[i]) : 0;
+}
+
+/* The codes of a group key. */
+static const uint64_t *group_codes(struct worker *worker, size_t group, const struct vector *vector) {
+  int column = worker->plan->request->group[group].ref.column;
+  size_t source = worker->plan->group_source[group];
+  if (source != NO_SOURCE) return (const uint64_t *)worker->up.sources.vector[source].values;
+  if (column_kind(column) == KIND_TEXT) return (const uint64_t *)vector->value[column];
+  integer_codes(vector->value[column], vector->valid[column], vector->rows, worker->codes);
+  return worker->codes;
+}
+
+static void put_codes(struct worker *worker, struct key_part part, const uint64_t *codes, uint32_t rows) {
+  uint64_t *to = worker->keys + (size_t)part.word * VECTOR_ROWS;
+  if (!part.bits) return;
+  for (uint32_t i = 0; i < rows; i++) to[i] |= codes[i] << part.shift;
+}
+
+static void put_bucket(struct worker *worker, const struct plan_part *p, const struct vector *vector) {
+  const struct plan *plan = worker->plan;
+  if (p->one_bucket) {
+    for (uint32_t i = 0; i < vector->rows; i++) worker->codes[i] = p->bucket;
+  } else {
+    bucket_map_numbers(&plan->buckets, vector->value[TALLY_COL_TIMESTAMP], vector->rows, worker->codes);
+  }
+  put_codes(worker, plan->layout.part[0], worker->codes, vector->rows);
+}
+
+static void make_keys(struct worker *worker, const struct plan_part *p, const struct vector *vector) {
+  const struct plan *plan = worker->plan;
+  for (size_t w = 0; w < plan->layout.words; w++)
+    memset(worker->keys + w * VECTOR_ROWS, 0, vector->rows * sizeof *worker->keys);
+  if (plan->request->has_bucket) put_bucket(worker, p, vector);
+  for (size_t g = 0; g < plan->request->group_count; g++)
+    put_codes(worker, plan->layout.part[plan_group_part(plan, g)], group_codes(worker, g, vector),
+              vector->rows);
+}
+
+/* ------------------------------------------------------------------ rows */
+
+static int add_vector(struct worker *worker, const struct plan_part *p, const struct vector *vector,
+                      tally_error *error) {
+  const struct plan *plan = worker->plan;
+  bool same = true;
+  int rc = source_set_load(&worker->up.sources, vector, error);
+  if (rc) return rc;
+  make_keys(worker, p, vector);
+  rc = groups_add_all(&worker->up.groups, worker->keys, VECTOR_ROWS, vector->rows, worker->numbers, &same,
+                      error);
+  if (!rc) rc = execute_grow(plan, &worker->up, error);
+  struct input input = {
+      .rows = vector->rows, .groups = same ? NULL : worker->numbers, .one = worker->numbers[0]};
+  for (size_t i = 0; i < plan->state_count && !rc; i++) {
+    const struct source_vector *source = &worker->up.sources.vector[plan->state[i].source];
+    input.values = source->values;
+    input.valid = source->valid;
+    rc = accumulator_add(&worker->up.state[i], &input, error);
+  }
+  return rc;
+}
+
+static int worker_rows(struct worker *worker, size_t index, tally_error *error) {
+  const struct plan_part *p = &worker->plan->part[index];
+  const struct vector *vector;
+  int rc = scanner_part(worker->scanner, index, p->from, p->to, error);
+  while (!rc) {
+    rc = plan_alive(worker->plan->environment, error);
+    if (rc) return rc;
+    rc = scanner_next(worker->scanner, &vector, error);
+    if (rc != TALLY_ROW) return rc;
+    rc = add_vector(worker, p, vector, error);
+  }
+  return rc;
+}
+
+/* ------------------------------------------------------------------ index rows */
+
+static void make_index_key(const struct worker *worker, const struct plan_part *p,
+                           const struct index_rows *rows, uint32_t row, uint64_t *key) {
+  const struct plan *plan = worker->plan;
+  for (size_t w = 0; w < plan->layout.words; w++) key[w] = 0;
+  if (plan->request->has_bucket) key_put(key, plan->layout.part[0], p->bucket);
+  for (size_t g = 0; g < plan->request->group_count; g++) {
+    bool service = plan->request->group[g].ref.column == TALLY_COL_SERVICE_NAME;
+    key_put(key, plan->layout.part[plan_group_part(plan, g)], service ? rows->service[row] : rows->user[row]);
+  }
+}
+
+/* An index row's share of a state over a text column: every row has the same id. */
+static int add_index_text(struct worker *worker, size_t state, const struct index_rows *rows, uint32_t row,
+                          uint32_t group, tally_error *error) {
+  struct accumulator *a = &worker->up.state[state];
+  bool service = worker->plan->source[worker->plan->state[state].source].ref.column == TALLY_COL_SERVICE_NAME;
+  int64_t id = service ? rows->service[row] : rows->user[row];
+  if (id == 0) return 0;
+  if (a->needs & NEED_COUNT) a->count[group] += rows->count[row];
+  struct input one = {.rows = 1, .one = group, .values = &id};
+  return a->needs & NEED_DISTINCT ? distinct_add(&a->distinct, NULL, one.one, one.values, NULL, 1, error) : 0;
+}
+
+static int add_index_state(struct worker *worker, size_t state, const struct index_rows *rows, uint32_t row,
+                           uint32_t group, tally_error *error) {
+  const struct source *source = &worker->plan->source[worker->plan->state[state].source];
+  struct partial partial = {.errors = rows->errors[row]};
+  if (source->kind == SOURCE_ROWS) {
+    partial.count = rows->count[row];
+  } else if (column_kind(source->ref.column) == KIND_TEXT) {
+    return add_index_text(worker, state, rows, row, group, error);
+  } else {
+    const struct measure *m = &rows->measure[source->ref.column - TALLY_COL_REQUEST_SIZE][row];
+    partial.count = m->nonnull;
+    partial.sum = m->sum;
+    partial.least = m->min;
+    partial.greatest = m->max;
+  }
+  accumulator_add_partial(&worker->up.state[state], group, &partial);
+  return 0;
+}
+
+static int add_index_rows(struct worker *worker, const struct plan_part *p, const struct index_rows *rows,
+                          tally_error *error) {
+  uint64_t key[GROUP_COLUMNS + 1];
+  for (uint32_t row = 0; row < rows->rows; row++) {
+    uint32_t group;
+    make_index_key(worker, p, rows, row, key);
+    int rc = groups_add(&worker->up.groups, key, &group, error);
+    if (!rc && group >= worker->up.state[0].groups) rc = execute_grow(worker->plan, &worker->up, error);
+    for (size_t i = 0; i < worker->plan->state_count && !rc; i++)
+      rc = add_index_state(worker, i, rows, row, group, error);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+static int worker_index(struct worker *worker, size_t index, tally_error *error) {
+  const struct plan_part *p = &worker->plan->part[index];
+  const struct index_rows *rows;
+  int rc = scanner_index(worker->scanner, index, p->level, error);
+  while (!rc) {
+    rc = plan_alive(worker->plan->environment, error);
+    if (rc) return rc;
+    rc = scanner_index_next(worker->scanner, &rows, error);
+    if (rc != TALLY_ROW) return rc;
+    rc = add_index_rows(worker, p, rows, error);
+  }
+  return rc;
+}
+
+int worker_part(struct worker *worker, size_t index, tally_error *error) {
+  switch (worker->plan->part[index].way) {
+  case PART_PRUNED:
+    break;
+  case PART_ROWS:
+    return worker_rows(worker, index, error);
+  case PART_INDEX:
+    return worker_index(worker, index, error);
+  }
+  return 0;
+}

@@ -1,0 +1,34 @@
+/* server_fake.h - a store in memory for the server's tests, with a hand on what a real one does by itself:
+ * the WAL can be held (appends wait), answers can be endless, slow or stuck.
+ *
+ * QUERY: `limit` rows of (n, text of `TEXT` bytes, given by group_by as a number). tz "stuck": the first row
+ * never comes until the cursor is cancelled. aggregates "fail": TALLY_OVERFLOW after the rows. from "refuse":
+ * TALLY_USAGE at once. EVENTS: the same with limit alone. VERIFY: stuck. STATS: one row. */
+#ifndef UNIT_SERVER_FAKE_H
+#define UNIT_SERVER_FAKE_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "server/store.h"
+
+struct fake {
+  struct store store;
+  uv_mutex_t lock;
+  uv_cond_t changed;
+  bool held;               /* appends wait; under lock */
+  _Atomic uint64_t groups; /* calls of append */
+  _Atomic uint64_t batches, bytes;
+  _Atomic uint64_t rows;    /* that cursors have given */
+  _Atomic int open, stuck;  /* cursors; those that wait for a cancel */
+  _Atomic uint64_t timeout; /* of the last request for rows */
+  _Atomic int flushes;
+};
+
+void fake_init(struct fake *fake);
+void fake_hold(struct fake *fake, bool held);
+/* Waits until the value is at least `least`; false after ten seconds. */
+bool fake_wait(_Atomic uint64_t *value, uint64_t least);
+bool fake_wait_int(_Atomic int *value, int wanted);
+
+#endif
