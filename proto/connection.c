@@ -225,7 +225,7 @@ static void send_some(struct connection *c, struct sending *sending) {
     ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
       count_sent(c, sending, (size_t)n);
-      c->heard = now();
+      if (sending) c->heard = now(); /* who waits for an answer is not helped by bytes that leave */
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return;
     } else if (errno != EINTR) {

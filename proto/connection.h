@@ -23,8 +23,8 @@ struct connection {
   bool unsendable;                /* the peer takes no bytes any more: read its last words */
   uint32_t io_timeout;            /* milliseconds */
   int64_t deadline;               /* of connecting and greeting, monotonic milliseconds; 0: over */
-  int64_t heard, pinged;          /* when bytes last moved, when a PING was last queued */
-  struct buffer out;              /* whole frames; those before `sent` are gone */
+  int64_t heard, pinged; /* when bytes last came (or left, of a large message), when a PING was last queued */
+  struct buffer out;     /* whole frames; those before `sent` are gone */
   size_t sent;
   struct frame_pool pool;
   struct frame_reader reader;

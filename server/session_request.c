@@ -161,6 +161,13 @@ static struct session_answer *answer_find(struct session *session, uint64_t id) 
   return mine;
 }
 
+/* What is away can come home with a frame each, so it counts as unsent; but when the peer has read everything,
+ * all may go: a long query must not keep the short ones of its connection waiting. */
+static bool may_pull(const struct session *session) {
+  size_t coming = session->unsent_rows + (size_t)session->away * ANSWER_FRAME;
+  return session->unsent_rows == 0 || coming < SERVER_ROWS_UNSENT;
+}
+
 /* Nobody reads the rest of a closed session's answers: they are cancelled, and one more pull closes their
  * cursors. */
 void session_pull_answers(struct session *session) {
@@ -168,8 +175,7 @@ void session_pull_answers(struct session *session) {
   for (; mine; mine = next) {
     next = mine->next;
     if (mine->away) continue;
-    size_t coming = session->unsent_rows + (size_t)session->away * ANSWER_FRAME;
-    if (session->state != SESSION_CLOSED && coming >= SERVER_ROWS_UNSENT) return;
+    if (session->state != SESSION_CLOSED && !may_pull(session)) return;
     send_away(session, mine);
   }
 }

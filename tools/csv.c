@@ -229,7 +229,8 @@ static enum record_kind finish(struct csv *csv, struct record *record, struct re
     r->lines = count_lines(csv->text + record->start, record->end - record->start);
     r->lines -= csv->text[record->end - 1] == '\n';
   } else if (!(record->event.present & 1u << TALLY_COL_TIMESTAMP)) {
-    csv_blame(csv, record, TALLY_COL_TIMESTAMP, "it is empty, but every event needs one: fill it in", problem);
+    csv_blame(csv, record, TALLY_COL_TIMESTAMP, "it is empty, but every event needs one: fill it in",
+              problem);
     kind = RECORD_BAD;
   }
   advance(csv, record->end, r->lines + 1);

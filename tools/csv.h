@@ -7,8 +7,8 @@
  *     behind a closing quote. For where the record ends, such a quote and such text count as unquoted text.
  *  4. A quote that is never closed makes all up to the end of the text one (refused) record.
  *  5. An empty unquoted field is NULL, "" is the empty string.
- * Two readers know it: csv_index with the loop in csv.c, fast, for records with nothing wrong; and csv_record,
- * byte by byte, which also says what is wrong. They agree; tests compare them. */
+ * Two readers know it: csv_index with the loop in csv.c, fast, for records with nothing wrong; and
+ * csv_record, byte by byte, which also says what is wrong. They agree; tests compare them. */
 #ifndef TOOLS_CSV_H
 #define TOOLS_CSV_H
 

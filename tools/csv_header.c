@@ -41,7 +41,8 @@ static bool add_column(struct csv_layout *layout, const struct ignore *ignore, u
   const char *name = (const char *)layout->names.data + layout->name[layout->count];
   size_t size = layout->names.size - layout->name[layout->count] - 1;
   int column = tally_column_number(name, size);
-  if (ignore_has(ignore, name, size)) column = -1;
+  if (ignore_has(ignore, name, size))
+    column = -1;
   else if (column < 0) {
     problem_set(problem, line, NULL,
                 "%s is no column of events, which are timestamp, user_id, service_name, endpoint, method, "
@@ -59,9 +60,9 @@ static bool add_column(struct csv_layout *layout, const struct ignore *ignore, u
   return true;
 }
 
-static bool add_columns(struct csv_layout *layout, const char *text, size_t start,
-                        const uint32_t *separators, const struct csv_extent *extent,
-                        const struct ignore *ignore, struct problem *problem) {
+static bool add_columns(struct csv_layout *layout, const char *text, size_t start, const uint32_t *separators,
+                        const struct csv_extent *extent, const struct ignore *ignore,
+                        struct problem *problem) {
   for (uint32_t i = 0; i < extent->fields; i++) {
     size_t end = i + 1 == extent->fields ? extent->text_end : separators[i];
     if (!add_name(layout, text + start, end - start)) {

@@ -122,7 +122,8 @@ static bool take_producer(struct ingest *in, const char *value) {
 static bool take_ignore(struct ingest *in, const char *value) {
   struct ignore *ignore = &in->source.ignore;
   if (ignore->count == IGNORE_LISTS) {
-    command_usage("ingest", "--ignore is given more than %u times: list the columns with commas", IGNORE_LISTS);
+    command_usage("ingest", "--ignore is given more than %u times: list the columns with commas",
+                  IGNORE_LISTS);
     return false;
   }
   ignore->list[ignore->count++] = value;
@@ -251,9 +252,10 @@ static void say_cure(const struct ingest *in, const struct send_counts *counts, 
                      uint64_t first_line) {
   const char *skip = in->source.skip ? "" : ", or skip such rows with --on-error skip";
   if (in->send.producer)
-    command_complain("what is in stays in: correct the line and run the same command again, it goes on where it "
-                     "stopped%s",
-                     skip);
+    command_complain(
+        "what is in stays in: correct the line and run the same command again, it goes on where it "
+        "stopped%s",
+        skip);
   else if (!counts->rows)
     command_complain("nothing is in: correct the line and run the command again%s", skip);
   else
@@ -368,13 +370,14 @@ static int check_files(struct ingest *in, uint64_t *total, tally_error *error) {
 }
 
 int command_ingest(struct globals *globals, int argc, char **argv) {
-  struct ingest in = {.globals = globals,
-                      .source = {.batch_rows = 16384, .values = {.time_unit = 1}, .stop = command_interrupted},
-                      .send = {.epoch = 1,
-                               .durability = TALLY_DISK,
-                               .retry_for = 10000000,
-                               .stop = command_interrupted,
-                               .skipped = say_skipped}};
+  struct ingest in = {
+      .globals = globals,
+      .source = {.batch_rows = 16384, .values = {.time_unit = 1}, .stop = command_interrupted},
+      .send = {.epoch = 1,
+               .durability = TALLY_DISK,
+               .retry_for = 10000000,
+               .stop = command_interrupted,
+               .skipped = say_skipped}};
   in.send.source = &in.source;
   in.send.arg = &in;
   int code = take_arguments(&in, argc, argv);

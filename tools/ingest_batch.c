@@ -64,7 +64,9 @@ enum record_kind parser_add(struct parser *parser, tally_batch *builder, const s
 
 /* ------------------------------------------------------------------ batches */
 
-struct ingest_batch *batch_new(void) { return mem_zalloc(1, sizeof(struct ingest_batch)); }
+struct ingest_batch *batch_new(void) {
+  return mem_zalloc(1, sizeof(struct ingest_batch));
+}
 
 void batch_free(struct ingest_batch *batch) {
   if (!batch) return;

@@ -2,8 +2,8 @@
  *
  * A store refuses what a batch cannot know: times too far ahead of its clock, and times older than its
  * retention keeps. It names the first such row. The others that must have failed the same check are left out
- * with it, so that a batch of a thousand of them is not sent a thousand times: times at or after one that is too
- * late for the clock, and times of the same service at or before one that is too old. */
+ * with it, so that a batch of a thousand of them is not sent a thousand times: times at or after one that is
+ * too late for the clock, and times of the same service at or before one that is too old. */
 #include "tools/ingest_send.h"
 
 #include <string.h>

@@ -25,10 +25,10 @@ struct problem {
 };
 
 enum record_kind {
-  RECORD_ROW,  /* event is filled */
-  RECORD_BAD,  /* the problem is filled; start and end are good, so the record can be skipped */
-  RECORD_MORE, /* the text ends within the record: read on and ask again */
-  RECORD_END,  /* nothing is left, and nothing will come */
+  RECORD_ROW,    /* event is filled */
+  RECORD_BAD,    /* the problem is filled; start and end are good, so the record can be skipped */
+  RECORD_MORE,   /* the text ends within the record: read on and ask again */
+  RECORD_END,    /* nothing is left, and nothing will come */
   RECORD_FAILED, /* no memory */
 };
 

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-#define PAUSE_LEAST 50000   /* microseconds before a second try, doubled for each one more */
+#define PAUSE_LEAST 50000 /* microseconds before a second try, doubled for each one more */
 #define PAUSE_MOST 1000000
 
 static int64_t now(void) {
@@ -122,8 +122,8 @@ static void make_void(struct sender *s, struct ingest_batch *b) {
     s->refusal.first_line = b->line;
     s->refusal.last_line = b->last_line;
     problem_set(&s->refusal.problem, b->line, NULL,
-                "the store refuses every row from here to line %" PRIu64
-                ", so batch %" PRIu64 " cannot be, nor any behind it: run the command again when the store "
+                "the store refuses every row from here to line %" PRIu64 ", so batch %" PRIu64
+                " cannot be, nor any behind it: run the command again when the store "
                 "takes them (max_future, retention), or ingest what follows as another input with another "
                 "--epoch",
                 b->last_line, b->sequence);

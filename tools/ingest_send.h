@@ -9,8 +9,8 @@
  *     a producer nobody can tell: the command fails.
  *  4. When the store refuses a row that is to be skipped, the batch is built again without it and sent under
  *     the same number and fingerprint. Those behind it, refused as a gap, are sent again.
- *  5. If the store refuses every row of a numbered batch, its number stays free, and so no batch behind it can
- *     be sent: an error, unless there is none. (Leaving the number out would move the numbers of all that
+ *  5. If the store refuses every row of a numbered batch, its number stays free, and so no batch behind it
+ * can be sent: an error, unless there is none. (Leaving the number out would move the numbers of all that
  *     follow, and a later run, when the store's clock has moved on, would count them differently.) */
 #ifndef TOOLS_INGEST_SEND_H
 #define TOOLS_INGEST_SEND_H
@@ -57,10 +57,10 @@ struct sender {
   uint64_t void_sequence;            /* a batch whose rows the store refuses all; 0: none */
   struct ingest_batch *queue, *idle; /* in order of their numbers; to be used again */
   size_t queued, sent;               /* of the queue */
-  bool settling;       /* a batch was refused: nothing is sent until those behind it are back */
-  int64_t give_up;     /* when to stop trying, monotonic microseconds; 0: all is well */
-  int64_t pause;       /* before the next try */
-  tally_batch *builder; /* for batches that are built again; NULL until one is */
+  bool settling;                     /* a batch was refused: nothing is sent until those behind it are back */
+  int64_t give_up;                   /* when to stop trying, monotonic microseconds; 0: all is well */
+  int64_t pause;                     /* before the next try */
+  tally_batch *builder;              /* for batches that are built again; NULL until one is */
 };
 
 /* Asks for the mark. Free with sender_free whatever it returns. */
@@ -73,7 +73,8 @@ void sender_give_back(struct sender *sender, struct ingest_batch *batch);
 /* Takes a batch and sends it in its turn; waits for receipts while too many are under way. After a failure
  * only the counts are of use; if a row is to blame, refusal is set. */
 int sender_put(struct sender *sender, struct ingest_batch *batch, tally_error *error);
-/* Waits until everything is in. `complete`: the input is at its end, and must not be shorter than the mark. */
+/* Waits until everything is in. `complete`: the input is at its end, and must not be shorter than the mark.
+ */
 int sender_finish(struct sender *sender, bool complete, tally_error *error);
 
 /* ---- building a batch again (ingest_rebuild.c) */

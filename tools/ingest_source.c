@@ -188,7 +188,6 @@ static enum source_result take_record(struct source *s, struct ingest_batch *b, 
                                       const struct record *record, struct problem *problem,
                                       tally_error *error) {
   if (record->end - record->start > INGEST_RECORD_MAX) {
-    problem->line = record->line;
     problem_set(problem, record->line, NULL, "the record is longer than 16 MiB: split it");
     return SOURCE_PROBLEM;
   }

@@ -1,15 +1,15 @@
 /* ingest_source.h - the inputs of one command, cut into numbered batches.
  *
  * Rules, which make a batch depend on the inputs and --batch-rows alone:
- *  1. A batch is a run of whole records of one file: at most batch_rows of them, and at most INGEST_BATCH_TEXT
- *     bytes of text unless it is a single record.
- *  2. Its text goes from the first byte of its first record to the end of the last one's line end, records that
- *     are refused included, and blank lines in between. Its fingerprint is the XXH3-128 (seed 0, canonical
+ *  1. A batch is a run of whole records of one file: at most batch_rows of them, and at most
+ * INGEST_BATCH_TEXT bytes of text unless it is a single record.
+ *  2. Its text goes from the first byte of its first record to the end of the last one's line end, records
+ * that are refused included, and blank lines in between. Its fingerprint is the XXH3-128 (seed 0, canonical
  *     form) of that text. The header of a CSV file is part of no text.
  *  3. Records are counted by their place in the batch: one that is skipped moves no boundary.
  *  4. Batches with at least one good row are numbered 1, 2, 3, … over all inputs. One whose every record is
- *     skipped has no number, since a batch cannot be empty. What is good here depends on the input, not on the
- *     store or the time. */
+ *     skipped has no number, since a batch cannot be empty. What is good here depends on the input, not on
+ * the store or the time. */
 #ifndef TOOLS_INGEST_SOURCE_H
 #define TOOLS_INGEST_SOURCE_H
 
@@ -69,7 +69,7 @@ struct ingest_batch {
   struct ingest_batch *next; /* these three are the sender's */
   enum batch_state state;
   bool sent_before;
-  uint64_t sequence;         /* its number; 0: no good row */
+  uint64_t sequence; /* its number; 0: no good row */
   const struct source_file *file;
   uint64_t line, last_line; /* that its first record starts on, and its last one */
   struct buffer text;       /* its text is [first, end) of this */
@@ -79,7 +79,7 @@ struct ingest_batch {
   struct buffer bytes;      /* the batch, if it has rows */
   struct buffer dropped;    /* bit i: record i is not in it; empty: all are */
   struct problem *problems; /* of the first BATCH_PROBLEMS records left out; NULL: none was */
-  uint32_t problem_count; /* those in problems */
+  uint32_t problem_count;   /* those in problems */
 };
 
 struct ingest_batch *batch_new(void); /* NULL without memory */
@@ -119,8 +119,8 @@ enum source_result {
   SOURCE_PROBLEM, /* a record is refused; the batches before it are good */
   SOURCE_FAILED,  /* *error is filled */
 };
-/* The next batch, into one that is new or not needed any more. For SOURCE_PROBLEM batch->file, and batch->line
- * (of the first record of the batch that cannot be) are good. */
+/* The next batch, into one that is new or not needed any more. For SOURCE_PROBLEM batch->file, and
+ * batch->line (of the first record of the batch that cannot be) are good. */
 enum source_result source_next(struct source *source, struct ingest_batch *batch, struct problem *problem,
                                tally_error *error);
 

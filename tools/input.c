@@ -90,7 +90,11 @@ int input_look(const struct input *input, const void *bytes, size_t size, size_t
   if (starts(bytes, size, "\x1F\x8B", 2)) return compressed(error, input, "gzip", "zcat");
   if (starts(bytes, size, "\x28\xB5\x2F\xFD", 4)) return compressed(error, input, "zstd", "zstdcat");
   if (starts(bytes, size, "BZh", 3)) return compressed(error, input, "bzip2", "bzcat");
-  if (starts(bytes, size, "\xFD" "7zXZ", 5)) return compressed(error, input, "xz", "xzcat");
+  if (starts(bytes, size,
+             "\xFD"
+             "7zXZ",
+             5))
+    return compressed(error, input, "xz", "xzcat");
   if (starts(bytes, size, "\xFF\xFE", 2) || starts(bytes, size, "\xFE\xFF", 2))
     return fail(error, TALLY_UNSUPPORTED,
                 "%s is UTF-16, which is not read here: say `iconv -f UTF-16 -t UTF-8 %s | tally ingest -`",

@@ -99,7 +99,8 @@ static bool set_cost(struct reading *r, const struct token *token, int64_t *unit
   tally_text text;
   if (token->kind != TOKEN_NUMBER && token->kind != TOKEN_STRING)
     return wrong_kind(r, "a cost must be a number, a string that holds one, or null");
-  return string_text(r, token, &text) && value_cost(r->ndjson->values, text.data, text.size, units, r->reason);
+  return string_text(r, token, &text) &&
+         value_cost(r->ndjson->values, text.data, text.size, units, r->reason);
 }
 
 static bool set_text(struct reading *r, const struct token *token, tally_text *text) {
@@ -252,7 +253,8 @@ static enum record_kind read_broken(struct reading *r) {
   if (!r->bad) {
     bool cut = c->at == c->end;
     problem_set(r->problem, r->record->line, NULL, "not a JSON object: %s%s",
-                cut ? "the text ends within it" : c->wrong, cut || strchr(c->wrong, ':') ? "" : ": correct it");
+                cut ? "the text ends within it" : c->wrong,
+                cut || strchr(c->wrong, ':') ? "" : ": correct it");
   }
   r->record->end = (size_t)((end ? end + 1 : text) - n->text);
   n->at = r->record->end;

@@ -28,9 +28,9 @@ struct ndjson {
   struct value_options *values;
   char *text;
   size_t size;
-  bool final;    /* nothing comes behind the text */
-  size_t at;     /* where to look for the next record */
-  uint64_t line; /* and its line */
+  bool final;                /* nothing comes behind the text */
+  size_t at;                 /* where to look for the next record */
+  uint64_t line;             /* and its line */
   int guess[NDJSON_GUESSES]; /* the column of the i-th key of the last record */
   struct buffer scratch;     /* unescaped texts of the current record */
 };

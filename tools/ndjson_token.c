@@ -1,12 +1,14 @@
-/* ndjson_token.c - the values of JSON in a text that may not be whole yet; see ndjson.h. No recursion: what is
- * open is a stack of bits. */
+/* ndjson_token.c - the values of JSON in a text that may not be whole yet; see ndjson.h. No recursion: what
+ * is open is a stack of bits. */
 #include "tools/ndjson.h"
 
 #include <string.h>
 
 #define HERE "the text ends within the record"
 
-static bool expected(struct cursor *c, const char *what) { return cursor_wrong(c, c->at == c->end ? HERE : what); }
+static bool expected(struct cursor *c, const char *what) {
+  return cursor_wrong(c, c->at == c->end ? HERE : what);
+}
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -50,7 +52,8 @@ bool token_string(struct cursor *c, struct token *token) {
   for (;;) {
     c->at = skip_plain(c->at, c->end);
     if (*c->at == '"') break;
-    if (*c->at != '\\') return expected(c, "a string holds a control character: escape it, or close the string");
+    if (*c->at != '\\')
+      return expected(c, "a string holds a control character: escape it, or close the string");
     token->escaped = true;
     if (!escape(c)) return false;
   }

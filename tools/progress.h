@@ -7,13 +7,14 @@
 
 struct progress {
   bool on, shown;
-  uint64_t total; /* bytes; 0: not known */
+  uint64_t total;       /* bytes; 0: not known */
   int64_t start, drawn; /* monotonic microseconds */
 };
 
 /* On only if stderr is a terminal and `wanted`. */
 void progress_start(struct progress *progress, bool wanted, uint64_t total);
-/* Draws the line anew if the last time was long enough ago: rows that are in, bytes of input that were read. */
+/* Draws the line anew if the last time was long enough ago: rows that are in, bytes of input that were read.
+ */
 void progress_update(struct progress *progress, uint64_t rows, uint64_t bytes);
 /* Takes the line away, so that something else can be written. */
 void progress_clear(struct progress *progress);

@@ -123,8 +123,8 @@ const struct option command_verify_options[] = {{0}};
 const char command_verify_help[] =
     "Usage: tally verify\n"
     "\n"
-    "Read every block of the store and compare its checksum. Each problem found is a row: file, offset,\n"
-    "block, problem. Exit status 1 if there is any.\n"
+    "Read every block of the store and check it. Each problem found is a row: file, offset, problem.\n"
+    "Exit status 1 if there is any. What was checked is told on stderr.\n"
     "\n"
     "Examples:\n"
     "  tally verify\n"
@@ -318,7 +318,8 @@ int command_verify(struct globals *globals, int argc, char **argv) {
   uint64_t problems = 0;
   code = answer_print(globals, "verify", &request, &problems);
   if (code != EXIT_DONE) return code;
-  command_note(globals, "read and checked every block of the store at %s: %llu problem%s",
+  command_note(globals,
+               "read and checked every block of segments, catalog and manifest at %s: %llu problem%s",
                command_store_name(globals), (unsigned long long)problems, problems == 1 ? "" : "s");
   return problems ? EXIT_FAILED : EXIT_DONE;
 }

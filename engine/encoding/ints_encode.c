@@ -37,7 +37,8 @@ struct choice {
   struct int_frame_plan frame;
   const int64_t *framed; /* what the frame of the scheme is about */
   uint32_t framed_count, values_count;
-  uint32_t alike; /* equally likely values with as many equal pairs as a sample had */
+  unsigned for_bits; /* that FOR takes for a value */
+  uint32_t alike;    /* equally likely values with as many equal pairs as a sample had */
 };
 
 static void encode_at(const int64_t *v, uint32_t count, unsigned allowed, struct buffer *out,
@@ -59,14 +60,15 @@ static struct int_frame_guess guess_for(const int64_t *v, uint32_t count, struct
   return int_frame_guess(v, count, s.min, s.max);
 }
 
-/* False if some differences, taken at even distances, show that DELTA needs clearly more than `bits`. */
+/* False if some differences, taken at even distances, show that DELTA needs half a bit a value more than
+ * `bits`. */
 static bool delta_hopeful(const struct choice *c, uint64_t bits) {
   int64_t some[DELTA_SAMPLE];
   if (c->count <= DELTA_SAMPLE * 2) return true;
   uint32_t step = c->count / DELTA_SAMPLE;
   for (uint32_t i = 0, at = 1; i < DELTA_SAMPLE; i++, at += step)
     some[i] = (int64_t)((uint64_t)c->v[at] - (uint64_t)c->v[at - 1]);
-  return guess_for(some, DELTA_SAMPLE, survey_of(some, DELTA_SAMPLE)).bits <= bits + bits / 8 + 32;
+  return guess_for(some, DELTA_SAMPLE, survey_of(some, DELTA_SAMPLE)).bits <= bits + 32;
 }
 
 static bool consider_frames(struct choice *c) {
@@ -74,6 +76,7 @@ static bool consider_frames(struct choice *c) {
   struct int_frame_guess guess = guess_for(v, c->count, c->survey);
   struct int_frame_plan plan = int_frame_plan(v, c->count, guess.base);
   c->alike = guess.alike;
+  c->for_bits = (unsigned)(plan.size * 8 / c->count);
   consider(c, INTS_FOR, 1 + plan.size, &plan, v, c->count);
   if (!delta_hopeful(c, guess.bits)) return true;
   uint32_t n = c->count - 1;
@@ -118,11 +121,10 @@ static bool distinct_room(struct distinct *d, struct choice *c) {
   return true;
 }
 
-/* Bits that a dictionary of n of these values takes at least, if they are spread over the range. */
+/* Bits that n of these values take as a dictionary, if they are spread as evenly as FOR finds them. */
 static uint64_t entry_bits(const struct choice *c, uint32_t n) {
-  unsigned range = bits_length((uint64_t)c->survey.max - (uint64_t)c->survey.min);
-  unsigned given = c->frame.exponent * 10u / 3u + 1 + bits_length(n);
-  return range > given ? (uint64_t)n * (range - given) : 0;
+  unsigned known = bits_length(n);
+  return c->for_bits > known ? (uint64_t)n * (c->for_bits - known) : 0;
 }
 
 /* Three times the base-2 logarithm of x, rounded down. */
@@ -137,15 +139,24 @@ static bool dictionary_hopeful(const struct choice *c) {
   return log2_thrice(c->alike) * c->count * 5 < (uint64_t)c->size * 8 * 3 * 4;
 }
 
-/* The same with the first `seen` values: true if nearly all are distinct, or if indexes at their entropy, and
- * what packing loses to it, leave no room for the entries. */
-static bool dictionary_lost(const struct choice *c, const struct distinct *d, uint32_t seen,
-                            uint64_t equal_pairs) {
+/* True if the first `seen` values show that a dictionary would hardly save a tenth: nearly all are distinct;
+ * or how many values are still to come follows from those seen once (Good and Turing), indexes take the
+ * length of that number, or, where one value prevails, the others are exceptions. */
+static bool dictionary_lost(const struct choice *c, const struct distinct *d, uint32_t seen) {
   if (d->count < 128) return false;
   if (d->count > seen - seen / 8) return true;
-  uint64_t index_bits = (log2_thrice((uint64_t)seen * seen / 2 / (equal_pairs + 1)) + 5) * c->count / 3;
-  uint32_t expected = d->count > seen / 2 && seen < c->count / 2 ? 2 * d->count : d->count;
-  return (entry_bits(c, expected) + index_bits) / 8 > c->size;
+  uint32_t once = 0, most_uses = 0;
+  for (uint32_t i = 0; i < d->count; i++) {
+    once += d->entries[i].uses == 1;
+    most_uses = d->entries[i].uses > most_uses ? d->entries[i].uses : most_uses;
+  }
+  uint32_t n =
+      d->count + (uint32_t)((uint64_t)(c->count - seen) * once * 3 / 5 / seen); /* 3/5: fewer on the way */
+  uint64_t index_bits = log2_thrice(n) * c->count / 3;
+  uint64_t exceptions =
+      (uint64_t)c->count * (seen - most_uses) / seen * (bits_length(c->count) + bits_length(n));
+  return (entry_bits(c, n) + (index_bits < exceptions ? index_bits : exceptions)) / 8 * 10 >
+         (uint64_t)c->size * 9;
 }
 
 /* The number of v among the distinct values, added if it is new. */
@@ -164,14 +175,13 @@ static uint32_t number_of(struct distinct *d, uint64_t v) {
 /* Numbers the values by appearance; false if a dictionary does not pay. */
 static bool number_values(const struct choice *c, struct distinct *d, int64_t *numbers) {
   uint32_t number = 0;
-  uint64_t equal_pairs = 0;
   for (uint32_t i = 0; i < c->count; i++) {
-    if (i % 512 == 511 && dictionary_lost(c, d, i, equal_pairs)) return false;
+    if (i % 512 == 511 && dictionary_lost(c, d, i)) return false;
     if (i == 0 || c->v[i] != c->v[i - 1]) {
       if (d->count == d->most) return false;
       number = number_of(d, (uint64_t)c->v[i]);
     }
-    equal_pairs += d->entries[number].uses++;
+    d->entries[number].uses++;
     numbers[i] = number;
   }
   return true;

@@ -72,7 +72,8 @@ static uint32_t number_template(struct finder *f) {
   uint32_t slot = hash % SLOTS;
   for (; f->slots[slot]; slot = (slot + 1) % SLOTS)
     if (same_template(f, &f->template[f->slots[slot] - 1], hash, cut)) return f->slots[slot] - 1u;
-  if (f->templates == TEMPLATES_MAX || !buffer_reserve(&f->buffers->literals, cut->literal_size)) return ABSENT;
+  if (f->templates == TEMPLATES_MAX || !buffer_reserve(&f->buffers->literals, cut->literal_size))
+    return ABSENT;
   uint32_t n = f->templates;
   for (uint32_t i = 0; i < cut->count; i++) {
     uint32_t c = column_of(f, cut->places, i);

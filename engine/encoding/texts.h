@@ -1,13 +1,18 @@
-/* texts.h - sequences of byte strings in few bytes (docs/format/segment.md, "Texts"): metadata chunks
- * and catalog blocks.
+/* texts.h - sequences of byte strings in few bytes (docs/format/integers-and-texts.md): metadata chunks and
+ * catalog blocks.
  *
  *   RAW       lengths (ints) and the bytes
  *   LZ4       lengths (ints) and one LZ4 block of the bytes, where that is at least 3 % smaller
- *   TEMPLATE  strings that differ only in their variable parts (JSON of one maker): a table of
- *             templates; per row a template number (ints), and each variable part as a column of its own:
- *             decimal integers without leading zeros (ints), fixed-length hex or digits of even or odd length
- * (packed nibbles), a dictionary (ints + texts), or raw text. Every byte comes back. The chooser takes the
- * smallest by exact size. texts_open trusts no number and bounds the memory before it is allocated. */
+ *   CONST     one string, as all are equal
+ *   DECIMAL   numbers in decimal without leading zeros: mantissas (ints) and numbers of decimals (ints)
+ *   PATTERN   strings of one length that differ in hexadecimal digits only: half a byte for each of these
+ *   DICT      the distinct strings (a sequence) and indexes (ints)
+ *   TEMPLATE  strings that differ only in their variable parts (JSON of one maker): a table of templates; per
+ *             row a template number (ints), and the variable parts as columns (each a sequence of any scheme
+ *             above)
+ * Every byte comes back, of any bytes: nothing has to be JSON or text. The chooser takes the smallest by
+ * exact size of those that a look at the data leaves in the race. texts_decode trusts no number and bounds
+ * the memory before it is allocated. */
 #ifndef ENCODING_TEXTS_H
 #define ENCODING_TEXTS_H
 

@@ -11,6 +11,8 @@
 #include "model/batch_builder.h"
 #include "model/limits.h"
 
+_Static_assert(BATCH_METADATA_RAW >= TALLY_BATCH_BYTES, "a batch within its bytes is within that limit too");
+
 #define ROWS_AT_FIRST 1024u
 /* Arrays start at different places of a page; equal places would all fall into one set of the cache. */
 #define SKEW 192u
@@ -138,8 +140,7 @@ static int check_room(tally_batch *b, const tally_event *event, const struct che
     texts += b->dictionary[i].texts.size;
   }
   uint64_t metadata = b->metadata.size + metadata_size(event);
-  if (metadata > BATCH_METADATA_RAW ||
-      batch_bound((uint64_t)b->rows + 1, entries, texts, metadata) > TALLY_BATCH_BYTES)
+  if (batch_bound((uint64_t)b->rows + 1, entries, texts, metadata) > TALLY_BATCH_BYTES)
     return fail(error, TALLY_TOO_LARGE, "the batch's %u rows leave no room for this one: finish it first",
                 b->rows);
   bool room = reserve_bytes(&b->metadata, metadata_size(event));

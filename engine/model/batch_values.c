@@ -11,7 +11,7 @@ static inline uint64_t load_3(const uint8_t *p) { return load16(p) | (uint64_t)p
 static inline uint64_t load_4(const uint8_t *p) { return load32(p); }
 static inline uint64_t load_5(const uint8_t *p) { return load32(p) | (uint64_t)p[4] << 32; }
 static inline uint64_t load_6(const uint8_t *p) { return load32(p) | (uint64_t)load16(p + 4) << 32; }
-static inline uint64_t load_7(const uint8_t *p) { return load32(p) | (uint64_t)load32(p + 3) >> 8 << 32; }
+static inline uint64_t load_7(const uint8_t *p) { return load32(p) | (uint64_t)load32(p + 3) << 24; }
 static inline uint64_t load_8(const uint8_t *p) { return load64(p); }
 
 void batch_values(const struct batch_column *c, uint32_t first, uint32_t count, int64_t *out) {

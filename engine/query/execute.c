@@ -9,13 +9,20 @@
 #include "query/worker.h"
 
 #define THREADS 2
-#define THREAD_ROWS 200000 /* starting a thread and merging costs as much as reading some ten thousand rows  \
-                            */
+#define THREAD_ROWS                                                                                          \
+  200000 /* starting a thread and merging costs as much as reading some ten thousand rows                    \
+          */
 
 int execute_grow(const struct plan *plan, struct tally_up *up, tally_error *error) {
   int rc = 0;
   for (size_t i = 0; i < plan->state_count && !rc; i++)
     rc = accumulator_grow(&up->state[i], up->groups.count, error);
+  return rc;
+}
+
+int execute_seal(const struct plan *plan, struct tally_up *up, tally_error *error) {
+  int rc = 0;
+  for (size_t i = 0; i < plan->state_count && !rc; i++) rc = accumulator_seal(&up->state[i], error);
   return rc;
 }
 
@@ -162,7 +169,7 @@ static int run_all(struct thread *threads, size_t count, tally_error *error) {
   return 0;
 }
 
-/* Merges into the first thread's and completes the answer. */
+/* Merges into the first thread's. */
 static int finish(const struct plan *plan, struct thread *threads, size_t count, struct tally_up *total,
                   tally_error *error) {
   struct tally_up *up = &threads[0].worker.up;
@@ -173,7 +180,6 @@ static int finish(const struct plan *plan, struct thread *threads, size_t count,
   bool single = !plan->request->has_bucket && plan->request->group_count == 0;
   if (!rc && single) rc = groups_add(&up->groups, &no_key, &one, error);
   if (!rc) rc = execute_grow(plan, up, error);
-  for (size_t i = 0; i < plan->state_count && !rc; i++) rc = accumulator_seal(&up->state[i], error);
   for (size_t i = 0; i < count; i++)
     if (threads[i].worker.scanner) add_stats(&up->stats, scanner_stats(threads[i].worker.scanner));
   *total = *up;

@@ -15,10 +15,12 @@ struct tally_up {
   struct scan_stats stats;
 };
 
-/* Fills *total; every state is sealed, and a query without groups and buckets has its one group. Free in any
- * case with execute_free. Codes of every kind of failure; an overflow names the aggregate. */
+/* Fills *total; a query without groups and buckets has its one group. Free in any case with execute_free.
+ * Codes of every kind of failure; an overflow names the aggregate. */
 int execute(const struct plan *plan, struct tally_up *total, tally_error *error);
 void execute_free(const struct plan *plan, struct tally_up *total);
+/* After the last group was added and before the first result is asked for. */
+int execute_seal(const struct plan *plan, struct tally_up *total, tally_error *error);
 /* All states have at least the table's groups. */
 int execute_grow(const struct plan *plan, struct tally_up *total, tally_error *error);
 

@@ -5,8 +5,8 @@
 #include "base/bitmap.h"
 #include "base/status.h"
 #include "encoding/texts.h"
+#include "segment/cost_read.h"
 #include "segment/inside.h"
-#include "segment/price.h"
 
 /* Rows asked for, of a chunk that has a block. */
 struct part {
@@ -96,38 +96,18 @@ static bool read_sequence(const struct part *p, struct reader *r, const uint64_t
 
 /* ---- cost */
 
-/* Reads the parts of a priced chunk and, where they meet the rows asked for, keeps them. A first pass with
- * `cost` NULL moves the reader to the sequence behind the parts. */
-static bool apply_parts(const struct part *p, struct reader *r, const int64_t *tokens, int64_t *cost) {
-  uint64_t parts = read_varint(r), row = 0;
-  for (uint64_t i = 0; i < parts && !r->bad; i++) {
-    uint64_t rows = read_varint(r);
-    struct price price = {.mantissa = unzigzag(read_varint(r))};
-    price.decimals = read8(r);
-    price.unit = read8(r);
-    price.rounding = read8(r);
-    if (r->bad || rows == 0 || rows > p->rows - row || !price_valid(&price)) return false;
-    uint64_t from = row > p->first ? row : p->first, end = row + rows;
-    uint64_t to = end < p->first + p->count ? end : p->first + p->count;
-    if (cost && from < to)
-      price_apply(&price, tokens + (from - p->first), (uint32_t)(to - from), 1, cost + (from - p->first));
-    row = end;
-  }
-  return !r->bad && row == p->rows;
-}
-
 static int read_priced(const struct part *p, struct reader *r, const uint64_t *validity, int64_t *values,
                        uint64_t *valid, bool *sound, tally_error *error) {
   int64_t tokens[CHUNK_ROWS];
   uint64_t token_valid[CHUNK_ROWS / 64];
   bool all;
-  struct reader parts = *r;
-  *sound = apply_parts(p, r, NULL, NULL) && read_sequence(p, r, validity, values, valid);
+  struct reader prices = *r;
+  *sound = cost_read_prices(r, p->rows) && read_sequence(p, r, validity, values, valid);
   if (!*sound) return 0;
   int result = segment_values(p->s, TALLY_COL_TOKENS_USED, p->chunk, p->first, p->count, tokens, token_valid,
                               &all, error);
   if (result) return result;
-  (void)apply_parts(p, &parts, tokens, values);
+  cost_apply_prices(prices, p->first, p->count, tokens, values);
   for (uint32_t i = 0; validity && i < p->count; i++)
     if (!bitmap_get(valid, i)) values[i] = 0;
   return 0;

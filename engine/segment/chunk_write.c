@@ -76,6 +76,19 @@ static void put_validity(struct buffer *out, const struct chunk *c, uint32_t nul
   if (last && !out->failed) out->data[out->size - 1] &= (uint8_t)((1u << last) - 1);
 }
 
+static void put_costs(struct buffer *out, const struct chunk *c, uint32_t nulls, const struct directory *d,
+                      struct chunk_scratch *scratch) {
+  const int32_t *tokens = c->rows->number[TALLY_COL_TOKENS_USED - TALLY_COL_REQUEST_SIZE] + c->first;
+  for (uint32_t i = 0; i < c->count; i++) scratch->tokens[i] = tokens[i];
+  struct costs costs = {.count = c->count,
+                        .tokens = scratch->tokens,
+                        .cost = c->rows->cost + c->first,
+                        .valid = c->valid,
+                        .nulls = nulls};
+  cost_find_parts(&costs, d, false, c->first);
+  cost_write(out, &costs, scratch);
+}
+
 static void put_numbers(struct output *o, const struct chunk *c, struct directory *d, struct zone *z,
                         struct chunk_scratch *scratch) {
   gather(c, scratch->values);
@@ -90,7 +103,7 @@ static void put_numbers(struct output *o, const struct chunk *c, struct director
   if (!directory_has_block(z, column_slot(c->column), c->count)) return;
   put_validity(&o->buffer, c, nulls);
   if (column_kind(c->column) == KIND_COST)
-    cost_write(&o->buffer, c->rows, c->first, c->count, nulls, d, scratch);
+    put_costs(&o->buffer, c, nulls, d, scratch);
   else
     ints_encode(scratch->values, c->count - nulls, &o->buffer, &scratch->ints);
 }

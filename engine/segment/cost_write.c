@@ -1,80 +1,101 @@
-/* cost_write.c - encoding cost chunks; see cost_write.h and price.h. */
+/* cost_write.c - encoding costs; see cost_write.h and price.h. */
 #include "segment/cost_write.h"
 
 #include "segment/price.h"
 
-struct part {
-  uint32_t rows;
-  struct price price;
-};
+static uint32_t span_first(const struct service_span *span, bool runs) {
+  return runs ? span->first_run : span->first;
+}
+static uint32_t span_end(const struct service_span *span, bool runs) {
+  return runs ? span->first_run + span->runs : span->first + span->rows;
+}
 
-/* The services that rows [first, first + count) belong to, as parts; 0 if there are too many. */
-static uint32_t find_parts(const struct directory *d, uint32_t first, uint32_t count, struct part *parts) {
+void cost_find_parts(struct costs *c, const struct directory *d, bool runs, uint32_t first) {
   uint32_t low = 0, high = d->services;
   while (high - low > 1) { /* the span that holds `first` */
     uint32_t middle = low + (high - low) / 2;
-    if (d->span[middle].first <= first)
+    if (span_first(&d->span[middle], runs) <= first)
       low = middle;
     else
       high = middle;
   }
-  uint32_t n = 0, end = first + count;
-  for (uint32_t i = low; i < d->services && d->span[i].first < end; i++) {
-    if (n == COST_PARTS) return 0;
-    uint32_t from = d->span[i].first > first ? d->span[i].first : first;
-    uint32_t to = d->span[i].first + d->span[i].rows < end ? d->span[i].first + d->span[i].rows : end;
-    parts[n++] = (struct part){.rows = to - from};
-  }
-  return n;
-}
-
-/* Finds each part's price and leaves the differences in scratch->rest; false if most rows follow none. */
-static bool fit_parts(struct part *parts, uint32_t n, const struct rows *rows, uint32_t first, uint32_t count,
-                      struct chunk_scratch *scratch) {
-  uint32_t row = 0, priced = 0;
-  const int32_t *tokens = rows->number[TALLY_COL_TOKENS_USED - TALLY_COL_REQUEST_SIZE] + first;
-  for (uint32_t i = 0; i < count; i++) scratch->tokens[i] = tokens[i];
-  memcpy(scratch->rest, rows->cost + first, count * sizeof *scratch->rest);
-  for (uint32_t i = 0; i < n; i++) {
-    if (price_fit(scratch->tokens + row, scratch->rest + row, parts[i].rows, &parts[i].price)) {
-      price_apply(&parts[i].price, scratch->tokens + row, parts[i].rows, -1, scratch->rest + row);
-      priced += parts[i].rows;
-    } else {
-      parts[i].price = (struct price){0};
+  uint32_t end = first + c->count;
+  c->parts = 0;
+  for (uint32_t i = low; i < d->services && span_first(&d->span[i], runs) < end; i++) {
+    uint32_t from = span_first(&d->span[i], runs), to = span_end(&d->span[i], runs);
+    if (c->parts == COST_PARTS) {
+      c->parts = 0;
+      return;
     }
-    row += parts[i].rows;
+    c->part[c->parts++] = (to < end ? to : end) - (from > first ? from : first);
   }
-  return priced > count / 2;
 }
 
-static void put_parts(struct buffer *out, const struct part *parts, uint32_t n) {
+/* Prices are for tokens of 32 bits: no product leaves price.c's range. */
+static bool tokens_in_range(const struct costs *c) {
+  bool in = true;
+  for (uint32_t i = 0; i < c->count; i++) in &= c->tokens[i] == (int32_t)c->tokens[i];
+  return in;
+}
+
+/* The price of entries [first, first + count), judged by those that are single rows: a sum of rounded costs
+ * is not the rounded cost of the sum. */
+static bool fit_part(const struct costs *c, uint32_t first, uint32_t count, struct price *price) {
+  int64_t tokens[PRICE_SAMPLE], cost[PRICE_SAMPLE];
+  uint32_t n = 0;
+  for (uint32_t i = first; i < first + count && n < PRICE_SAMPLE; i++) {
+    if (c->row && c->row[i + 1] - c->row[i] != 1) continue;
+    tokens[n] = c->tokens[i];
+    cost[n++] = c->cost[i];
+  }
+  return n > 0 && price_fit(tokens, cost, n, price);
+}
+
+/* Finds each part's price and leaves the differences in rest; false if most entries follow none. */
+static bool fit_parts(const struct costs *c, struct price *prices, int64_t *rest) {
+  uint32_t at = 0, priced = 0;
+  if (c->parts == 0 || !tokens_in_range(c)) return false;
+  memcpy(rest, c->cost, c->count * sizeof *rest);
+  for (uint32_t i = 0; i < c->parts; i++) {
+    if (fit_part(c, at, c->part[i], &prices[i])) {
+      price_apply(&prices[i], c->tokens + at, c->part[i], -1, rest + at);
+      priced += c->part[i];
+    } else {
+      prices[i] = (struct price){0};
+    }
+    at += c->part[i];
+  }
+  return priced > c->count / 2;
+}
+
+static void put_parts(struct buffer *out, const struct costs *c, const struct price *prices) {
   write8(out, COST_PRICED);
-  write_varint(out, n);
-  for (uint32_t i = 0; i < n; i++) {
-    write_varint(out, parts[i].rows);
-    write_varint(out, zigzag(parts[i].price.mantissa));
-    write8(out, parts[i].price.decimals);
-    write8(out, parts[i].price.unit);
-    write8(out, parts[i].price.rounding);
+  write_varint(out, c->parts);
+  for (uint32_t i = 0; i < c->parts; i++) {
+    write_varint(out, c->part[i]);
+    write_varint(out, zigzag(prices[i].mantissa));
+    write8(out, prices[i].decimals);
+    write8(out, prices[i].unit);
+    write8(out, prices[i].rounding);
   }
 }
 
-void cost_write(struct buffer *out, const struct rows *rows, uint32_t first, uint32_t count, uint32_t nulls,
-                const struct directory *d, struct chunk_scratch *scratch) {
-  struct part parts[COST_PARTS];
+void cost_write(struct buffer *out, const struct costs *c, struct chunk_scratch *scratch) {
+  struct price prices[COST_PARTS];
   size_t start = out->size, priced = SIZE_MAX;
-  uint32_t n = find_parts(d, first, count, parts);
-  if (n && fit_parts(parts, n, rows, first, count, scratch)) {
-    if (nulls) chunk_compact(scratch->rest, rows->valid[VALID_COST] + first / 64, count);
-    put_parts(out, parts, n);
-    ints_encode(scratch->rest, count - nulls, out, &scratch->ints);
+  if (fit_parts(c, prices, scratch->rest)) {
+    if (c->nulls) chunk_compact(scratch->rest, c->valid, c->count);
+    put_parts(out, c, prices);
+    ints_encode(scratch->rest, c->count - c->nulls, out, &scratch->ints);
     priced = out->size - start;
   }
-  if (priced <= count / 16) return; /* half a bit a row: plain values would not beat that */
+  if (priced <= c->count / 16) return; /* half a bit a value: plain values would not beat that */
+  memcpy(scratch->rest, c->cost, c->count * sizeof *scratch->rest);
+  if (c->nulls) chunk_compact(scratch->rest, c->valid, c->count);
   buffer_clear(&scratch->trial);
   write8(&scratch->trial, COST_PLAIN);
-  ints_encode(scratch->values, count - nulls, &scratch->trial, &scratch->ints);
-  if (scratch->trial.failed || priced <= scratch->trial.size) return;
+  ints_encode(scratch->rest, c->count - c->nulls, &scratch->trial, &scratch->ints);
+  if (priced <= scratch->trial.size) return;
   out->size = start;
   buffer_append(out, scratch->trial.data, scratch->trial.size);
 }

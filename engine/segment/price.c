@@ -60,8 +60,6 @@ void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, i
 
 /* ---- finding a price; doubles guide the search only, the price found is then tried exactly */
 
-#define SAMPLE 512u
-
 static uint8_t common_unit(const int64_t *cost, uint32_t count) {
   unsigned k = PRICE_DECIMALS;
   for (uint32_t i = 0; i < count; i++)
@@ -113,7 +111,7 @@ static bool simplest(double low, double high, struct price *p) {
 }
 
 static uint32_t misses(const struct price *p, const int64_t *tokens, const int64_t *cost, uint32_t count) {
-  int64_t rest[SAMPLE];
+  int64_t rest[PRICE_SAMPLE];
   for (uint32_t i = 0; i < count; i++) rest[i] = cost[i];
   price_apply(p, tokens, count, -1, rest);
   uint32_t n = 0;
@@ -122,22 +120,21 @@ static uint32_t misses(const struct price *p, const int64_t *tokens, const int64
 }
 
 bool price_fit(const int64_t *tokens, const int64_t *cost, uint32_t count, struct price *best) {
-  uint32_t sample = count < SAMPLE ? count : SAMPLE;
   uint32_t fewest = UINT32_MAX;
-  uint8_t unit = common_unit(cost, sample);
+  uint8_t unit = common_unit(cost, count);
   double u = (double)power_of_ten(unit);
   for (uint8_t rounding = 0; rounding < PRICE_ROUNDINGS; rounding++) {
     struct price p = {.unit = unit, .rounding = rounding};
     double below = rounding == PRICE_FLOOR ? u : u / 2, above = rounding == PRICE_FLOOR ? 0 : u / 2;
     double low, high;
-    if (!price_range(tokens, cost, sample, below, above, &low, &high)) return false;
+    if (!price_range(tokens, cost, count, below, above, &low, &high)) return false;
     if (!simplest(low, high, &p)) continue;
-    uint32_t n = misses(&p, tokens, cost, sample);
+    uint32_t n = misses(&p, tokens, cost, count);
     if (n < fewest) {
       fewest = n;
       *best = p;
     }
     if (n == 0) break;
   }
-  return fewest <= sample / 2;
+  return fewest <= count / 2;
 }

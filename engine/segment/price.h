@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define PRICE_MANTISSA 999999999 /* at most, so that tokens * mantissa stays below 2^61 */
+#define PRICE_SAMPLE 512u        /* rows looked at to find one */
 #define PRICE_DECIMALS 9         /* at most; the same for unit */
 
 enum price_rounding { PRICE_FLOOR, PRICE_HALF_UP, PRICE_HALF_EVEN, PRICE_ROUNDINGS };
@@ -24,9 +25,11 @@ static inline bool price_valid(const struct price *p) {
          p->unit <= PRICE_DECIMALS && p->rounding < PRICE_ROUNDINGS;
 }
 
-/* cost[i] += sign * (the predicted cost of tokens[i]), wrapping. sign is 1 or -1. */
+/* cost[i] += sign * (the predicted cost of tokens[i]), wrapping; sign is 1 or -1. Tokens beyond 32 bits
+ * predict something, but nobody can say what. */
 void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, int sign, int64_t *cost);
-/* Looks for the price that rows with these tokens and costs follow; false if they seem to follow none. */
+/* Looks for the price that rows with these tokens and costs follow (at most PRICE_SAMPLE of them); false if
+ * they seem to follow none. */
 bool price_fit(const int64_t *tokens, const int64_t *cost, uint32_t count, struct price *p);
 
 #endif

@@ -1,11 +1,14 @@
 /* sum_read.c - the sums on runs (docs/format/segment.md, "Sum blocks"). */
 #include "base/status.h"
+#include "segment/cost_read.h"
 #include "segment/inside.h"
 #include "segment/summary.h"
 
 /* The sequences of a sum block, in order; counts that equal the runs' rows are not there. */
 struct sequences {
   struct ints tokens, cost, errors, nonnull[RUN_COUNTS];
+  bool priced; /* `cost` holds differences, from these prices */
+  struct reader prices;
   bool stored[RUN_COUNTS];
 };
 
@@ -15,10 +18,22 @@ static bool open_sequence(struct reader *r, uint32_t count, struct ints *ints) {
   return bytes && ints_open(bytes, (size_t)size, count, ints);
 }
 
+static bool open_costs(struct reader *r, uint32_t count, struct sequences *q) {
+  uint64_t size = read_varint(r);
+  const uint8_t *bytes = size <= reader_left(r) ? read_bytes(r, (size_t)size) : NULL;
+  if (!bytes) return false;
+  struct reader in = reader_make(bytes, (size_t)size);
+  uint8_t model = read8(&in);
+  q->priced = model == COST_PRICED;
+  q->prices = in;
+  if (in.bad || model > COST_PRICED || (q->priced && !cost_read_prices(&in, count))) return false;
+  return ints_open(in.at, reader_left(&in), count, &q->cost);
+}
+
 static bool open_sequences(const struct segment *s, const struct block *b, uint32_t count,
                            struct sequences *q) {
   struct reader r = reader_make(b->payload, b->size);
-  bool sound = open_sequence(&r, count, &q->tokens) && open_sequence(&r, count, &q->cost) &&
+  bool sound = open_sequence(&r, count, &q->tokens) && open_costs(&r, count, q) &&
                open_sequence(&r, count, &q->errors);
   for (int c = 0; c < RUN_COUNTS && sound; c++) {
     q->stored[c] = s->total.measure[run_count_measure((enum run_count)c)].nonnull != s->info.rows;
@@ -44,6 +59,17 @@ static bool read_counts(const struct segment *s, const struct ints *ints, uint32
   return sound;
 }
 
+static void read_costs(const struct sequences *q, uint32_t first, uint32_t count, int64_t *to) {
+  int64_t tokens[RUN_GROUP];
+  ints_decode(&q->cost, first, count, to);
+  for (uint32_t done = 0; q->priced && done < count;) {
+    uint32_t n = count - done < RUN_GROUP ? count - done : RUN_GROUP;
+    ints_decode(&q->tokens, first + done, n, tokens);
+    cost_apply_prices(q->prices, first + done, n, tokens, to + done);
+    done += n;
+  }
+}
+
 static uint32_t *count_array(const struct run_sums *sums, enum run_count c) {
   return c == COUNT_STATUS   ? sums->status_nonnull
          : c == COUNT_TOKENS ? sums->tokens_nonnull
@@ -57,7 +83,7 @@ static int read_piece(struct segment *s, const struct block *b, uint32_t piece, 
   if (!open_sequences(s, b, directory_piece_runs(&s->inside->directory, piece), &q))
     return block_damage(s, b, "segment-sums-sequences", error);
   if (sums->tokens) ints_decode(&q.tokens, first, count, sums->tokens + to);
-  if (sums->cost) ints_decode(&q.cost, first, count, sums->cost + to);
+  if (sums->cost) read_costs(&q, first, count, sums->cost + to);
   bool sound = !sums->errors || read_counts(s, &q.errors, first, count, sums->errors + to);
   for (int c = 0; c < RUN_COUNTS && sound; c++) {
     uint32_t *counts = count_array(sums, (enum run_count)c);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "model/batch.h"
+#include "model/batch_builder.h"
 #include "unit/model_random.h"
 
 #define BIT(column) (1u << (column))
@@ -212,8 +213,12 @@ Test(model_batch, columns_are_packed) {
   open_built(b, &scratch, &again);
   cr_assert_eq(size, again);
   e.present = 0;
+  e.cost = INT64_MAX; /* NULL now, so without meaning */
+  e.request_size = INT32_MIN;
   cr_assert_eq(tally_batch_add(b, &e, &error), TALLY_OK);
   batch = open_built(b, &scratch, &again);
+  cr_assert_eq(load64(batch.column[TALLY_COL_COST].values + 2 * 8), 0, "NULL is stored as 0");
+  cr_assert_eq(batch.column[TALLY_COL_REQUEST_SIZE].values[2], 0, "NULL is stored as 0");
   cr_assert_eq(batch.rows, 3);
   cr_assert(batch.column[TALLY_COL_COST].valid);
   cr_assert_eq(again, 304 + 3 * (3 + 0 + 1 + 8) + 3);
@@ -224,6 +229,67 @@ Test(model_batch, columns_are_packed) {
   tally_batch_free(b);
   tally_batch_free(NULL);
   buffer_free(&scratch);
+}
+
+/* Each text is in the dictionary once, however far that had to grow. */
+Test(model_batch, texts_are_stored_once) {
+  tally_batch *b = tally_batch_new();
+  struct buffer scratch = {0};
+  tally_error error;
+  size_t size;
+  for (uint32_t distinct = 1; distinct <= 6000; distinct *= 60) {
+    tally_batch_reset(b);
+    for (uint32_t i = 0; i < 3 * distinct; i++) {
+      char user[24];
+      tally_event e = plain_event(i);
+      e.user_id = (tally_text){user, (size_t)sprintf(user, "user_%u", i % distinct)};
+      cr_assert_eq(tally_batch_add(b, &e, &error), TALLY_OK, "%s", error.text);
+    }
+    cr_assert_eq(open_built(b, &scratch, &size).column[TALLY_COL_USER_ID].entries, distinct);
+  }
+  tally_batch_free(b);
+  buffer_free(&scratch);
+}
+
+struct hashed {
+  uint32_t hash, number;
+};
+
+static int by_hash(const void *a, const void *b) {
+  const struct hashed *x = a, *y = b;
+  return (x->hash > y->hash) - (x->hash < y->hash);
+}
+
+/* Texts whose 32 bits of hash are equal: searched for, there are a handful among 300,000. */
+Test(model_batch, texts_of_equal_hash_stay_apart) {
+  enum { COUNT = 300000 };
+  struct hashed *all = malloc(COUNT * sizeof *all);
+  char text[2][16];
+  for (uint32_t i = 0; i < COUNT; i++)
+    all[i] = (struct hashed){(uint32_t)hash64(text[0], (size_t)sprintf(text[0], "%u", i)), i};
+  qsort(all, COUNT, sizeof *all, by_hash);
+  tally_batch *b = tally_batch_new();
+  tally_error error;
+  struct buffer scratch = {0};
+  size_t size, pairs = 0;
+  for (uint32_t i = 1; i < COUNT; i++) {
+    if (all[i].hash != all[i - 1].hash) continue;
+    tally_batch_reset(b);
+    for (uint32_t j = 0; j < 2; j++) {
+      tally_event e = plain_event(j);
+      e.endpoint = (tally_text){text[j], (size_t)sprintf(text[j], "%u", all[i - j].number)};
+      cr_assert_eq(tally_batch_add(b, &e, &error), TALLY_OK, "%s", error.text);
+    }
+    struct batch batch = open_built(b, &scratch, &size);
+    for (uint32_t j = 0; j < 2; j++)
+      check_text(&batch.column[TALLY_COL_ENDPOINT], j, (tally_text){text[j], strlen(text[j])},
+                 TALLY_COL_ENDPOINT);
+    pairs++;
+  }
+  cr_assert_gt(pairs, 0);
+  tally_batch_free(b);
+  buffer_free(&scratch);
+  free(all);
 }
 
 /* Metadata is compressed only where that saves a tenth. */
@@ -403,8 +469,10 @@ Test(model_batch, a_full_batch_says_so_and_fits) {
   }
   cr_assert_eq(error.code, TALLY_TOO_LARGE, "%s", error.text);
   cr_assert_eq(open_built(b, &scratch, &size).rows, rows);
-  cr_assert_leq(size, TALLY_BATCH_BYTES);
-  cr_assert_gt(size, TALLY_BATCH_BYTES / 2);
+  const struct dictionary *users = &b->dictionary[0];
+  cr_assert_leq(size, batch_bound(rows, users->entries, users->texts.size, 0));
+  cr_assert_leq(batch_bound(rows, users->entries, users->texts.size, 0), TALLY_BATCH_BYTES);
+  cr_assert_gt(batch_bound(rows + 1, users->entries + 1, users->texts.size + 48, 0), TALLY_BATCH_BYTES);
   tally_batch_free(b);
   buffer_free(&scratch);
 }

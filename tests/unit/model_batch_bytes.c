@@ -395,7 +395,14 @@ Test(model_batch_bytes, descriptors_are_checked_before_they_are_used) {
   cr_assert(strstr(error.text, "unused bits"), "%s", error.text);
   buffer_free(&b);
 
-  /* what cannot be: more bytes than the limit, and compressed nothing */
+  struct buffer packed = packed_batch();
+  uint32_t raw = load32(packed.data + 16 + 24 * TALLY_COL_METADATA + 12);
+  check_descriptor(&packed, 11, 12, 4, raw + 1, "does not give");
+  check_descriptor(&packed, 11, 12, 4, raw - 1, "does not give");
+  check_descriptor(&packed, 11, 12, 4, 0, "use form 0");
+  buffer_free(&packed);
+
+  /* more bytes than the limit */
   static uint8_t huge[TALLY_BATCH_BYTES + 1] = "TLB1\1";
   store32(huge + 8, 1);
   store32(huge + 12, sizeof huge);

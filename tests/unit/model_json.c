@@ -199,6 +199,8 @@ static const struct {
     {"{\"a\":{},\"a\":{\"b\":1,\"b\":3}}", "a.b", JSON_NUMBER, "3"},
     {"{\"\\u0061\":1}", "a", JSON_NUMBER, "1"},
     {"{\"a\":1,\"\\u0061\":2}", "a", JSON_NUMBER, "2"},
+    {"{\"\\u0061\":1}", "ab", JSON_ABSENT, ""},
+    {"{\"\\u0061b\":1}", "a", JSON_ABSENT, ""},
     {"{\"a\\/b\":1}", "a/b", JSON_NUMBER, "1"},
     {"{\"\\n\":1}", "\n", JSON_NUMBER, "1"},
     {"{\"\\ud83d\\ude00\":1}", "\xF0\x9F\x98\x80", JSON_NUMBER, "1"},

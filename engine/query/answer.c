@@ -1,0 +1,162 @@
+/* answer.c - see answer.h. */
+#include "query/answer.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "model/decimal.h"
+#include "query/fill.h"
+
+/* ------------------------------------------------------------------ columns */
+
+int answer_columns(struct answer *answer, size_t columns, tally_error *error) {
+  struct result *r = &answer->result;
+  r->column = arena_alloc(&answer->request.arena, columns, sizeof *r->column, error);
+  r->cell = arena_alloc(&answer->request.arena, columns, sizeof *r->cell, error);
+  if (!r->column || !r->cell) return error->code;
+  r->columns = columns;
+  return 0;
+}
+
+static int set_column(struct answer *answer, size_t index, struct piece name, tally_type type,
+                      tally_error *error) {
+  char *copy = arena_copy(&answer->request.arena, name.at, piece_size(name), error);
+  answer->result.column[index] = (tally_result_column){copy, type};
+  return copy ? 0 : error->code;
+}
+
+static int group_columns(struct answer *answer, tally_error *error) {
+  const struct request *r = &answer->request;
+  size_t at = 0;
+  int rc = answer_columns(answer, r->has_bucket + r->group_count + r->output_count, error);
+  if (!rc && r->has_bucket) rc = set_column(answer, at++, piece_of("bucket"), TALLY_TYPE_TIME, error);
+  for (size_t i = 0; i < r->group_count && !rc; i++) {
+    const struct column_ref *ref = &r->group[i].ref;
+    bool integer = !ref->key && column_kind(ref->column) == KIND_INT;
+    rc = set_column(answer, at++, r->group[i].name, integer ? TALLY_TYPE_INT : TALLY_TYPE_TEXT, error);
+  }
+  for (size_t i = 0; i < r->output_count && !rc; i++)
+    rc = set_column(answer, at++, r->output[i].name, aggregate_type(&r->output[i].aggregate), error);
+  return rc;
+}
+
+/* ------------------------------------------------------------------ rows */
+
+int answer_execute(struct answer *answer, tally_error *error) {
+  const struct query_environment *environment = &answer->environment;
+  answer->started = environment->os->monotonic(environment->os);
+  int rc = plan_alive(environment, error);
+  answer->planned = true;
+  if (!rc) rc = plan_make(&answer->plan, &answer->request, environment, error);
+  if (rc) return rc;
+  answer->executed = true;
+  rc = execute(&answer->plan, &answer->total, error);
+  if (!rc && plan_filling(&answer->request)) rc = fill_groups(&answer->plan, &answer->total, error);
+  if (!rc) rc = execute_seal(&answer->plan, &answer->total, error);
+  return rc ? rc : ordering_make(&answer->ordering, &answer->plan, &answer->total, error);
+}
+
+/* A cell whose text was printed into answer->text from `from` on: where it is is only known when the row is
+ * complete, so the offset is kept in its place. */
+static void cell_printed(struct answer *answer, size_t column, size_t from) {
+  answer->result.cell[column] = (tally_text){NULL, answer->text.size - from};
+}
+
+static int put_bucket(struct answer *answer, uint64_t number, size_t column, tally_error *error) {
+  size_t from = answer->text.size;
+  int rc = bucket_map_label(&answer->plan.buckets, number, &answer->request.zone, &answer->text, error);
+  cell_printed(answer, column, from);
+  return rc;
+}
+
+/* An integer's code back to its value: see the worker. */
+static void put_group(struct answer *answer, size_t group, uint64_t code, size_t column) {
+  const struct column_ref *ref = &answer->request.group[group].ref;
+  if (code == 0) {
+    answer->result.cell[column] = (tally_text){NULL, 0};
+  } else if (ref->key || column_kind(ref->column) == KIND_TEXT) {
+    answer->result.cell[column] = ordering_text(&answer->plan, &answer->total, group, (uint32_t)code);
+  } else {
+    size_t from = answer->text.size;
+    int128_print(&answer->text, (int64_t)(code - 1) + INT32_MIN);
+    cell_printed(answer, column, from);
+  }
+}
+
+static int put_output(struct answer *answer, size_t output, uint32_t row, size_t column, tally_error *error) {
+  const struct output *o = &answer->request.output[output];
+  const struct accumulator *state = &answer->total.state[answer->plan.output_state[output]];
+  struct number number;
+  int rc = aggregate_result(&o->aggregate, state, row, &number, error);
+  if (rc) return error_where(error, PIECE_FORMAT, PIECE_ARGS(o->name));
+  size_t from = answer->text.size;
+  if (!number.null) aggregate_print(&o->aggregate, number.value, &answer->text);
+  cell_printed(answer, column, from);
+  return 0;
+}
+
+/* Printed cells follow one another in answer->text and are not empty; NULL has neither data nor size. */
+static int place_cells(struct answer *answer, tally_error *error) {
+  if (answer->text.failed) return fail_memory(error, "a row of the answer");
+  const char *at = (const char *)answer->text.data;
+  for (size_t c = 0; c < answer->result.columns; c++) {
+    tally_text *cell = &answer->result.cell[c];
+    if (cell->data || cell->size == 0) continue;
+    cell->data = at;
+    at += cell->size;
+  }
+  return 0;
+}
+
+static int put_row(struct answer *answer, uint32_t row, tally_error *error) {
+  const struct request *r = &answer->request;
+  const struct key_layout *layout = &answer->plan.layout;
+  const uint64_t *key = groups_key(&answer->total.groups, row);
+  size_t column = 0;
+  int rc = 0;
+  buffer_clear(&answer->text);
+  if (r->has_bucket) rc = put_bucket(answer, key_code(key, layout->part[0]), column++, error);
+  for (size_t i = 0; i < r->group_count; i++, column++)
+    put_group(answer, i, key_code(key, layout->part[plan_group_part(&answer->plan, i)]), column);
+  for (size_t i = 0; i < r->output_count && !rc; i++, column++)
+    rc = put_output(answer, i, row, column, error);
+  return rc ? rc : place_cells(answer, error);
+}
+
+static int answer_next(struct result *result, tally_error *error) {
+  struct answer *answer = (struct answer *)result;
+  int rc = answer->planned ? plan_alive(&answer->environment, error) : answer_execute(answer, error);
+  if (rc) return rc;
+  if (answer->at == answer->ordering.count) return TALLY_OK;
+  rc = put_row(answer, answer->ordering.rows[answer->at++], error);
+  return rc ? rc : TALLY_ROW;
+}
+
+static void answer_free(struct result *result) {
+  struct answer *answer = (struct answer *)result;
+  if (answer->executed) {
+    ordering_free(&answer->ordering, &answer->plan);
+    execute_free(&answer->plan, &answer->total);
+  }
+  if (answer->planned) plan_free(&answer->plan);
+  buffer_free(&answer->text);
+  request_free(&answer->request);
+  mem_free(answer);
+}
+
+int query_open(const tally_query *query, const struct query_environment *environment, struct result **result,
+               tally_error *error) {
+  struct answer *answer = mem_zalloc(1, sizeof *answer);
+  if (!answer) return fail_memory(error, "a query");
+  bool explain = (query->flags & TALLY_EXPLAIN) != 0;
+  answer->environment = *environment;
+  answer->result.state = TALLY_ROW;
+  answer->result.next = explain ? explain_next : answer_next;
+  answer->result.free = answer_free;
+  int rc = request_query(query, &answer->environment, &answer->request, error);
+  if (!rc) rc = explain ? explain_columns(answer, error) : group_columns(answer, error);
+  if (rc)
+    answer_free(&answer->result);
+  else
+    *result = &answer->result;
+  return rc;
+}

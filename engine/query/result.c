@@ -1,0 +1,20 @@
+/* result.c - the interface of query.h over the kinds of results. An answer that has ended stays ended. */
+#include "query/result.h"
+
+size_t result_columns(const struct result *result) { return result->columns; }
+
+tally_result_column result_column(const struct result *result, size_t column) {
+  return result->column[column];
+}
+
+int result_next(struct result *result, tally_error *error) {
+  if (result->state == TALLY_ROW) result->state = result->next(result, &result->error);
+  if (result->state < 0) *error = result->error;
+  return result->state;
+}
+
+tally_text result_cell(const struct result *result, size_t column) { return result->cell[column]; }
+
+void result_free(struct result *result) {
+  if (result) result->free(result);
+}

@@ -1,0 +1,121 @@
+"""Builds Tally in every way that counts, runs every lint and test, and adds the results up.
+
+Called by tools/check. Each step prints its own result; its output goes to build/check/<step>.log and is shown when it fails. The sum
+at the end counts the cases that the test runners themselves report; a step that reports none counts as one.
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, "build", "check")
+SYSTEM_PYTHON = "/usr/bin/python3"  # the one that has Debian's python3-xxhash
+
+
+def cmake(name, *options):
+    folder = os.path.join(BUILD, name)
+    strict = "-DCMAKE_C_FLAGS=-Werror"
+    return [["cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, strict, *options], ["cmake", "--build", folder]]
+
+
+GCC, SAN, TSAN, CLANG = (os.path.join(BUILD, n) for n in ("gcc", "sanitized", "threads", "clang"))
+BIN = os.path.join(BUILD, "gcc")
+
+
+def unit(folder, *only):
+    found = []
+    tests = os.path.join(folder, "tests")
+    for name in sorted(os.listdir(tests)) if os.path.isdir(tests) else []:
+        if name.startswith("test_") and os.access(os.path.join(tests, name), os.X_OK) and (not only or name in only):
+            found.append([os.path.join(tests, name), "--jobs", "2"])
+    return found
+
+
+def python(script, *args):
+    return [[SYSTEM_PYTHON, os.path.join(ROOT, "tests", script), *args]]
+
+
+# name, commands (or a function that gives them when its turn comes), is it long
+STEPS = [
+    ("lint: rooms", lambda: [[os.path.join(ROOT, "tools/lint/rooms")]], False),
+    ("lint: format", lambda: [[os.path.join(ROOT, "tools/lint/format")]], False),
+    ("build: gcc, release", lambda: cmake("gcc", "-DCMAKE_C_COMPILER=gcc", "-DTALLY_TESTS=ON", "-DTALLY_BENCH=ON"), False),
+    ("lint: symbols", lambda: [[os.path.join(ROOT, "tools/lint/symbols"), GCC]], False),
+    ("build: clang, sanitized", lambda: cmake("sanitized", "-DCMAKE_C_COMPILER=clang", "-DCMAKE_BUILD_TYPE=Debug", "-DTALLY_TESTS=ON",
+                                              "-DTALLY_SANITIZE=address,undefined"), False),
+    ("unit tests, release", lambda: unit(GCC), False),
+    ("unit tests, sanitized", lambda: unit(SAN), False),
+]
+
+RESULTS = (
+    re.compile(r"Tested: \d+ \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)"),
+    re.compile(r"^(?:\w+: )?(\d+) passed, (\d+) failed", re.M),
+)
+
+
+def count(output):
+    passed = failed = 0
+    for m in RESULTS[0].finditer(output):
+        passed += int(m.group(1))
+        failed += int(m.group(2)) + int(m.group(3))
+    for m in RESULTS[1].finditer(output):
+        passed += int(m.group(1))
+        failed += int(m.group(2))
+    return passed, failed
+
+
+def run_step(name, commands):
+    log = os.path.join(BUILD, re.sub(r"[^a-z0-9]+", "-", name) + ".log")
+    passed = failed = 0
+    output = ""
+    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=1", UBSAN_OPTIONS="print_stacktrace=1")
+    for command in commands:
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", timeout=2400)
+        output += "$ " + " ".join(command) + "\n" + done.stdout
+        p, f = count(done.stdout)
+        if done.returncode != 0 and f == 0:
+            f = 1
+        if done.returncode == 0 and p + f == 0 and command is commands[-1]:
+            p = 1
+        passed, failed = passed + p, failed + f
+        if done.returncode != 0:
+            break
+    with open(log, "w") as f:
+        f.write(output)
+    return passed, failed, output
+
+
+def main():
+    arguments = sys.argv[1:]
+    quick = "--quick" in arguments
+    only = [a for a in arguments if a != "--quick"]
+    os.makedirs(BUILD, exist_ok=True)
+    passed = failed = 0
+    start = time.time()
+    for name, commands, is_long in STEPS:
+        if (quick and is_long) or (only and not any(o in name for o in only)):
+            continue
+        began = time.time()
+        try:
+            p, f, output = run_step(name, commands())
+        except subprocess.TimeoutExpired as e:
+            p, f, output = 0, 1, f"{e}\n{(e.stdout or b'').decode(errors='replace') if isinstance(e.stdout, bytes) else e.stdout}"
+        passed, failed = passed + p, failed + f
+        notes = sorted(set(re.findall(r"^skipped: .*$", output, re.M)))
+        print(f"{'ok  ' if not f else 'FAIL'} {name}: {p} passed, {f} failed ({time.time() - began:.0f} s)", flush=True)
+        for note in notes:
+            print("     " + note)
+        if f:
+            print("\n".join("     " + line for line in output.splitlines()[-60:]), flush=True)
+            if name.startswith("build"):
+                break
+    print(f"tools/check: {time.time() - start:.0f} s")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

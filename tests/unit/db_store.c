@@ -1,0 +1,335 @@
+/* The laws of db/: exactly once, all or nothing, visible at acknowledgement, recovered after any end,
+ * read-only after a failed sync. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "db/db.h"
+#include "support/temporary.h"
+
+struct fixture {
+  struct temporary directory;
+  struct os os;
+  struct db *db;
+};
+
+static tally_options options(bool manual) {
+  tally_options o = {.create = true, .manual = manual, .memory = 64u << 20};
+  return o;
+}
+
+static void reopen(struct fixture *f, bool manual) {
+  tally_error e;
+  tally_options o = options(manual);
+  cr_assert_eq(db_open(&f->os, f->directory.path, &o, &f->db, &e), 0, "%s", e.text);
+}
+
+static struct fixture begin(bool manual) {
+  struct fixture f = {.directory = temporary_make(), .os = *os_posix()};
+  reopen(&f, manual);
+  return f;
+}
+
+static void close_db(struct fixture *f) {
+  tally_error e;
+  cr_assert_eq(db_close(f->db, &e), 0, "%s", e.text);
+}
+
+static void end(struct fixture *f) {
+  close_db(f);
+  temporary_remove(&f->directory);
+}
+
+/* A batch of `rows` events, one a second from `start` seconds, all of one user. */
+static void make(tally_batch *b, int64_t start, uint32_t rows, const void **bytes, size_t *size) {
+  tally_error e;
+  tally_batch_reset(b);
+  for (uint32_t i = 0; i < rows; i++) {
+    tally_event event = {
+        .timestamp = (start + i) * 1000000, .user_id = {"ann", 3}, .service_name = {"chat", 4}};
+    event.cost = 10000000;
+    event.present = 1u << TALLY_COL_COST;
+    cr_assert_eq(tally_batch_add(b, &event, &e), 0, "%s", e.text);
+  }
+  cr_assert_eq(tally_batch_finish(b, bytes, size, &e), 0, "%s", e.text);
+}
+
+static int append(struct fixture *f, const char *producer, uint64_t epoch, uint64_t sequence, int64_t start,
+                  uint32_t rows, tally_durability durability, bool *duplicate, tally_error *e) {
+  tally_batch *b = tally_batch_new();
+  tally_append_item item = {
+      .options = {.producer = producer, .epoch = epoch, .sequence = sequence, .durability = durability}};
+  make(b, start, rows, &item.bytes, &item.size);
+  db_append(f->db, &item, 1);
+  tally_batch_free(b);
+  if (duplicate) *duplicate = item.receipt.duplicate;
+  if (item.result) *e = item.error;
+  return item.result;
+}
+
+static uint64_t rows(struct fixture *f) {
+  struct db_snapshot *s;
+  tally_error e;
+  cr_assert_eq(db_snapshot_take(f->db, &s, &e), 0);
+  const struct snapshot *v = db_snapshot_view(s);
+  uint64_t n = 0;
+  for (size_t i = 0; i < v->segment_count; i++) n += v->segments[i]->info.rows;
+  for (size_t i = 0; i < v->memtable_count; i++) n += v->memtables[i].rows;
+  db_snapshot_release(s);
+  return n;
+}
+
+/* What kill -9 leaves: the files as they are, while the store is still open. */
+static struct fixture crash(struct fixture *f) {
+  struct fixture copy = {.directory = temporary_make(), .os = *os_posix()};
+  char command[700];
+  (void)snprintf(command, sizeof command, "cp -r %s/. %s/ && rm -f %s/LOCK", f->directory.path,
+                 copy.directory.path, copy.directory.path);
+  cr_assert_eq(system(command), 0);
+  return copy;
+}
+
+Test(db, a_repeat_counts_once_in_memory_after_a_flush_after_a_crash_and_after_a_clean_close) {
+  struct fixture f = begin(false);
+  tally_error e;
+  bool duplicate;
+  for (uint64_t s = 1; s <= 5; s++)
+    cr_assert_eq(append(&f, "p", 1, s, (int64_t)s * 100, 10, TALLY_DISK, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(append(&f, "p", 1, 3, 300, 10, TALLY_DISK, &duplicate, &e), 0);
+  cr_assert(duplicate);
+  cr_assert_eq(append(&f, "p", 1, 7, 300, 10, TALLY_DISK, NULL, &e), TALLY_GAP);
+  cr_assert_eq(e.sequence, 6);
+  cr_assert_eq(rows(&f), 50);
+  struct fixture g = crash(&f);
+  reopen(&g, false);
+  cr_assert_eq(rows(&g), 50, "all of the WAL is replayed");
+  cr_assert_eq(append(&g, "p", 1, 5, 500, 10, TALLY_DISK, &duplicate, &e), 0);
+  cr_assert(duplicate);
+  cr_assert_eq(append(&g, "p", 1, 6, 600, 10, TALLY_DISK, &duplicate, &e), 0);
+  cr_assert(!duplicate);
+  end(&g);
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  cr_assert_eq(rows(&f), 50);
+  cr_assert_eq(append(&f, "p", 1, 5, 500, 10, TALLY_OS, &duplicate, &e), 0);
+  cr_assert(duplicate);
+  cr_assert_eq(append(&f, "p", 1, 6, 600, 10, TALLY_OS, NULL, &e), 0);
+  g = crash(&f);
+  reopen(&g, true);
+  cr_assert_eq(rows(&g), 60, "segments and WAL together");
+  end(&g);
+  close_db(&f);
+  reopen(&f, false);
+  cr_assert_eq(rows(&f), 60);
+  cr_assert_eq(append(&f, "p", 1, 6, 600, 10, TALLY_DISK, &duplicate, &e), 0);
+  cr_assert(duplicate, "marks survive a clean close");
+  tally_mark mark;
+  cr_assert_eq(db_mark(f.db, "p", 0, &mark, &e), 0);
+  cr_assert(mark.epoch == 1 && mark.sequence == 6);
+  end(&f);
+}
+
+Test(db, a_store_that_was_closed_opens_again_any_number_of_times_with_the_same_rows) {
+  struct fixture f = begin(false);
+  tally_error e;
+  for (int i = 0; i < 30; i++) {
+    if (i % 3 == 0)
+      cr_assert_eq(append(&f, NULL, 0, 0, i * 3000000, 100, TALLY_DISK, NULL, &e), 0, "%s", e.text);
+    cr_assert_eq(rows(&f), (uint64_t)(i / 3 + 1) * 100);
+    close_db(&f);
+    reopen(&f, i % 2);
+  }
+  end(&f);
+}
+
+Test(db, a_group_has_a_result_for_each_batch_and_refusals_use_no_sequence) {
+  struct fixture f = begin(false);
+  tally_batch *b[4];
+  tally_append_item item[6] = {0};
+  uint64_t sequence[6] = {1, 2, 2, 3, 5, 3};
+  for (int i = 0; i < 4; i++) b[i] = tally_batch_new();
+  for (int i = 0; i < 6; i++) {
+    if (i < 4)
+      make(b[i], i * 100, 10, &item[i].bytes, &item[i].size);
+    else
+      item[i].bytes = item[0].bytes, item[i].size = item[0].size;
+    item[i].options = (tally_append_options){.producer = "p", .epoch = 1, .sequence = sequence[i]};
+  }
+  item[3].bytes = "not a batch, but long enough to be looked at as if it were one";
+  item[3].size = 40;
+  db_append(f.db, item, 6);
+  int expected[6] = {0, 0, 0, TALLY_INVALID_BATCH, TALLY_GAP, 0};
+  for (int i = 0; i < 6; i++) cr_assert_eq(item[i].result, expected[i], "item %d: %s", i, item[i].error.text);
+  cr_assert(item[2].receipt.duplicate && !item[5].receipt.duplicate);
+  cr_assert_eq(rows(&f), 30);
+  for (int i = 0; i < 4; i++) tally_batch_free(b[i]);
+  end(&f);
+}
+
+Test(db, an_event_of_the_future_refuses_its_batch_with_row_and_column) {
+  struct fixture f = begin(false);
+  tally_error e;
+  int64_t now = f.os.now(&f.os) / 1000000;
+  cr_assert_eq(append(&f, "p", 1, 1, now + 86400 - 20, 10, TALLY_DISK, NULL, &e), 0);
+  cr_assert_eq(append(&f, "p", 1, 2, now + 86400 - 4, 20, TALLY_DISK, NULL, &e), TALLY_INVALID_ROW);
+  cr_assert(e.row >= 4 && e.row <= 8 && e.column == TALLY_COL_TIMESTAMP, "row %d", (int)e.row);
+  cr_assert_eq(append(&f, "p", 1, 2, 5, 20, TALLY_DISK, NULL, &e), 0, "the sequence was not used");
+  cr_assert_eq(rows(&f), 30);
+  end(&f);
+}
+
+static bool syncs_fail;
+static int maybe_sync(const struct os *os, struct os_file *file) {
+  return syncs_fail ? EIO : os_posix()->sync(os, file);
+}
+
+Test(db, after_a_failed_sync_nothing_is_acknowledged_and_the_next_open_has_what_was) {
+  struct fixture f = begin(true);
+  close_db(&f);
+  f.os.sync = maybe_sync;
+  reopen(&f, true);
+  tally_error e;
+  cr_assert_eq(append(&f, "p", 1, 1, 0, 10, TALLY_DISK, NULL, &e), 0);
+  syncs_fail = true;
+  cr_assert_eq(append(&f, "p", 1, 2, 0, 10, TALLY_DISK, NULL, &e), TALLY_IO);
+  syncs_fail = false;
+  cr_assert_eq(append(&f, "p", 1, 2, 0, 10, TALLY_DISK, NULL, &e), TALLY_READ_ONLY);
+  cr_assert_eq(append(&f, "p", 1, 2, 0, 10, TALLY_OS, NULL, &e), TALLY_READ_ONLY);
+  cr_assert_eq(rows(&f), 10, "what was not acknowledged is not seen, and reads go on");
+  (void)db_close(f.db, &e);
+  reopen(&f, true);
+  uint64_t n = rows(&f);
+  cr_assert(n == 10 || n == 20, "the unacknowledged batch is whole or absent");
+  bool duplicate;
+  cr_assert_eq(append(&f, "p", 1, 2, 0, 10, TALLY_DISK, &duplicate, &e), 0);
+  cr_assert_eq(duplicate, n == 20);
+  cr_assert_eq(rows(&f), 20);
+  end(&f);
+}
+
+static bool disk_full;
+static int maybe_allocate(const struct os *os, struct os_file *file, uint64_t from, uint64_t size) {
+  return disk_full ? ENOSPC : os_posix()->allocate(os, file, from, size);
+}
+static int maybe_write(const struct os *os, struct os_file *file, const void *from, size_t size,
+                       uint64_t offset) {
+  return disk_full ? ENOSPC : os_posix()->write(os, file, from, size, offset);
+}
+
+Test(db, a_full_disk_refuses_and_when_space_returns_the_same_batch_goes_in) {
+  struct fixture f = begin(true);
+  close_db(&f);
+  f.os.allocate = maybe_allocate;
+  f.os.write = maybe_write;
+  reopen(&f, true);
+  tally_error e;
+  uint64_t s = 1;
+  cr_assert_eq(append(&f, "p", 1, s++, 0, 10, TALLY_DISK, NULL, &e), 0);
+  disk_full = true;
+  for (int i = 0; i < 3; i++)
+    cr_assert_eq(append(&f, "p", 1, s, 0, 10, TALLY_DISK, NULL, &e), TALLY_NO_SPACE);
+  cr_assert_eq(db_flush(f.db, &e), TALLY_NO_SPACE);
+  cr_assert_eq(rows(&f), 10);
+  disk_full = false;
+  cr_assert_eq(append(&f, "p", 1, s++, 0, 10, TALLY_DISK, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  cr_assert_eq(rows(&f), 20);
+  end(&f);
+}
+
+Test(db, only_one_opens_a_store_and_the_other_is_told_who_has_it) {
+  struct fixture f = begin(false);
+  struct db *second;
+  tally_error e;
+  tally_options o = options(false);
+  cr_assert_eq(db_open(&f.os, f.directory.path, &o, &second, &e), TALLY_LOCKED);
+  char pid[32];
+  (void)snprintf(pid, sizeof pid, "process %d", (int)getpid());
+  cr_assert_not_null(strstr(e.text, pid), "%s", e.text);
+  end(&f);
+}
+
+Test(db, a_directory_with_other_files_does_not_become_a_store_and_a_missing_one_is_not_made_unasked) {
+  struct temporary t = temporary_make();
+  char path[300];
+  (void)snprintf(path, sizeof path, "%s/notes.txt", t.path);
+  file_store(path, "hello", 5);
+  struct db *db;
+  tally_error e;
+  tally_options o = options(false);
+  cr_assert_eq(db_open(os_posix(), t.path, &o, &db, &e), TALLY_USAGE);
+  o.create = false;
+  cr_assert_eq(db_open(os_posix(), t.path, &o, &db, &e), TALLY_NOT_FOUND);
+  (void)snprintf(path, sizeof path, "%s/absent", t.path);
+  cr_assert_eq(db_open(os_posix(), path, &o, &db, &e), TALLY_NOT_FOUND);
+  cr_assert_neq(access(path, F_OK), 0);
+  temporary_remove(&t);
+}
+
+/* The one WAL file of a store. */
+static void wal_of(const struct fixture *f, char path[700]) {
+  char command[600];
+  (void)snprintf(command, sizeof command, "ls %s/wal/*.wal", f->directory.path);
+  FILE *p = popen(command, "r");
+  cr_assert_not_null(p);
+  cr_assert_not_null(fgets(path, 700, p));
+  path[strcspn(path, "\n")] = '\0';
+  (void)pclose(p);
+}
+
+Test(db, a_torn_tail_is_set_aside_and_reported_while_damage_below_a_durable_mark_is_never_skipped) {
+  struct fixture f = begin(true);
+  tally_error e;
+  for (uint64_t s = 1; s <= 3; s++) cr_assert_eq(append(&f, "p", 1, s, 0, 10, TALLY_OS, NULL, &e), 0);
+  struct fixture g = crash(&f);
+  char path[700];
+  wal_of(&g, path);
+  size_t size;
+  uint8_t *bytes = file_load(path, &size);
+  size_t last = size;
+  while (last > 0 && bytes[last - 1] == 0) last--;
+  bytes[last - 1] ^= 1; /* the last record's checksum: never synced, so a torn tail */
+  file_store(path, bytes, size);
+  reopen(&g, true);
+  cr_assert_eq(rows(&g), 20);
+  bool duplicate;
+  cr_assert_eq(append(&g, "p", 1, 3, 0, 10, TALLY_DISK, &duplicate, &e), 0);
+  cr_assert(!duplicate, "its mark went with its rows");
+  end(&g);
+  free(bytes);
+  cr_assert_eq(db_sync(f.db, &e), 0);
+  cr_assert_eq(append(&f, "p", 1, 4, 0, 10, TALLY_OS, NULL, &e), 0); /* says that 1 to 3 are durable */
+  g = crash(&f);
+  wal_of(&g, path);
+  bytes = file_load(path, &size);
+  bytes[200] ^= 1; /* in the first record */
+  file_store(path, bytes, size);
+  tally_options o = options(true);
+  cr_assert_eq(db_open(&g.os, g.directory.path, &o, &g.db, &e), TALLY_CORRUPT);
+  temporary_remove(&g.directory);
+  free(bytes);
+  end(&f);
+}
+
+Test(db, rows_beyond_the_memtables_are_flushed_by_themselves_and_counted_once) {
+  for (int manual = 0; manual < 2; manual++) {
+    struct fixture f = begin(manual);
+    tally_error e;
+    uint64_t total = 0;
+    for (int i = 0; i < 12; i++) {
+      cr_assert_eq(append(&f, NULL, 0, 0, i * 2000000, 40000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+      total += 40000;
+      cr_assert_eq(rows(&f), total);
+    }
+    struct fixture g = crash(&f);
+    if (manual) { /* no flusher moves files while they are copied */
+      reopen(&g, true);
+      cr_assert_eq(rows(&g), total);
+      end(&g);
+    } else
+      temporary_remove(&g.directory);
+    cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+    cr_assert_eq(rows(&f), total);
+    end(&f);
+  }
+}
