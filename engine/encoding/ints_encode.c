@@ -121,10 +121,11 @@ static bool distinct_room(struct distinct *d, struct choice *c) {
   return true;
 }
 
-/* Bits that n of these values take as a dictionary, if they are spread as evenly as FOR finds them. */
+/* Bits that n of these values take as a dictionary: the gaps between them, if they are spread as evenly as
+ * FOR finds them, and two for their unevenness. */
 static uint64_t entry_bits(const struct choice *c, uint32_t n) {
-  unsigned known = bits_length(n);
-  return c->for_bits > known ? (uint64_t)n * (c->for_bits - known) : 0;
+  unsigned gap = c->for_bits + 2, known = bits_length(n);
+  return (uint64_t)n * (gap > known ? gap - known : 1);
 }
 
 /* Three times the base-2 logarithm of x, rounded down. */
@@ -265,6 +266,7 @@ static bool consider_rle(struct choice *c) {
   if (1 + plan.size >= c->size) return true;
   struct buffer *nested = &c->level->nested;
   size_t kept = c->scheme == INTS_DICT ? nested->size : 0; /* the entries of DICT stay until it is beaten */
+  buffer_clear(nested);
   nested->size = kept;
   encode_at(values, runs, ALLOW_RUN, nested, c->level + 1);
   if (nested->failed) return false;

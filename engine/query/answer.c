@@ -55,16 +55,10 @@ int answer_execute(struct answer *answer, tally_error *error) {
   return rc ? rc : ordering_make(&answer->ordering, &answer->plan, &answer->total, error);
 }
 
-/* A cell whose text was printed into answer->text from `from` on: where it is is only known when the row is
- * complete, so the offset is kept in its place. */
-static void cell_printed(struct answer *answer, size_t column, size_t from) {
-  answer->result.cell[column] = (tally_text){NULL, answer->text.size - from};
-}
-
 static int put_bucket(struct answer *answer, uint64_t number, size_t column, tally_error *error) {
   size_t from = answer->text.size;
   int rc = bucket_map_label(&answer->plan.buckets, number, &answer->request.zone, &answer->text, error);
-  cell_printed(answer, column, from);
+  result_printed(&answer->result, column, answer->text.size - from);
   return rc;
 }
 
@@ -78,7 +72,7 @@ static void put_group(struct answer *answer, size_t group, uint64_t code, size_t
   } else {
     size_t from = answer->text.size;
     int128_print(&answer->text, (int64_t)(code - 1) + INT32_MIN);
-    cell_printed(answer, column, from);
+    result_printed(&answer->result, column, answer->text.size - from);
   }
 }
 
@@ -90,20 +84,7 @@ static int put_output(struct answer *answer, size_t output, uint32_t row, size_t
   if (rc) return error_where(error, PIECE_FORMAT, PIECE_ARGS(o->name));
   size_t from = answer->text.size;
   if (!number.null) aggregate_print(&o->aggregate, number.value, &answer->text);
-  cell_printed(answer, column, from);
-  return 0;
-}
-
-/* Printed cells follow one another in answer->text and are not empty; NULL has neither data nor size. */
-static int place_cells(struct answer *answer, tally_error *error) {
-  if (answer->text.failed) return fail_memory(error, "a row of the answer");
-  const char *at = (const char *)answer->text.data;
-  for (size_t c = 0; c < answer->result.columns; c++) {
-    tally_text *cell = &answer->result.cell[c];
-    if (cell->data || cell->size == 0) continue;
-    cell->data = at;
-    at += cell->size;
-  }
+  result_printed(&answer->result, column, answer->text.size - from);
   return 0;
 }
 
@@ -119,7 +100,7 @@ static int put_row(struct answer *answer, uint32_t row, tally_error *error) {
     put_group(answer, i, key_code(key, layout->part[plan_group_part(&answer->plan, i)]), column);
   for (size_t i = 0; i < r->output_count && !rc; i++, column++)
     rc = put_output(answer, i, row, column, error);
-  return rc ? rc : place_cells(answer, error);
+  return rc ? rc : result_place(&answer->result, &answer->text, error);
 }
 
 static int answer_next(struct result *result, tally_error *error) {

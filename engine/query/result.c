@@ -1,6 +1,8 @@
 /* result.c - the interface of query.h over the kinds of results. An answer that has ended stays ended. */
 #include "query/result.h"
 
+#include "base/status.h"
+
 size_t result_columns(const struct result *result) { return result->columns; }
 
 tally_result_column result_column(const struct result *result, size_t column) {
@@ -17,4 +19,16 @@ tally_text result_cell(const struct result *result, size_t column) { return resu
 
 void result_free(struct result *result) {
   if (result) result->free(result);
+}
+
+int result_place(struct result *result, const struct buffer *text, tally_error *error) {
+  if (text->failed) return fail_memory(error, "a row of the answer");
+  const char *at = (const char *)text->data;
+  for (size_t c = 0; c < result->columns; c++) {
+    tally_text *cell = &result->cell[c];
+    if (cell->data || cell->size == 0) continue;
+    cell->data = at;
+    at += cell->size;
+  }
+  return 0;
 }

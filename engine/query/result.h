@@ -3,6 +3,7 @@
 #ifndef QUERY_RESULT_H
 #define QUERY_RESULT_H
 
+#include "base/bytes.h"
 #include "query/query.h"
 
 struct result {
@@ -14,5 +15,13 @@ struct result {
   int state; /* TALLY_ROW while it goes on, then what the last pull returned */
   tally_error error;
 };
+
+/* Cells that are printed one after the other into a buffer: where they are is only known when the row is
+ * complete. A printed cell is never empty; size 0 makes it NULL. result_place then points them into the text.
+ */
+static inline void result_printed(struct result *result, size_t column, size_t size) {
+  result->cell[column] = (tally_text){NULL, size};
+}
+int result_place(struct result *result, const struct buffer *text, tally_error *error);
 
 #endif

@@ -231,67 +231,6 @@ Test(model_batch, columns_are_packed) {
   buffer_free(&scratch);
 }
 
-/* Each text is in the dictionary once, however far that had to grow. */
-Test(model_batch, texts_are_stored_once) {
-  tally_batch *b = tally_batch_new();
-  struct buffer scratch = {0};
-  tally_error error;
-  size_t size;
-  for (uint32_t distinct = 1; distinct <= 6000; distinct *= 60) {
-    tally_batch_reset(b);
-    for (uint32_t i = 0; i < 3 * distinct; i++) {
-      char user[24];
-      tally_event e = plain_event(i);
-      e.user_id = (tally_text){user, (size_t)sprintf(user, "user_%u", i % distinct)};
-      cr_assert_eq(tally_batch_add(b, &e, &error), TALLY_OK, "%s", error.text);
-    }
-    cr_assert_eq(open_built(b, &scratch, &size).column[TALLY_COL_USER_ID].entries, distinct);
-  }
-  tally_batch_free(b);
-  buffer_free(&scratch);
-}
-
-struct hashed {
-  uint32_t hash, number;
-};
-
-static int by_hash(const void *a, const void *b) {
-  const struct hashed *x = a, *y = b;
-  return (x->hash > y->hash) - (x->hash < y->hash);
-}
-
-/* Texts whose 32 bits of hash are equal: searched for, there are a handful among 300,000. */
-Test(model_batch, texts_of_equal_hash_stay_apart) {
-  enum { COUNT = 300000 };
-  struct hashed *all = malloc(COUNT * sizeof *all);
-  char text[2][16];
-  for (uint32_t i = 0; i < COUNT; i++)
-    all[i] = (struct hashed){(uint32_t)hash64(text[0], (size_t)sprintf(text[0], "%u", i)), i};
-  qsort(all, COUNT, sizeof *all, by_hash);
-  tally_batch *b = tally_batch_new();
-  tally_error error;
-  struct buffer scratch = {0};
-  size_t size, pairs = 0;
-  for (uint32_t i = 1; i < COUNT; i++) {
-    if (all[i].hash != all[i - 1].hash) continue;
-    tally_batch_reset(b);
-    for (uint32_t j = 0; j < 2; j++) {
-      tally_event e = plain_event(j);
-      e.endpoint = (tally_text){text[j], (size_t)sprintf(text[j], "%u", all[i - j].number)};
-      cr_assert_eq(tally_batch_add(b, &e, &error), TALLY_OK, "%s", error.text);
-    }
-    struct batch batch = open_built(b, &scratch, &size);
-    for (uint32_t j = 0; j < 2; j++)
-      check_text(&batch.column[TALLY_COL_ENDPOINT], j, (tally_text){text[j], strlen(text[j])},
-                 TALLY_COL_ENDPOINT);
-    pairs++;
-  }
-  cr_assert_gt(pairs, 0);
-  tally_batch_free(b);
-  buffer_free(&scratch);
-  free(all);
-}
-
 /* Metadata is compressed only where that saves a tenth. */
 Test(model_batch, metadata_is_compressed_where_it_pays) {
   random_start();

@@ -1,0 +1,169 @@
+/* events.c - the result of a scan of events: in order through windows, or as found. */
+#include "base/mem.h"
+#include "base/status.h"
+#include "query/plan.h"
+#include "query/window.h"
+
+struct events {
+  struct result result;
+  struct query_environment environment;
+  struct request request;
+  uint32_t columns; /* bits: those to read */
+  bool opened;
+  struct scan *scan;       /* NULL: the range is empty */
+  struct buffer text;      /* of the current row's printed cells */
+  uint64_t left;           /* rows still to give */
+  struct window window;    /* in order */
+  size_t at;               /* of its order */
+  struct scanner *scanner; /* as found: */
+  size_t part;             /* the next one */
+  const struct vector *vector;
+  uint32_t row; /* the next one of the vector */
+};
+
+/* ------------------------------------------------------------------ opening */
+
+static bool ordered(const struct events *e) { return !(e->request.flags & TALLY_ORDER_NONE); }
+
+/* What must be read: the columns to show, and in order also those that break ties before the last of them
+ * (rows that are equal so far look the same). */
+static uint32_t columns_to_read(const struct events *e) {
+  uint32_t columns = 0, last = 0;
+  for (size_t i = 0; i < e->request.column_count; i++) {
+    uint32_t column = (uint32_t)e->request.column[i];
+    columns |= 1u << column;
+    if (column > last) last = column;
+  }
+  return ordered(e) ? (2u << last) - 1 : columns;
+}
+
+static int open_scan(struct events *e, tally_error *error) {
+  const struct request *r = &e->request;
+  const struct query_environment *environment = &e->environment;
+  e->opened = true;
+  int rc = plan_alive(environment, error);
+  if (rc) return rc;
+  if (r->scan_from < r->scan_to && r->limit > 0) {
+    struct scan_request request = {r->scan_from, r->scan_to, r->where, r->where_count, e->columns};
+    rc = scan_new(environment->snapshot, &request, environment->budget, &e->scan, error);
+  }
+  if (!rc && ordered(e))
+    rc = window_init(&e->window, e->scan, r, e->columns, &e->request.arena, environment, error);
+  else if (!rc && e->scan)
+    rc = scanner_new(e->scan, &e->scanner, error);
+  return rc;
+}
+
+/* ------------------------------------------------------------------ rows */
+
+static int put_row(struct events *e, const struct event_row *row, const char *metadata, tally_error *error) {
+  struct event_space space = {e->environment.snapshot->catalog, metadata};
+  buffer_clear(&e->text);
+  for (size_t i = 0; i < e->request.column_count; i++)
+    event_row_cell(row, e->request.column[i], &space, &e->text, &e->result, i);
+  int rc = result_place(&e->result, &e->text, error);
+  e->left--;
+  return rc ? rc : TALLY_ROW;
+}
+
+static int next_in_order(struct events *e, tally_error *error) {
+  struct window *w = &e->window;
+  if (e->at == w->order_count) {
+    int rc = window_fill(w, error);
+    if (rc || w->order_count == 0) return rc;
+    e->at = 0;
+  }
+  return put_row(e, &w->rows[w->order[e->at++]], w->metadata, error);
+}
+
+/* The next vector of any part; NULL at the end. */
+static int next_vector(struct events *e, tally_error *error) {
+  while (e->scan) {
+    int rc = e->vector ? scanner_next(e->scanner, &e->vector, error) : TALLY_OK;
+    if (rc == TALLY_ROW || rc < 0) return rc < 0 ? rc : 0;
+    e->vector = NULL;
+    int64_t from, to;
+    while (e->part < scan_parts(e->scan) && !(scan_part_range(e->scan, e->part, &from, &to) && from < to))
+      e->part++;
+    if (e->part == scan_parts(e->scan)) break;
+    rc = scanner_part(e->scanner, e->part++, from, to, error);
+    if (!rc) rc = scanner_next(e->scanner, &e->vector, error);
+    if (rc == TALLY_ROW || rc < 0) return rc < 0 ? rc : 0;
+    e->vector = NULL;
+  }
+  e->vector = NULL;
+  return 0;
+}
+
+static int next_as_found(struct events *e, tally_error *error) {
+  if (!e->vector || e->row == e->vector->rows) {
+    int rc = plan_alive(&e->environment, error);
+    if (!rc) rc = next_vector(e, error);
+    if (rc || !e->vector) return rc;
+    e->row = 0;
+  }
+  struct event_row row = event_row_take(e->vector, e->row++, e->columns);
+  return put_row(e, &row, e->vector->metadata, error);
+}
+
+static int events_next(struct result *result, tally_error *error) {
+  struct events *e = (struct events *)result;
+  int rc = e->opened ? 0 : open_scan(e, error);
+  if (rc || e->left == 0) return rc;
+  return ordered(e) ? next_in_order(e, error) : next_as_found(e, error);
+}
+
+static void events_free(struct result *result) {
+  struct events *e = (struct events *)result;
+  window_free(&e->window);
+  if (e->scanner) scanner_free(e->scanner);
+  if (e->scan) scan_free(e->scan);
+  buffer_free(&e->text);
+  request_free(&e->request);
+  mem_free(e);
+}
+
+static tally_type type_of(int column) {
+  switch (column_kind(column)) {
+  case KIND_TIME:
+    return TALLY_TYPE_TIME;
+  case KIND_TEXT:
+    return TALLY_TYPE_TEXT;
+  case KIND_INT:
+    return TALLY_TYPE_INT;
+  case KIND_COST:
+    return TALLY_TYPE_COST;
+  case KIND_JSON:
+    return TALLY_TYPE_JSON;
+  }
+  return TALLY_TYPE_TEXT;
+}
+
+static int set_columns(struct events *e, tally_error *error) {
+  struct result *r = &e->result;
+  r->columns = e->request.column_count;
+  r->column = arena_alloc(&e->request.arena, r->columns, sizeof *r->column, error);
+  r->cell = arena_alloc(&e->request.arena, r->columns, sizeof *r->cell, error);
+  if (!r->column || !r->cell) return error->code;
+  for (size_t i = 0; i < r->columns; i++)
+    r->column[i] =
+        (tally_result_column){tally_column_name(e->request.column[i]), type_of(e->request.column[i])};
+  e->columns = columns_to_read(e);
+  e->left = e->request.limit;
+  return 0;
+}
+
+int events_open(const tally_scan *scan, const struct query_environment *environment, struct result **result,
+                tally_error *error) {
+  struct events *e = mem_zalloc(1, sizeof *e);
+  if (!e) return fail_memory(error, "a scan of events");
+  e->environment = *environment;
+  e->result = (struct result){.next = events_next, .free = events_free, .state = TALLY_ROW};
+  int rc = request_scan(scan, &e->environment, &e->request, error);
+  if (!rc) rc = set_columns(e, error);
+  if (rc)
+    events_free(&e->result);
+  else
+    *result = &e->result;
+  return rc;
+}

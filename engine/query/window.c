@@ -1,0 +1,311 @@
+/* window.c - see window.h. */
+#include "query/window.h"
+
+#include <string.h>
+
+#include "aggregate/grow.h"
+#include "aggregate/radix.h"
+#include "base/status.h"
+#include "query/plan.h"
+
+#define ROWS_SHARE 4      /* rows, and metadata, take at most this part of the budget each */
+#define LIMIT_SPARE 8192u /* rows beyond a limit that are collected before the bound is lowered */
+
+static const char what[] = "sorting of events";
+
+/* ------------------------------------------------------------------ parts */
+
+static int64_t key_of(const struct window *w, int64_t timestamp) {
+  return w->descending ? ~timestamp : timestamp;
+}
+
+/* Parts by first key. There are few: by insertion. */
+static void add_part(struct window *w, size_t part, int64_t from, int64_t to) {
+  struct window_part p = {part, w->descending ? -to : from, w->descending ? -from : to};
+  size_t i = w->part_count++;
+  for (; i > 0 && w->part[i - 1].first > p.first; i--) w->part[i] = w->part[i - 1];
+  w->part[i] = p;
+  if (p.end > w->end) w->end = p.end;
+}
+
+static int find_parts(struct window *w, struct arena *arena, tally_error *error) {
+  size_t parts = scan_parts(w->scan);
+  w->part = arena_alloc(arena, parts, sizeof *w->part, error);
+  if (!w->part) return error->code;
+  for (size_t i = 0; i < parts; i++) {
+    int64_t from, to;
+    if (scan_part_range(w->scan, i, &from, &to) && from < to) add_part(w, i, from, to);
+  }
+  w->next = w->part_count ? w->part[0].first : w->end;
+  return 0;
+}
+
+int window_init(struct window *w, const struct scan *scan, const struct request *request, uint32_t columns,
+                struct arena *arena, const struct query_environment *environment, tally_error *error) {
+  uint64_t share = environment->budget->limit / ROWS_SHARE;
+  *w = (struct window){.environment = environment, .scan = scan, .columns = columns, .limit = request->limit};
+  w->descending = (request->flags & TALLY_ORDER_DESC) != 0;
+  w->next = w->end = INT64_MIN;
+  /* a row takes its place, and three words while a window is sorted or cut */
+  w->rows_most = (size_t)(share / (sizeof *w->rows + 3 * sizeof(uint64_t)));
+  if (w->rows_most > UINT32_MAX) w->rows_most = UINT32_MAX;
+  w->metadata_most = (size_t)share;
+  if (!scan) return 0;
+  int rc = scanner_new(scan, &w->scanner, error);
+  return rc ? rc : find_parts(w, arena, error);
+}
+
+static void free_order(struct window *w) {
+  if (w->order) grow_free(w->environment->budget, w->order, w->order_count * sizeof *w->order);
+  w->order = NULL;
+  w->order_count = 0;
+}
+
+void window_free(struct window *w) {
+  if (!w->environment) return;
+  if (w->scanner) scanner_free(w->scanner);
+  free_order(w);
+  grow_free(w->environment->budget, w->rows, w->capacity * sizeof *w->rows);
+  grow_free(w->environment->budget, w->metadata, w->metadata_capacity);
+  *w = (struct window){0};
+}
+
+/* ------------------------------------------------------------------ lowering the bound */
+
+/* The k-th smallest (from 0) of n keys, which are moved about (Hoare's selection, 1961). */
+static int64_t select_key(int64_t *keys, size_t n, size_t k) {
+  size_t low = 0, high = n - 1;
+  while (low < high) {
+    int64_t pivot = keys[low + (high - low) / 2];
+    size_t i = low, j = high;
+    for (;;) {
+      while (keys[i] < pivot) i++;
+      while (keys[j] > pivot) j--;
+      if (i >= j) break;
+      int64_t t = keys[i];
+      keys[i++] = keys[j];
+      keys[j--] = t;
+    }
+    if (k <= j)
+      high = j;
+    else
+      low = j + 1;
+  }
+  return keys[k];
+}
+
+/* The k-th smallest key of the rows, and the smallest. */
+static int row_key(struct window *w, size_t k, int64_t *key, int64_t *least, tally_error *error) {
+  int64_t *keys = grow_array(w->environment->budget, NULL, 0, w->count, sizeof *keys, what, error);
+  if (!keys) return error->code;
+  *least = INT64_MAX;
+  for (size_t i = 0; i < w->count; i++) {
+    keys[i] = key_of(w, w->rows[i].timestamp);
+    if (keys[i] < *least) *least = keys[i];
+  }
+  *key = select_key(keys, w->count, k);
+  grow_free(w->environment->budget, keys, w->count * sizeof *keys);
+  return 0;
+}
+
+/* Drops the rows at or beyond the bound, and their metadata. */
+static void drop(struct window *w) {
+  size_t count = 0;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < w->count; i++) {
+    struct event_row row = w->rows[i];
+    if (key_of(w, row.timestamp) >= w->bound) continue;
+    if (row.metadata_size) memmove(w->metadata + bytes, w->metadata + row.metadata_at, row.metadata_size);
+    row.metadata_at = bytes;
+    bytes += row.metadata_size;
+    w->rows[count++] = row;
+  }
+  w->count = count;
+  w->metadata_size = (size_t)bytes;
+}
+
+/* With more rows than the limit, no row later than the limit-th is needed in this window or another. */
+static int lower_for_limit(struct window *w, tally_error *error) {
+  int64_t key, least;
+  if (w->count <= w->limit || w->limit == 0) return 0;
+  int rc = row_key(w, (size_t)w->limit - 1, &key, &least, error);
+  if (rc) return rc;
+  if (key + 1 < w->bound) w->bound = key + 1;
+  drop(w);
+  return 0;
+}
+
+/* Keeps about half of the rows: those before the median time, or all of the first instant. */
+static int lower_for_memory(struct window *w, tally_error *error) {
+  int64_t key, least;
+  size_t before = w->count;
+  int rc = row_key(w, w->count / 2, &key, &least, error);
+  if (rc) return rc;
+  w->bound = key > least ? key : least + 1;
+  drop(w);
+  w->span = w->bound - w->next;
+  return w->count < before ? 0
+                           : grow_fail(w->environment->budget, "set of events of a single instant", error);
+}
+
+/* ------------------------------------------------------------------ collecting */
+
+/* More rows than this are not collected before the bound is lowered. */
+static size_t rows_target(const struct window *w) {
+  if (w->limit >= w->rows_most / 2) return w->rows_most;
+  size_t target = 2 * (size_t)w->limit + LIMIT_SPARE;
+  return target < w->rows_most ? target : w->rows_most;
+}
+
+static int grow_rows(struct window *w, size_t need, tally_error *error) {
+  if (need <= w->capacity) return 0;
+  size_t room = w->capacity * 2 > need ? w->capacity * 2 : need;
+  if (room > w->rows_most && need <= w->rows_most) room = w->rows_most;
+  void *p = grow_array(w->environment->budget, w->rows, w->capacity, room, sizeof *w->rows, what, error);
+  if (!p) return error->code;
+  w->rows = p;
+  w->capacity = room;
+  return 0;
+}
+
+static int grow_metadata(struct window *w, size_t need, tally_error *error) {
+  if (need <= w->metadata_capacity) return 0;
+  size_t room = need + need / 2;
+  if (room > w->metadata_most && need <= w->metadata_most) room = w->metadata_most;
+  void *p = grow_memory(w->environment->budget, w->metadata, w->metadata_capacity, room, what, error);
+  if (!p) return error->code;
+  w->metadata = p;
+  w->metadata_capacity = room;
+  return 0;
+}
+
+/* Lowers the bound until there is room for `rows` more with `bytes` of metadata. A single row always has
+ * room, if the budget gives it. */
+static int make_room(struct window *w, size_t rows, size_t bytes, tally_error *error) {
+  int rc = 0;
+  if (w->count + rows > w->rows_check) {
+    rc = lower_for_limit(w, error);
+    if (w->rows_check < 2 * w->count) w->rows_check = 2 * w->count; /* many rows of the last instant: not again soon */
+  }
+  while (!rc && w->count > 0 &&
+         (w->count + rows > w->rows_most || w->metadata_size + bytes > w->metadata_most))
+    rc = lower_for_memory(w, error);
+  if (!rc) rc = grow_rows(w, w->count + rows, error);
+  return rc ? rc : grow_metadata(w, w->metadata_size + bytes, error);
+}
+
+static int add_row(struct window *w, const struct vector *vector, uint32_t row, tally_error *error) {
+  struct event_row e = event_row_take(vector, row, w->columns);
+  int rc = make_room(w, 1, e.metadata_size, error);
+  if (rc || key_of(w, e.timestamp) >= w->bound) return rc;
+  if (e.metadata_size)
+    memcpy(w->metadata + w->metadata_size, vector->metadata + e.metadata_at, e.metadata_size);
+  e.metadata_at = w->metadata_size;
+  w->metadata_size += e.metadata_size;
+  w->rows[w->count++] = e;
+  return 0;
+}
+
+static int add_vector(struct window *w, const struct vector *vector, tally_error *error) {
+  const int64_t *timestamp = vector->value[TALLY_COL_TIMESTAMP];
+  for (uint32_t i = 0; i < vector->rows; i++) {
+    if (key_of(w, timestamp[i]) >= w->bound) continue;
+    int rc = add_row(w, vector, i, error);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+/* Adds a part's rows with keys in [next, bound). */
+static int add_part_rows(struct window *w, const struct window_part *p, tally_error *error) {
+  int64_t first = p->first > w->next ? p->first : w->next, end = p->end < w->bound ? p->end : w->bound;
+  if (first >= end) return 0;
+  const struct vector *vector;
+  int rc =
+      scanner_part(w->scanner, p->part, w->descending ? -end : first, w->descending ? -first : end, error);
+  while (!rc) {
+    rc = plan_alive(w->environment, error);
+    if (rc) return rc;
+    rc = scanner_next(w->scanner, &vector, error);
+    if (rc != TALLY_ROW) break;
+    rc = add_vector(w, vector, error);
+  }
+  return rc ? rc : lower_for_limit(w, error);
+}
+
+/* ------------------------------------------------------------------ sorting */
+
+/* Rows of one instant, by the other columns: merge sort of their numbers, from `order` by way of `scratch`.
+ */
+static void sort_instant(const struct window *w, uint32_t *order, uint32_t *scratch, size_t n) {
+  if (n < 2) return;
+  struct event_space space = {w->environment->snapshot->catalog, w->metadata};
+  size_t half = n / 2;
+  sort_instant(w, order, scratch, half);
+  sort_instant(w, order + half, scratch, n - half);
+  memcpy(scratch, order, half * sizeof *order);
+  size_t a = 0, b = half, to = 0;
+  while (a < half) {
+    bool right = false;
+    if (b < n) {
+      int order_of = event_row_compare(&w->rows[order[b]], &w->rows[scratch[a]], w->columns, &space);
+      right = w->descending ? order_of > 0 : order_of < 0;
+    }
+    order[to++] = right ? order[b++] : scratch[a++];
+  }
+}
+
+static int sort_rows(struct window *w, tally_error *error) {
+  struct budget *budget = w->environment->budget;
+  size_t n = w->count, bytes = n * (sizeof(uint64_t) + sizeof(uint32_t));
+  if (n == 0) return 0;
+  w->order = grow_array(budget, NULL, 0, n, sizeof *w->order, what, error);
+  if (!w->order) return error->code;
+  w->order_count = n;
+  uint64_t *keys = grow_memory(budget, NULL, 0, bytes, what, error);
+  if (!keys) return error->code;
+  uint32_t *scratch = (uint32_t *)(keys + n);
+  for (size_t i = 0; i < n; i++) {
+    keys[i] = (uint64_t)key_of(w, w->rows[i].timestamp) - (uint64_t)w->next;
+    w->order[i] = (uint32_t)i;
+  }
+  radix_order(w->order, scratch, n, keys);
+  for (size_t i = 0, end; i < n; i = end) {
+    for (end = i + 1; end < n && keys[w->order[end]] == keys[w->order[i]];) end++;
+    sort_instant(w, w->order + i, scratch, end - i);
+  }
+  grow_free(budget, keys, bytes);
+  return 0;
+}
+
+/* ------------------------------------------------------------------ windows */
+
+static void begin(struct window *w) {
+  free_order(w);
+  w->count = 0;
+  w->metadata_size = 0;
+  w->rows_check = rows_target(w);
+  w->bound = w->end;
+  if (w->span > 0 && (uint64_t)w->end - (uint64_t)w->next > (uint64_t)w->span) w->bound = w->next + w->span;
+}
+
+static int collect(struct window *w, tally_error *error) {
+  int rc = 0;
+  for (size_t i = 0; i < w->part_count && !rc; i++) rc = add_part_rows(w, &w->part[i], error);
+  return rc;
+}
+
+int window_fill(struct window *w, tally_error *error) {
+  free_order(w);
+  while (w->next < w->end && w->limit > 0) {
+    begin(w);
+    int rc = collect(w, error);
+    if (!rc) rc = sort_rows(w, error);
+    if (rc) return rc;
+    if (w->order_count < w->rows_most / 4 && w->span > 0 && w->span <= INT64_MAX / 2) w->span *= 2;
+    w->next = w->bound;
+    w->limit -= w->order_count < w->limit ? w->order_count : w->limit;
+    if (w->order_count) return 0;
+  }
+  return 0;
+}

@@ -1,0 +1,89 @@
+/* Laws of the dictionary of a batch that is being built (model/batch_dictionary.h). */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "model/batch_dictionary.h"
+#include "unit/model_random.h"
+
+/* The number of a text, which is added if it is new. */
+static uint32_t number_of(struct dictionary *d, const char *text) {
+  size_t size = strlen(text);
+  cr_assert(dictionary_reserve(d));
+  struct dictionary_place place = dictionary_find(d, text, size);
+  if (place.entry) return place.entry - 1;
+  cr_assert(buffer_reserve(&d->texts, size));
+  return dictionary_add(d, place, text, size);
+}
+
+/* However far the table has to grow, and again after it was emptied, whatever was in it before. */
+Test(model_batch_dictionary, numbers_texts_in_order_of_appearance) {
+  struct dictionary d = {0};
+  static const uint32_t distinct[] = {1, 60, 129, 6000, 3, 70000, 2, 1000};
+  for (size_t round = 0; round < sizeof distinct / sizeof *distinct; round++) {
+    char text[40];
+    for (uint32_t i = 0; i < 2 * distinct[round]; i++) {
+      sprintf(text, "%u%s", i % distinct[round], i % distinct[round] % 3 ? "" : " and a longer text");
+      cr_assert_eq(number_of(&d, text), i % distinct[round], "%s", text);
+    }
+    cr_assert_eq(d.entries, distinct[round]);
+    size_t at = 0;
+    for (uint32_t i = 0; i < d.entries; i++) at += d.sizes[i];
+    cr_assert_eq(at, d.texts.size);
+    dictionary_clear(&d);
+    cr_assert_eq(d.entries, 0);
+  }
+  cr_assert_eq(number_of(&d, ""), 0);
+  cr_assert_eq(number_of(&d, "a"), 1);
+  cr_assert_eq(number_of(&d, ""), 0);
+  dictionary_free(&d);
+}
+
+struct hashed {
+  uint32_t hash, number;
+};
+
+static int by_hash(const void *a, const void *b) {
+  const struct hashed *x = a, *y = b;
+  return (x->hash > y->hash) - (x->hash < y->hash);
+}
+
+/* Texts that differ in their last three characters only. */
+static void make_text(char *text, const char *prefix, uint32_t number) {
+  sprintf(text, "%s%c%c%c", prefix, (int)('0' + number % 64), (int)('0' + number / 64 % 64),
+          (int)('0' + number / 4096));
+}
+
+/* Searched for, there are a few pairs of texts whose 32 bits of hash are equal among 262,144. */
+static size_t equal_hashes(const char *prefix) {
+  enum { COUNT = 64 * 64 * 64 };
+  struct hashed *all = malloc(COUNT * sizeof *all);
+  char text[24], other[24];
+  for (uint32_t i = 0; i < COUNT; i++) {
+    make_text(text, prefix, i);
+    all[i] = (struct hashed){(uint32_t)hash64(text, strlen(text)), i};
+  }
+  qsort(all, COUNT, sizeof *all, by_hash);
+  struct dictionary d = {0};
+  size_t pairs = 0;
+  for (uint32_t i = 1; i < COUNT; i++) {
+    if (all[i].hash != all[i - 1].hash) continue;
+    make_text(text, prefix, all[i].number);
+    make_text(other, prefix, all[i - 1].number);
+    dictionary_clear(&d);
+    cr_assert_eq(number_of(&d, text), 0);
+    cr_assert_eq(number_of(&d, other), 1, "%s is not %s", text, other);
+    cr_assert_eq(number_of(&d, text), 0);
+    pairs++;
+  }
+  dictionary_free(&d);
+  free(all);
+  return pairs;
+}
+
+Test(model_batch_dictionary, texts_of_equal_hash_stay_apart) {
+  static const char *const prefixes[] = {"", "x", "1234", "12345", "123456", "user-of-a-long-name-"};
+  size_t pairs = 0;
+  for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) pairs += equal_hashes(prefixes[i]);
+  cr_assert_gt(pairs, 10);
+}
