@@ -32,7 +32,6 @@ int answer_init(struct answer *answer, const struct frame *frame, uint64_t most,
                 struct mailbox *mailbox, tally_error *error) {
   *answer = (struct answer){.mailbox = mailbox, .store = store, .type = frame->type, .id = frame->id};
   answer->job.run = run;
-  answer->bytes = sizeof *answer + frame->size;
   if (frame->size > ANSWER_REQUEST)
     return fail(error, TALLY_TOO_LARGE,
                 "the request has %zu bytes, at most %u are taken: name fewer predicates", frame->size,

@@ -25,7 +25,6 @@ struct answer {
   struct store *store;
   uint8_t type; /* of the request: MESSAGE_QUERY ... */
   uint64_t id;
-  size_t bytes; /* of the request, for those who count them */
   struct message_query query;
   struct message_events events;
   uint64_t rows_sent;

@@ -1,14 +1,17 @@
 /* intake.h - the memory of what comes in: receive chunks and the batches under way, for all connections
  * together. The loop's thread only.
  *
- * `used` is the chunks in use (partial frames, batches lent out of them), what is kept outside of chunks, and
- * what frames that may grow were promised. Two limits, `soft` and `hard` = 2 x soft:
+ * `used` is the chunks in use (partial frames, and batches that are lent out of them), what is kept outside
+ * of chunks, and what frames that may grow were promised. With `soft` as the configured share:
  *
- * 1. A connection that appends begins no read while used >= soft; one that does not, while used >= hard. So
+ * 1. A connection that appends takes no new chunk while used >= soft; any other while used >= 2 x soft. So
  *    queries and cancels get through while the WAL is behind.
- * 2. A frame larger than its chunk is admitted first: within `hard`, or as the only one. What was admitted
- *    waits for no memory any more, so it always ends, and with it the waiting of all others.
- * 3. Those who wait go on in the order in which they came, when memory has come back. */
+ * 2. A frame that needs a chunk larger than the smallest is admitted first: if used stays within 1.5 x soft,
+ *    or if nothing else could bring memory back (no batch is under way, no other frame is admitted). What is
+ *    admitted waits for no memory any more, so it always ends, and with it the waiting of all others.
+ * 3. A partial frame that fits where it is goes on at once.
+ * 4. Those who wait go on when memory has come back, in the order in which they came: partial frames first
+ *    (they hold memory), then those who do not append, then those who do. */
 #ifndef SERVER_INTAKE_H
 #define SERVER_INTAKE_H
 
@@ -18,8 +21,9 @@
 struct place {
   struct place *next, *previous; /* in a queue */
   struct frame_reader reader;
-  size_t promised; /* bytes its chunk may still grow by */
-  size_t wanted;   /* size of the chunk that the frame under way needs; 0: the one that is there does */
+  size_t wanted;   /* size of the chunk that the frame under way needs; 0: it fits where it is */
+  size_t promised; /* bytes of it that are not taken yet */
+  unsigned holds;  /* batches that are lent out of the reader's chunk */
   bool appends;    /* has sent a batch */
   bool admitted;
   bool waiting;
@@ -29,15 +33,23 @@ struct place_queue {
   struct place *first, *last;
 };
 
+/* Bytes of a request that are kept while it is under way. */
+struct kept {
+  struct frame_chunk *chunk; /* NULL: not in a chunk */
+  uint64_t bytes;            /* outside of chunks */
+  bool batch;
+};
+
 struct intake {
   struct frame_pool pool;
   struct budget chunks; /* a meter: it has no limit of its own */
   uint64_t kept;        /* bytes outside of chunks */
   uint64_t promised;    /* of all places */
   uint64_t soft;
+  uint64_t batches; /* under way */
   unsigned admitted;
-  struct place_queue appending, others; /* who waits */
-  void (*resume)(struct place *place);  /* a place may go on */
+  struct place_queue partial, others, appending; /* who waits */
+  void (*resume)(struct place *place);           /* a place may go on */
 };
 
 void intake_init(struct intake *intake, uint64_t soft, void (*resume)(struct place *place));
@@ -45,7 +57,7 @@ void intake_free(struct intake *intake);
 uint64_t intake_used(struct intake *intake);
 
 void place_init(struct intake *intake, struct place *place);
-/* Gives everything back, also its place in a queue. */
+/* Gives everything back, also its place in a queue. Batches lent out of its chunks stay. */
 void place_free(struct intake *intake, struct place *place);
 
 /* Room for one read, or NULL: the place waits now and its connection must stop reading until `resume`. (Also
@@ -56,10 +68,12 @@ int place_next(struct intake *intake, struct place *place, struct frame *frame, 
 /* True if a part of a frame is there. */
 bool place_partial(const struct place *place);
 
-/* Bytes kept outside of chunks, as copies of small batches. */
-void intake_keep(struct intake *intake, uint64_t bytes);
-void intake_give_back(struct intake *intake, uint64_t bytes);
-/* Lets those who wait go on as far as memory allows; to be called when some has come back. */
+/* Counts `bytes` that a request keeps outside of chunks, and holds the chunk of `frame` if it is not NULL. */
+struct kept intake_keep(struct intake *intake, struct place *place, const struct frame *frame, uint64_t bytes,
+                        bool batch);
+/* The request is done. `place` is the one it came through (it may have been freed by place_free). */
+void intake_give_back(struct intake *intake, struct place *place, struct kept *kept);
+/* Lets those who wait go on as far as memory allows; to be called when some may have come back. */
 void intake_resume(struct intake *intake);
 
 #endif

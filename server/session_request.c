@@ -11,9 +11,8 @@
 struct session_entry {
   struct entry entry; /* first */
   struct session *session;
-  struct frame_chunk *chunk; /* holds a large batch; NULL: copy */
-  uint8_t *copy;             /* of a small one */
-  uint64_t kept;             /* bytes the intake counts for it */
+  uint8_t *copy; /* of a small batch; a large one stays in its chunk */
+  struct kept kept;
 };
 
 static void put_entry(struct session *session, struct entry *entry) {
@@ -33,8 +32,7 @@ static void entry_arrive(struct letter *letter) {
   session->active = uv_now(session->server->loop);
   if (session->state == SESSION_ENDING) session->since = session->active;
   if (session->state != SESSION_CLOSED) put_entry(session, &mine->entry);
-  if (mine->chunk) frame_release(mine->chunk);
-  intake_give_back(&session->server->intake, mine->kept);
+  intake_give_back(&session->server->intake, &session->place, &mine->kept);
   mem_free(mine->copy);
   mem_free(mine);
   session_mark(session);
@@ -51,7 +49,6 @@ static struct session_entry *entry_new(struct session *session, const struct fra
     return NULL;
   }
   mine->session = session;
-  mine->kept = sizeof *mine;
   mine->entry.letter.arrive = entry_arrive;
   mine->entry.kind = kind;
   mine->entry.id = frame->id;
@@ -60,7 +57,8 @@ static struct session_entry *entry_new(struct session *session, const struct fra
 
 /* A request whose values are refused takes the way of the others; one whose layout is broken says that the
  * peer cannot be understood. */
-static void submit_entry(struct session *session, struct session_entry *mine, int code) {
+static void submit_entry(struct session *session, struct session_entry *mine, const struct frame *frame,
+                         int code) {
   if (code == TALLY_PROTOCOL) {
     session_end(session, mine->entry.id, &mine->entry.error, false);
     mem_free(mine->copy);
@@ -71,23 +69,21 @@ static void submit_entry(struct session *session, struct session_entry *mine, in
     mine->entry.kind = ENTRY_REFUSED;
     mine->entry.result = code;
   }
+  bool lent = code == TALLY_OK && mine->entry.kind == ENTRY_APPEND && !mine->copy;
+  uint64_t bytes = sizeof *mine + (mine->copy ? mine->entry.append.batch_size : 0);
   session->entries++;
-  intake_keep(&session->server->intake, mine->kept);
+  mine->kept = intake_keep(&session->server->intake, &session->place, lent ? frame : NULL, bytes, true);
   appender_submit(&session->server->appender, &mine->entry);
 }
 
-/* Keeps the batch until it is in: the only copy of it, if there is one, is made here. */
-static int keep_batch(struct session_entry *mine, const struct frame *frame, tally_error *error) {
+/* A small batch is copied, so that it does not hold a whole chunk; a large one is lent out of its chunk. */
+static int copy_small(struct session_entry *mine, tally_error *error) {
   struct message_append *append = &mine->entry.append;
-  if (append->batch_size >= SESSION_COPY_BELOW) {
-    mine->chunk = frame_hold(frame);
-    return TALLY_OK;
-  }
+  if (append->batch_size >= SESSION_COPY_BELOW) return TALLY_OK;
   mine->copy = mem_alloc(append->batch_size);
   if (!mine->copy) return fail_memory(error, "a batch");
   if (append->batch_size) memcpy(mine->copy, append->batch, append->batch_size);
   append->batch = mine->copy;
-  mine->kept += append->batch_size;
   return TALLY_OK;
 }
 
@@ -96,13 +92,14 @@ static void take_append(struct session *session, const struct frame *frame) {
   if (!mine) return;
   session->place.appends = true;
   int code = message_get_append(frame, &mine->entry.append, &mine->entry.error);
-  if (code == TALLY_OK) code = keep_batch(mine, frame, &mine->entry.error);
-  submit_entry(session, mine, code);
+  if (code == TALLY_OK) code = copy_small(mine, &mine->entry.error);
+  submit_entry(session, mine, frame, code);
 }
 
 static void take_mark(struct session *session, const struct frame *frame) {
   struct session_entry *mine = entry_new(session, frame, ENTRY_MARK);
-  if (mine) submit_entry(session, mine, message_get_mark(frame, &mine->entry.mark, &mine->entry.error));
+  if (mine)
+    submit_entry(session, mine, frame, message_get_mark(frame, &mine->entry.mark, &mine->entry.error));
 }
 
 /* ------------------------------------------------------------------ answers */
@@ -111,6 +108,7 @@ struct session_answer {
   struct answer answer; /* first */
   struct session *session;
   struct session_answer *next, *previous;
+  struct kept kept;
   bool away;
 };
 
@@ -146,7 +144,7 @@ static void answer_arrive(struct letter *letter) {
     session->answer_count--;
     session->active = uv_now(session->server->loop);
     if (session->state == SESSION_ENDING) session->since = session->active;
-    intake_give_back(&session->server->intake, mine->answer.bytes);
+    intake_give_back(&session->server->intake, &session->place, &mine->kept);
     answer_free(&mine->answer);
     mem_free(mine);
   } else {
@@ -161,8 +159,8 @@ static struct session_answer *answer_find(struct session *session, uint64_t id) 
   return mine;
 }
 
-/* What is away can come home with a frame each, so it counts as unsent; but when the peer has read everything,
- * all may go: a long query must not keep the short ones of its connection waiting. */
+/* What is away can come home with a frame each, so it counts as unsent; but when the peer has read
+ * everything, all may go: a long query must not keep the short ones of its connection waiting. */
 static bool may_pull(const struct session *session) {
   size_t coming = session->unsent_rows + (size_t)session->away * ANSWER_FRAME;
   return session->unsent_rows == 0 || coming < SERVER_ROWS_UNSENT;
@@ -215,7 +213,7 @@ static void take_answer(struct session *session, const struct frame *frame) {
   }
   mine->session = session;
   mine->answer.letter.arrive = answer_arrive;
-  intake_keep(&server->intake, mine->answer.bytes);
+  mine->kept = intake_keep(&server->intake, &session->place, NULL, sizeof *mine + frame->size, false);
   session->answer_count++;
   answer_link(session, mine);
 }

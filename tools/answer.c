@@ -21,10 +21,10 @@ static size_t terminal_width(void) {
   return text && command_number(text, &columns) && columns <= 10000 ? (size_t)columns : 0;
 }
 
-static struct output_options choose_output(const struct globals *globals) {
+static struct printer_options choose_output(const struct globals *globals) {
   const char *term = getenv("TERM");
   bool terminal = isatty(STDOUT_FILENO) == 1;
-  struct output_options o = {.format = globals->format, .terminal = terminal};
+  struct printer_options o = {.format = globals->format, .terminal = terminal};
   if (o.format == FORMAT_DEFAULT) o.format = terminal ? FORMAT_TABLE : FORMAT_TSV;
   o.color = terminal && !globals->no_color && term && *term && strcmp(term, "dumb") != 0;
   o.width = terminal ? terminal_width() : 0;
@@ -46,20 +46,20 @@ static int start_answer(struct backend *backend, const struct request *request, 
   }
 }
 
-static int open_output(const struct globals *globals, const struct rows *rows, struct output **output,
+static int open_output(const struct globals *globals, const struct rows *rows, struct printer **printer,
                        tally_error *error) {
   size_t count = rows_columns(rows);
   tally_result_column *columns = mem_zalloc(count, sizeof *columns);
   if (!columns) return fail_memory(error, "the output");
   for (size_t i = 0; i < count; i++) columns[i] = rows_column(rows, i);
-  struct output_options options = choose_output(globals);
-  int code = output_open(STDOUT_FILENO, &options, columns, count, output, error);
+  struct printer_options options = choose_output(globals);
+  int code = printer_open(STDOUT_FILENO, &options, columns, count, printer, error);
   mem_free(columns);
   return code;
 }
 
 /* Prints the rows up to their end or an error. *broken: the error is the output's, not the store's. */
-static int pull_rows(struct rows *rows, struct output *output, uint64_t *printed, bool *broken,
+static int pull_rows(struct rows *rows, struct printer *printer, uint64_t *printed, bool *broken,
                      tally_error *error) {
   size_t count = rows_columns(rows);
   tally_text *cells = mem_zalloc(count, sizeof *cells);
@@ -67,7 +67,7 @@ static int pull_rows(struct rows *rows, struct output *output, uint64_t *printed
   int code = 0;
   while (code == 0 && (code = rows_next(rows, error)) == TALLY_ROW) {
     for (size_t i = 0; i < count; i++) cells[i] = rows_cell(rows, i);
-    code = output_row(output, cells, error);
+    code = printer_row(printer, cells, error);
     *broken = code != 0;
     *printed += code == 0;
     if (code == 0) continue;
@@ -77,10 +77,10 @@ static int pull_rows(struct rows *rows, struct output *output, uint64_t *printed
 }
 
 /* Finishes the output and says what went wrong; returns an exit code. */
-static int end_output(const char *command, struct output *output, uint64_t printed, bool broken, int code,
+static int end_output(const char *command, struct printer *printer, uint64_t printed, bool broken, int code,
                       const tally_error *error) {
   tally_error late = {0};
-  int finished = broken || (code != 0 && printed == 0) ? 0 : output_finish(output, code == 0, &late);
+  int finished = broken || (code != 0 && printed == 0) ? 0 : printer_finish(printer, code == 0, &late);
   if ((broken && code == TALLY_CLOSED) || finished == TALLY_CLOSED) return EXIT_DONE;
   int exit_code = EXIT_DONE;
   if (code != 0) exit_code = command_failure(command, error);
@@ -93,13 +93,13 @@ static int end_output(const char *command, struct output *output, uint64_t print
 
 static int print_rows(struct globals *globals, const char *command, struct rows *rows, uint64_t *printed) {
   tally_error error = {0};
-  struct output *output = NULL;
-  if (open_output(globals, rows, &output, &error) != 0) return command_failure(command, &error);
+  struct printer *printer = NULL;
+  if (open_output(globals, rows, &printer, &error) != 0) return command_failure(command, &error);
   bool broken = false;
   int code = command_interrupted() ? fail(&error, TALLY_CANCELLED, "the query was cancelled")
-                                   : pull_rows(rows, output, printed, &broken, &error);
-  int exit_code = end_output(command, output, *printed, broken, code, &error);
-  output_close(output);
+                                   : pull_rows(rows, printer, printed, &broken, &error);
+  int exit_code = end_output(command, printer, *printed, broken, code, &error);
+  printer_close(printer);
   return exit_code;
 }
 

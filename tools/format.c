@@ -17,9 +17,9 @@
 
 const char *const format_names[] = {"table", "csv", "tsv", "json", "ndjson", NULL};
 
-struct output {
+struct printer {
   int descriptor;
-  struct output_options options;
+  struct printer_options options;
   tally_result_column *columns; /* names are in `names` */
   size_t count;
   struct buffer names;
@@ -141,58 +141,58 @@ static void json_object(struct buffer *out, tally_text cell, bool one_line) {
   }
 }
 
-static void json_cell(struct output *o, size_t column, tally_text cell) {
+static void json_cell(struct printer *p, size_t column, tally_text cell) {
   if (!cell.data) {
-    buffer_text(&o->out, "null");
+    buffer_text(&p->out, "null");
     return;
   }
-  switch (o->columns[column].type) {
+  switch (p->columns[column].type) {
   case TALLY_TYPE_INT:
   case TALLY_TYPE_REAL:
-    buffer_append(&o->out, cell.data, cell.size);
+    buffer_append(&p->out, cell.data, cell.size);
     break;
   case TALLY_TYPE_JSON:
-    json_object(&o->out, cell, o->options.format == FORMAT_NDJSON);
+    json_object(&p->out, cell, p->options.format == FORMAT_NDJSON);
     break;
   case TALLY_TYPE_TEXT:
   case TALLY_TYPE_COST:
   case TALLY_TYPE_TIME:
   default:
-    json_string(&o->out, cell);
+    json_string(&p->out, cell);
     break;
   }
 }
 
-static void json_row(struct output *o, const tally_text *cells) {
-  write8(&o->out, '{');
-  for (size_t i = 0; i < o->count; i++) {
-    if (i) write8(&o->out, ',');
-    buffer_append(&o->out, o->keys[i].data, o->keys[i].size);
-    json_cell(o, i, cells[i]);
+static void json_row(struct printer *p, const tally_text *cells) {
+  write8(&p->out, '{');
+  for (size_t i = 0; i < p->count; i++) {
+    if (i) write8(&p->out, ',');
+    buffer_append(&p->out, p->keys[i].data, p->keys[i].size);
+    json_cell(p, i, cells[i]);
   }
-  write8(&o->out, '}');
+  write8(&p->out, '}');
 }
 
-static void delimited_row(struct output *o, const tally_text *cells) {
-  bool csv = o->options.format == FORMAT_CSV;
-  for (size_t i = 0; i < o->count; i++) {
-    if (i) write8(&o->out, csv ? ',' : '\t');
+static void delimited_row(struct printer *p, const tally_text *cells) {
+  bool csv = p->options.format == FORMAT_CSV;
+  for (size_t i = 0; i < p->count; i++) {
+    if (i) write8(&p->out, csv ? ',' : '\t');
     if (csv) {
-      csv_cell(&o->out, cells[i]);
+      csv_cell(&p->out, cells[i]);
     } else {
-      tsv_cell(&o->out, cells[i]);
+      tsv_cell(&p->out, cells[i]);
     }
   }
-  write8(&o->out, '\n');
+  write8(&p->out, '\n');
 }
 
-/* ---- the output */
+/* ---- the printer */
 
-static int flush_output(struct output *o, tally_error *error) {
-  if (o->out.failed) return fail_memory(error, "the output");
+static int flush_output(struct printer *p, tally_error *error) {
+  if (p->out.failed) return fail_memory(error, "the output");
   size_t done = 0;
-  while (done < o->out.size) {
-    ssize_t n = write(o->descriptor, o->out.data + done, o->out.size - done);
+  while (done < p->out.size) {
+    ssize_t n = write(p->descriptor, p->out.data + done, p->out.size - done);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EPIPE) return fail(error, TALLY_CLOSED, "the reader of the output has gone");
     if (n <= 0) {
@@ -200,111 +200,111 @@ static int flush_output(struct output *o, tally_error *error) {
     }
     done += (size_t)n;
   }
-  buffer_clear(&o->out);
+  buffer_clear(&p->out);
   return 0;
 }
 
-static bool copy_columns(struct output *o, const tally_result_column *columns) {
-  o->columns = mem_zalloc(o->count, sizeof *o->columns);
-  if (!o->columns) return false;
-  for (size_t i = 0; i < o->count; i++)
-    buffer_append(&o->names, columns[i].name, strlen(columns[i].name) + 1);
-  if (o->names.failed) return false;
-  const char *name = (const char *)o->names.data;
-  for (size_t i = 0; i < o->count; i++) {
-    o->columns[i] = (tally_result_column){name, columns[i].type};
+static bool copy_columns(struct printer *p, const tally_result_column *columns) {
+  p->columns = mem_zalloc(p->count, sizeof *p->columns);
+  if (!p->columns) return false;
+  for (size_t i = 0; i < p->count; i++)
+    buffer_append(&p->names, columns[i].name, strlen(columns[i].name) + 1);
+  if (p->names.failed) return false;
+  const char *name = (const char *)p->names.data;
+  for (size_t i = 0; i < p->count; i++) {
+    p->columns[i] = (tally_result_column){name, columns[i].type};
     name += strlen(name) + 1;
   }
   return true;
 }
 
-static bool make_keys(struct output *o) {
-  o->keys = mem_zalloc(o->count, sizeof *o->keys);
-  if (!o->keys) return false;
-  for (size_t i = 0; i < o->count; i++) {
-    json_string(&o->keys[i], text_of(o->columns[i].name));
-    write8(&o->keys[i], ':');
-    if (o->keys[i].failed) return false;
+static bool make_keys(struct printer *p) {
+  p->keys = mem_zalloc(p->count, sizeof *p->keys);
+  if (!p->keys) return false;
+  for (size_t i = 0; i < p->count; i++) {
+    json_string(&p->keys[i], text_of(p->columns[i].name));
+    write8(&p->keys[i], ':');
+    if (p->keys[i].failed) return false;
   }
   return true;
 }
 
-static bool start(struct output *o) {
-  switch (o->options.format) {
+static bool start(struct printer *p) {
+  switch (p->options.format) {
   case FORMAT_TABLE:
-    o->table = table_open(&o->options, o->columns, o->count);
-    return o->table != NULL;
+    p->table = table_open(&p->options, p->columns, p->count);
+    return p->table != NULL;
   case FORMAT_JSON:
-    buffer_text(&o->out, "[");
-    return make_keys(o);
+    buffer_text(&p->out, "[");
+    return make_keys(p);
   case FORMAT_NDJSON:
-    return make_keys(o);
+    return make_keys(p);
   case FORMAT_CSV:
   case FORMAT_TSV:
   case FORMAT_DEFAULT:
   default:
     break;
   }
-  tally_text *header = mem_zalloc(o->count, sizeof *header);
+  tally_text *header = mem_zalloc(p->count, sizeof *header);
   if (!header) return false;
-  for (size_t i = 0; i < o->count; i++) header[i] = text_of(o->columns[i].name);
-  delimited_row(o, header);
+  for (size_t i = 0; i < p->count; i++) header[i] = text_of(p->columns[i].name);
+  delimited_row(p, header);
   mem_free(header);
-  return !o->out.failed;
+  return !p->out.failed;
 }
 
-int output_open(int descriptor, const struct output_options *options, const tally_result_column *columns,
-                size_t count, struct output **output, tally_error *error) {
-  struct output *o = mem_zalloc(1, sizeof *o);
-  if (!o) return fail_memory(error, "the output");
-  o->descriptor = descriptor;
-  o->options = *options;
-  o->count = count;
-  if (!copy_columns(o, columns) || !start(o)) {
-    output_close(o);
+int printer_open(int descriptor, const struct printer_options *options, const tally_result_column *columns,
+                 size_t count, struct printer **printer, tally_error *error) {
+  struct printer *p = mem_zalloc(1, sizeof *p);
+  if (!p) return fail_memory(error, "the output");
+  p->descriptor = descriptor;
+  p->options = *options;
+  p->count = count;
+  if (!copy_columns(p, columns) || !start(p)) {
+    printer_close(p);
     return fail_memory(error, "the output");
   }
-  *output = o;
+  *printer = p;
   return 0;
 }
 
-int output_row(struct output *o, const tally_text *cells, tally_error *error) {
-  switch (o->options.format) {
+int printer_row(struct printer *p, const tally_text *cells, tally_error *error) {
+  switch (p->options.format) {
   case FORMAT_TABLE:
-    if (!table_row(o->table, cells, &o->out)) return fail_memory(error, "the output");
+    if (!table_row(p->table, cells, &p->out)) return fail_memory(error, "the output");
     break;
   case FORMAT_JSON:
-    buffer_text(&o->out, o->rows ? ",\n" : "\n");
-    json_row(o, cells);
+    buffer_text(&p->out, p->rows ? ",\n" : "\n");
+    json_row(p, cells);
     break;
   case FORMAT_NDJSON:
-    json_row(o, cells);
-    write8(&o->out, '\n');
+    json_row(p, cells);
+    write8(&p->out, '\n');
     break;
   case FORMAT_CSV:
   case FORMAT_TSV:
   case FORMAT_DEFAULT:
   default:
-    delimited_row(o, cells);
+    delimited_row(p, cells);
     break;
   }
-  o->rows++;
-  return o->out.size >= FLUSH_BYTES || o->out.failed ? flush_output(o, error) : 0;
+  p->rows++;
+  return p->out.size >= FLUSH_BYTES || p->out.failed ? flush_output(p, error) : 0;
 }
 
-int output_finish(struct output *o, bool complete, tally_error *error) {
-  if (o->table && !table_finish(o->table, complete, &o->out)) return fail_memory(error, "the output");
-  if (o->options.format == FORMAT_JSON) buffer_text(&o->out, !complete ? "\n" : o->rows ? "\n]\n" : "]\n");
-  return flush_output(o, error);
+int printer_finish(struct printer *p, bool complete, tally_error *error) {
+  if (p->table && !table_finish(p->table, complete, &p->out)) return fail_memory(error, "the output");
+  if (p->options.format == FORMAT_JSON) buffer_text(&p->out, !complete ? "\n" : p->rows ? "\n]\n" : "]\n");
+  return flush_output(p, error);
 }
 
-void output_close(struct output *o) {
-  if (!o) return;
-  for (size_t i = 0; o->keys && i < o->count; i++) buffer_free(&o->keys[i]);
-  mem_free(o->keys);
-  mem_free(o->columns);
-  buffer_free(&o->names);
-  buffer_free(&o->out);
-  table_close(o->table);
-  mem_free(o);
+void printer_close(struct printer *p) {
+  if (!p) return;
+  for (size_t i = 0; p->keys && i < p->count; i++) buffer_free(&p->keys[i]);
+  mem_free(p->keys);
+  mem_free(p->columns);
+  buffer_free(&p->names);
+  buffer_free(&p->out);
+  table_close(p->table);
+  mem_free(p);
 }

@@ -1,6 +1,6 @@
 /* format.h - rows printed as the contract's formats (its section 4, Output).
  *
- * An output belongs to one answer: opened with its columns, given its rows, finished. It writes to a file
+ * A printer belongs to one answer: opened with its columns, given its rows, finished. It writes to a file
  * descriptor through one buffer of its own. Memory is bounded: a table measures its first TABLE_MEASURED rows
  * (or TABLE_BYTES of them) and streams the rest at those widths. */
 #ifndef TOOLS_FORMAT_H
@@ -21,26 +21,27 @@ int format_number(const char *name);
 /* The names, NULL-terminated. */
 extern const char *const format_names[];
 
-struct output_options {
+struct printer_options {
   enum format format; /* not FORMAT_DEFAULT */
   bool terminal;      /* tables are cut to its width and end with a count of rows */
   bool color;
   size_t width; /* of the terminal */
 };
 
-struct output;
+struct printer;
 
-/* An output for rows of these columns, whose names are copied. 0, or TALLY_NO_MEMORY. Free with output_close.
+/* A printer for rows of these columns, whose names are copied. 0, or TALLY_NO_MEMORY. Free with
+ * printer_close.
  */
-int output_open(int descriptor, const struct output_options *options, const tally_result_column *columns,
-                size_t count, struct output **output, tally_error *error);
+int printer_open(int descriptor, const struct printer_options *options, const tally_result_column *columns,
+                 size_t count, struct printer **printer, tally_error *error);
 /* Prints a row of as many cells as there are columns. TALLY_CLOSED: the reader of a pipe has gone, which is
  * no mistake; TALLY_IO: the output is broken; TALLY_NO_MEMORY. */
-int output_row(struct output *output, const tally_text *cells, tally_error *error);
+int printer_row(struct printer *printer, const tally_text *cells, tally_error *error);
 /* Writes what is left. `complete`: no row is missing; otherwise an array of JSON is left open, so that nobody
  * takes it for the whole. */
-int output_finish(struct output *output, bool complete, tally_error *error);
-void output_close(struct output *output);
+int printer_finish(struct printer *printer, bool complete, tally_error *error);
+void printer_close(struct printer *printer);
 
 /* ---- the table, in table.c */
 
@@ -49,7 +50,7 @@ void output_close(struct output *output);
 
 struct table;
 
-struct table *table_open(const struct output_options *options, const tally_result_column *columns,
+struct table *table_open(const struct printer_options *options, const tally_result_column *columns,
                          size_t count);
 void table_close(struct table *table);
 /* Both append to out what can be shown by now; false without memory. */

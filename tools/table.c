@@ -21,7 +21,7 @@
 #define PLAIN "\033[0m"
 
 struct table {
-  struct output_options options;
+  struct printer_options options;
   const tally_result_column *columns; /* the output's */
   size_t count;
   size_t *widths;
@@ -42,7 +42,7 @@ static bool may_cut(const struct table *t, size_t column) {
   return type == TALLY_TYPE_TEXT || type == TALLY_TYPE_JSON;
 }
 
-struct table *table_open(const struct output_options *options, const tally_result_column *columns,
+struct table *table_open(const struct printer_options *options, const tally_result_column *columns,
                          size_t count) {
   struct table *t = mem_zalloc(1, sizeof *t);
   if (!t) return NULL;

@@ -25,7 +25,7 @@ uint32_t catalog_count(const struct catalog *c, int domain) {
   return atomic_load(&c->dictionary[domain].count);
 }
 tally_text catalog_text(const struct catalog *c, int domain, uint32_t id) {
-  return dictionary_text(&c->dictionary[domain], id);
+  return texts_text(&c->dictionary[domain], id);
 }
 uint64_t catalog_file_size(const struct catalog *c) { return c->size; }
 
@@ -33,7 +33,7 @@ uint32_t catalog_find(struct catalog *c, int domain, const char *text, size_t si
   struct dictionary *d = &c->dictionary[domain];
   uint32_t hash = text_hash(hash64(text, size));
   os_lock(&d->lock);
-  uint32_t id = dictionary_find(d, hash, text, size);
+  uint32_t id = texts_find(d, hash, text, size);
   os_unlock(&d->lock);
   return id ? id : CATALOG_NONE;
 }
@@ -58,9 +58,9 @@ int catalog_intern(struct catalog *c, int domain, uint32_t count, const uint8_t 
     }
     for (uint32_t i = 0; i < n; i++) {
       size_t size = load16(sizes + 2 * (size_t)(first + i));
-      uint32_t id = dictionary_find(d, hash[i], text[i], size);
+      uint32_t id = texts_find(d, hash[i], text[i], size);
       if (!id) {
-        int result = dictionary_add(d, hash[i], text[i], size, &id, error);
+        int result = texts_add(d, hash[i], text[i], size, &id, error);
         if (result) return result;
       }
       ids[first + i] = id;
@@ -123,9 +123,9 @@ static int load_block(struct catalog *c, const struct block_head *head, uint64_t
     size_t size = (size_t)(at[i + 1] - at[i]);
     if (size > UINT16_MAX) return fail_corrupt(error, c->path, offset, "catalog text size");
     uint32_t id, hash = text_hash(hash64(text, size));
-    if (dictionary_find(d, hash, text, size))
+    if (texts_find(d, hash, text, size))
       return fail_corrupt(error, c->path, offset, "catalog texts are distinct");
-    int result = dictionary_add(d, hash, text, size, &id, error);
+    int result = texts_add(d, hash, text, size, &id, error);
     if (result) return result;
   }
   d->persisted = atomic_load(&d->count);
@@ -208,7 +208,7 @@ int catalog_open(const struct os *os, const char *path, const uint32_t count[DOM
   c->path = mem_alloc(length);
   int result = c->path ? 0 : fail_memory(error, "the catalog");
   if (!result) (void)snprintf(c->path, length, "%s/" CATALOG_FILE, path);
-  for (int d = 0; d < DOMAINS && !result; d++) result = dictionary_init(&c->dictionary[d], budget, error);
+  for (int d = 0; d < DOMAINS && !result; d++) result = texts_init(&c->dictionary[d], budget, error);
   if (!result) result = open_file(c, path, count, error);
   if (result) {
     catalog_close(c);
@@ -221,7 +221,7 @@ int catalog_open(const struct os *os, const char *path, const uint32_t count[DOM
 void catalog_close(struct catalog *c) {
   if (!c) return;
   if (c->file) c->os->close(c->os, c->file);
-  for (int d = 0; d < DOMAINS; d++) dictionary_free(&c->dictionary[d]);
+  for (int d = 0; d < DOMAINS; d++) texts_free(&c->dictionary[d]);
   buffer_free(&c->block);
   buffer_free(&c->texts);
   ints_scratch_free(&c->scratch);

@@ -26,7 +26,7 @@ static void give(struct dictionary *d, uint64_t bytes) {
   d->taken -= bytes;
 }
 
-int dictionary_init(struct dictionary *d, struct budget *budget, tally_error *error) {
+int texts_init(struct dictionary *d, struct budget *budget, tally_error *error) {
   *d = (struct dictionary){.budget = budget, .mask = 255};
   atomic_init(&d->count, 0);
   os_mutex_init(&d->lock);
@@ -36,7 +36,7 @@ int dictionary_init(struct dictionary *d, struct budget *budget, tally_error *er
   return 0;
 }
 
-void dictionary_free(struct dictionary *d) {
+void texts_free(struct dictionary *d) {
   if (d->page)
     for (size_t i = 0; i < PAGES && d->page[i]; i++) mem_free((void *)d->page[i]);
   mem_free((void *)d->page);
@@ -49,15 +49,15 @@ void dictionary_free(struct dictionary *d) {
   }
 }
 
-tally_text dictionary_text(const struct dictionary *d, uint32_t id) {
+tally_text texts_text(const struct dictionary *d, uint32_t id) {
   const char *stored = d->page[(id - 1) / PAGE_IDS][(id - 1) % PAGE_IDS];
   return (tally_text){stored + 2, load16(stored)};
 }
 
-uint32_t dictionary_find(const struct dictionary *d, uint32_t hash, const char *text, size_t size) {
+uint32_t texts_find(const struct dictionary *d, uint32_t hash, const char *text, size_t size) {
   for (uint32_t i = hash & d->mask; d->slot[i].id; i = (i + 1) & d->mask) {
     if (d->slot[i].hash != hash) continue;
-    tally_text t = dictionary_text(d, d->slot[i].id);
+    tally_text t = texts_text(d, d->slot[i].id);
     if (t.size == size && memcmp(t.data, text, size) == 0) return d->slot[i].id;
   }
   return 0;
@@ -128,8 +128,8 @@ static int make_page(struct dictionary *d, uint32_t number, tally_error *error) 
   return fail_memory(error, "the catalog");
 }
 
-int dictionary_add(struct dictionary *d, uint32_t hash, const char *text, size_t size, uint32_t *id,
-                   tally_error *error) {
+int texts_add(struct dictionary *d, uint32_t hash, const char *text, size_t size, uint32_t *id,
+              tally_error *error) {
   uint32_t count = atomic_load(&d->count);
   int result = 0;
   if ((uint64_t)(count + 1) * 4 > ((uint64_t)d->mask + 1) * 3) result = grow(d, error);

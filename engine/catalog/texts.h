@@ -31,14 +31,14 @@ struct dictionary {
   struct os_mutex lock; /* slot and mask: held by readers that look up, and by the writer that changes them */
 };
 
-int dictionary_init(struct dictionary *d, struct budget *budget, tally_error *error);
-void dictionary_free(struct dictionary *d);
+int texts_init(struct dictionary *d, struct budget *budget, tally_error *error);
+void texts_free(struct dictionary *d);
 static inline uint32_t text_hash(uint64_t hash) { return (uint32_t)(hash ^ hash >> 32); }
 /* The id, or 0. Writer, or under the lock. */
-uint32_t dictionary_find(const struct dictionary *d, uint32_t hash, const char *text, size_t size);
+uint32_t texts_find(const struct dictionary *d, uint32_t hash, const char *text, size_t size);
 /* Gives a text that has none the next id. Writer. */
-int dictionary_add(struct dictionary *d, uint32_t hash, const char *text, size_t size, uint32_t *id,
-                   tally_error *error);
-tally_text dictionary_text(const struct dictionary *d, uint32_t id);
+int texts_add(struct dictionary *d, uint32_t hash, const char *text, size_t size, uint32_t *id,
+              tally_error *error);
+tally_text texts_text(const struct dictionary *d, uint32_t id);
 
 #endif

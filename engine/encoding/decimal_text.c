@@ -2,7 +2,7 @@
  * texts_format.h. */
 #include "encoding/texts_format.h"
 
-bool decimal_parse(const char *text, size_t size, int64_t *mantissa, unsigned *places) {
+bool decimal_text_parse(const char *text, size_t size, int64_t *mantissa, unsigned *places) {
   bool negative = size > 0 && text[0] == '-';
   const char *p = text + negative, *end = text + size, *point = NULL;
   if (p == end || (size_t)(end - p) > DECIMAL_DIGITS + 1) return false;
@@ -25,7 +25,7 @@ bool decimal_parse(const char *text, size_t size, int64_t *mantissa, unsigned *p
   return true;
 }
 
-size_t decimal_print(int64_t mantissa, unsigned places, char *text) {
+size_t decimal_text_print(int64_t mantissa, unsigned places, char *text) {
   char reversed[DECIMAL_TEXT_MAX];
   uint64_t rest = mantissa < 0 ? 0 - (uint64_t)mantissa : (uint64_t)mantissa;
   size_t n = 0, size = 0;

@@ -23,7 +23,7 @@ static size_t bare_end(const char *text, size_t at, size_t size) {
 static bool bare_kind(const char *text, size_t size, enum place_kind *kind) {
   int64_t mantissa;
   unsigned places;
-  *kind = decimal_parse(text, size, &mantissa, &places) ? PLACE_NUMBER : PLACE_WORD;
+  *kind = decimal_text_parse(text, size, &mantissa, &places) ? PLACE_NUMBER : PLACE_WORD;
   if (*kind == PLACE_NUMBER) return true;
   if ((unsigned)(text[0] - '0') < 10 || text[0] == '-') return true;
   return (size == 4 && (memcmp(text, "true", 4) == 0 || memcmp(text, "null", 4) == 0)) ||

@@ -252,7 +252,7 @@ static void write_literals(struct writer *w) {
     at[++n] = bytes->size;
   }
   w->out->failed |= bytes->failed;
-  write_texts(w, &(struct text_list){at, n, (const char *)bytes->data});
+  if (!bytes->failed) write_texts(w, &(struct text_list){at, n, (const char *)bytes->data});
 }
 
 /* How many places each template has, where they are, and their columns, which get their numbers here. Returns

@@ -90,7 +90,7 @@ static bool decode_decimal(struct decoding *d) {
     if ((uint64_t)places[i] > DECIMAL_DIGITS || !buffer_reserve(d->bytes, DECIMAL_TEXT_MAX)) return false;
     d->at[i] = d->bytes->size;
     d->bytes->size +=
-        decimal_print(mantissas[i], (unsigned)places[i], (char *)d->bytes->data + d->bytes->size);
+        decimal_text_print(mantissas[i], (unsigned)places[i], (char *)d->bytes->data + d->bytes->size);
     if (d->bytes->size - start > d->max_bytes) return false;
   }
   d->at[d->count] = d->bytes->size;

@@ -65,12 +65,12 @@ static bool try_decimal(struct work *w) {
   const struct text_list *l = w->list;
   int64_t first;
   unsigned decimals;
-  if (!decimal_parse(text_of(l, 0), text_size(l, 0), &first, &decimals)) return false;
+  if (!decimal_text_parse(text_of(l, 0), text_size(l, 0), &first, &decimals)) return false;
   int64_t *mantissas = numbers_of(w, 2 * (size_t)l->count);
   if (!mantissas) return false;
   int64_t *places = mantissas + l->count;
   for (uint32_t i = 0; i < l->count; i++) {
-    if (!decimal_parse(text_of(l, i), text_size(l, i), &mantissas[i], &decimals)) return false;
+    if (!decimal_text_parse(text_of(l, i), text_size(l, i), &mantissas[i], &decimals)) return false;
     places[i] = decimals;
   }
   struct buffer *out = &w->buffers->trial;

@@ -48,11 +48,11 @@ static inline size_t text_total(const struct text_list *l) { return (size_t)(l->
 
 /* The number that a decimal text stands for, if printing it gives the same text: -?(0|[1-9][0-9]*)(\.[0-9]+)?
  * with at most DECIMAL_DIGITS digits, and not a negative zero. */
-bool decimal_parse(const char *text, size_t size, int64_t *mantissa, unsigned *places);
+bool decimal_text_parse(const char *text, size_t size, int64_t *mantissa, unsigned *places);
 /* Prints it to text, which has room for DECIMAL_TEXT_MAX bytes; returns their number. places <=
  * DECIMAL_DIGITS. */
 #define DECIMAL_TEXT_MAX 24u
-size_t decimal_print(int64_t mantissa, unsigned places, char *text);
+size_t decimal_text_print(int64_t mantissa, unsigned places, char *text);
 
 /* Appends the smallest allowed encoding to out; level counts the nesting from 0. */
 void text_list_encode(const struct text_list *list, unsigned allowed, unsigned level, struct buffer *out,

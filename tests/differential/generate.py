@@ -190,7 +190,7 @@ def random_query(r, rows):
         text["bucket"] = f"{q['bucket'][0]}{q['bucket'][1]}"
     if r.random() < 0.5:
         q["tz"] = text["tz"] = r.choice(ZONES)
-    if "bucket" in q and q.get("from", 1) < q.get("to", 0) and r.random() < 0.3:
+    if "bucket" in q and "from" in q and "to" in q and q["from"] < q["to"] and r.random() < 0.3:
         size = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}.get(q["bucket"][1], 86400 * 10**6) * q["bucket"][0]
         if (q["to"] - q["from"]) // size < 300:
             q["fill"] = text["fill"] = True

@@ -249,13 +249,13 @@ Test(texts, decimals_print_as_they_were_or_are_no_decimals) {
   unsigned places;
   char printed[DECIMAL_TEXT_MAX];
   for (size_t i = 0; i < sizeof no / sizeof *no; i++)
-    cr_assert(!decimal_parse(no[i], strlen(no[i]), &mantissa, &places), "%s", no[i]);
+    cr_assert(!decimal_text_parse(no[i], strlen(no[i]), &mantissa, &places), "%s", no[i]);
   for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
-    cr_assert(decimal_parse(yes[i], strlen(yes[i]), &mantissa, &places), "%s", yes[i]);
-    size_t size = decimal_print(mantissa, places, printed);
+    cr_assert(decimal_text_parse(yes[i], strlen(yes[i]), &mantissa, &places), "%s", yes[i]);
+    size_t size = decimal_text_print(mantissa, places, printed);
     cr_assert(size == strlen(yes[i]) && memcmp(printed, yes[i], size) == 0, "%s", yes[i]);
   }
-  cr_assert(decimal_print(INT64_MIN, DECIMAL_DIGITS, printed) <= sizeof printed);
+  cr_assert(decimal_text_print(INT64_MIN, DECIMAL_DIGITS, printed) <= sizeof printed);
 }
 
 static size_t largest; /* allocation seen */

@@ -16,24 +16,24 @@
 #define TEXT(literal)                                                                                        \
   { literal, sizeof(literal) - 1 }
 
-static const struct output_options piped[] = {[FORMAT_TABLE] = {.format = FORMAT_TABLE},
-                                              [FORMAT_CSV] = {.format = FORMAT_CSV},
-                                              [FORMAT_TSV] = {.format = FORMAT_TSV},
-                                              [FORMAT_JSON] = {.format = FORMAT_JSON},
-                                              [FORMAT_NDJSON] = {.format = FORMAT_NDJSON}};
+static const struct printer_options piped[] = {[FORMAT_TABLE] = {.format = FORMAT_TABLE},
+                                               [FORMAT_CSV] = {.format = FORMAT_CSV},
+                                               [FORMAT_TSV] = {.format = FORMAT_TSV},
+                                               [FORMAT_JSON] = {.format = FORMAT_JSON},
+                                               [FORMAT_NDJSON] = {.format = FORMAT_NDJSON}};
 
 /* What the rows look like; static storage, NUL-terminated. */
-static const char *print(const struct output_options *options, const tally_result_column *columns,
+static const char *print(const struct printer_options *options, const tally_result_column *columns,
                          size_t count, const tally_text *cells, size_t rows, bool complete) {
   static char text[1 << 16];
   tally_error error;
-  struct output *output = NULL;
+  struct printer *output = NULL;
   int fd = memfd_create("output", 0);
   cr_assert(fd >= 0);
-  cr_assert_eq(output_open(fd, options, columns, count, &output, &error), 0);
-  for (size_t i = 0; i < rows; i++) cr_assert_eq(output_row(output, cells + i * count, &error), 0);
-  cr_assert_eq(output_finish(output, complete, &error), 0);
-  output_close(output);
+  cr_assert_eq(printer_open(fd, options, columns, count, &output, &error), 0);
+  for (size_t i = 0; i < rows; i++) cr_assert_eq(printer_row(output, cells + i * count, &error), 0);
+  cr_assert_eq(printer_finish(output, complete, &error), 0);
+  printer_close(output);
   ssize_t size = pread(fd, text, sizeof text - 1, 0);
   cr_assert(size >= 0);
   text[size] = '\0';
@@ -166,7 +166,7 @@ Test(format, tables_are_aligned) {
 
 Test(format, tables_on_a_terminal_are_cut_counted_and_coloured) {
   tally_text cells[] = {TEXT("a very long name that has to give way"), TEXT("12345678")};
-  struct output_options o = {.format = FORMAT_TABLE, .terminal = true, .width = 40};
+  struct printer_options o = {.format = FORMAT_TABLE, .terminal = true, .width = 40};
   cr_assert_str_eq(print(&o, two, 2, cells, 1, true),
                    "service_name                  |    count\n"
                    "------------------------------+---------\n"
@@ -184,15 +184,15 @@ Test(format, tables_on_a_terminal_are_cut_counted_and_coloured) {
 /* Rows that are streamed keep the columns of the measured ones and are shown whole. */
 Test(format, long_tables_stream_at_the_measured_widths) {
   tally_error error;
-  struct output *output = NULL;
+  struct printer *output = NULL;
   int fd = memfd_create("output", 0);
-  cr_assert_eq(output_open(fd, &piped[FORMAT_TABLE], two, 2, &output, &error), 0);
+  cr_assert_eq(printer_open(fd, &piped[FORMAT_TABLE], two, 2, &output, &error), 0);
   tally_text narrow[] = {TEXT("n"), TEXT("1")}, wide[] = {TEXT("wider than the header is"), TEXT("2")};
-  for (size_t i = 0; i < TABLE_MEASURED; i++) cr_assert_eq(output_row(output, narrow, &error), 0);
-  cr_assert_eq(output_row(output, wide, &error), 0);
-  cr_assert_eq(output_row(output, narrow, &error), 0);
-  cr_assert_eq(output_finish(output, true, &error), 0);
-  output_close(output);
+  for (size_t i = 0; i < TABLE_MEASURED; i++) cr_assert_eq(printer_row(output, narrow, &error), 0);
+  cr_assert_eq(printer_row(output, wide, &error), 0);
+  cr_assert_eq(printer_row(output, narrow, &error), 0);
+  cr_assert_eq(printer_finish(output, true, &error), 0);
+  printer_close(output);
   static const char tail[] = "n            |     1\nwider than the header is |     2\nn            |     1\n";
   char end[sizeof tail] = "";
   off_t size = lseek(fd, 0, SEEK_END);
@@ -205,20 +205,20 @@ Test(format, long_tables_stream_at_the_measured_widths) {
 Test(format, a_broken_output_is_an_error_and_a_gone_reader_is_told_apart) {
   tally_error error;
   tally_text cells[] = {TEXT("a"), TEXT("1")};
-  struct output *output = NULL;
+  struct printer *output = NULL;
   int full = open("/dev/full", O_WRONLY);
-  cr_assert_eq(output_open(full, &piped[FORMAT_CSV], two, 2, &output, &error), 0);
-  cr_assert_eq(output_row(output, cells, &error), 0);
-  cr_assert_eq(output_finish(output, true, &error), TALLY_IO);
-  output_close(output);
+  cr_assert_eq(printer_open(full, &piped[FORMAT_CSV], two, 2, &output, &error), 0);
+  cr_assert_eq(printer_row(output, cells, &error), 0);
+  cr_assert_eq(printer_finish(output, true, &error), TALLY_IO);
+  printer_close(output);
   close(full);
   int ends[2];
   cr_assert_eq(pipe(ends), 0);
   close(ends[0]);
   signal(SIGPIPE, SIG_IGN);
-  cr_assert_eq(output_open(ends[1], &piped[FORMAT_CSV], two, 2, &output, &error), 0);
-  cr_assert_eq(output_finish(output, true, &error), TALLY_CLOSED);
-  output_close(output);
+  cr_assert_eq(printer_open(ends[1], &piped[FORMAT_CSV], two, 2, &output, &error), 0);
+  cr_assert_eq(printer_finish(output, true, &error), TALLY_CLOSED);
+  printer_close(output);
   close(ends[1]);
 }
 
