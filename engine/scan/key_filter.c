@@ -2,11 +2,11 @@
 #include "scan/key_filter.h"
 
 #include "model/decimal.h"
+#include "scan/compare.h"
 
 struct key_value {
   enum json_kind kind; /* JSON_NULL stands for every NULL */
-  const char *text;
-  size_t size;
+  tally_text text;
 };
 
 /* The value at the predicate's path, unescaped. */
@@ -21,32 +21,23 @@ static int find_value(const struct predicate *p, tally_text metadata, struct hol
     if (result) return result;
     size_t size;
     if (!json_unescape(v.data, v.size, (char *)scratch->data, &size)) return 0;
-    *value = (struct key_value){JSON_STRING, (const char *)scratch->data, size};
+    *value = (struct key_value){JSON_STRING, {(const char *)scratch->data, size}};
     return 0;
   }
-  *value = (struct key_value){v.kind, v.data, v.size};
+  *value = (struct key_value){v.kind, {v.data, v.size}};
   return 0;
-}
-
-static int compare_bytes(const char *a, size_t a_size, const char *b, size_t b_size) {
-  size_t both = a_size < b_size ? a_size : b_size;
-  int order = both ? memcmp(a, b, both) : 0;
-  return order ? order : (a_size > b_size) - (a_size < b_size);
-}
-
-static bool prefix(const struct key_value *v, const struct literal *l) {
-  return v->size >= l->size && (l->size == 0 || memcmp(v->text, l->text, l->size) == 0);
 }
 
 /* Does a value that is not NULL satisfy `op` against one literal? */
 static bool holds(const struct key_value *v, enum operator op, const struct literal *l) {
-  if (op == OP_PREFIX) return prefix(v, l);
+  tally_text text = {l->text, l->size};
+  if (op == OP_PREFIX) return compare_prefix(v->text, text);
   int order;
   if (l->number) {
     if (v->kind != JSON_NUMBER) return false;
-    order = decimal_compare(v->text, v->size, l->text, l->size);
+    order = decimal_compare(v->text.data, v->text.size, l->text, l->size);
   } else {
-    order = compare_bytes(v->text, v->size, l->text, l->size);
+    order = compare_texts(v->text, text);
   }
   switch (op) {
   case OP_NE:

@@ -3,14 +3,13 @@
 
 #include <stdlib.h>
 
-#include "base/status.h"
+#include "scan/compare.h"
 
 #define EAGER_IDS 4096u /* domains of at most this many texts are judged at once */
 
 struct text_test {
   enum operator op;
-  const char *text; /* comparisons and prefix */
-  size_t size;
+  tally_text text; /* comparisons and prefix */
   uint32_t *ids; /* =, !=, in, not in: the literals' ids, ascending */
   uint32_t count;
 };
@@ -24,16 +23,9 @@ static bool has_id(const struct text_test *t, uint32_t id) {
   return t->count && bsearch(&id, t->ids, t->count, sizeof id, compare_ids);
 }
 
-/* By bytes; a text that is the start of another comes first. */
-static int compare_texts(const char *a, size_t a_size, const char *b, size_t b_size) {
-  size_t both = a_size < b_size ? a_size : b_size;
-  int order = both ? memcmp(a, b, both) : 0;
-  return order ? order : (a_size > b_size) - (a_size < b_size);
-}
-
 static bool test_text(const struct text_test *t, tally_text text) {
-  if (t->op == OP_PREFIX) return text.size >= t->size && (t->size == 0 || memcmp(text.data, t->text, t->size) == 0);
-  int order = compare_texts(text.data, text.size, t->text, t->size);
+  if (t->op == OP_PREFIX) return compare_prefix(text, t->text);
+  int order = compare_texts(text, t->text);
   switch (t->op) {
   case OP_LT: return order < 0;
   case OP_LE: return order <= 0;
@@ -97,8 +89,7 @@ static int bind_test(struct hold *h, const struct text_filter *f, const struct p
   case OP_IS_NULL:
   case OP_IS_NOT_NULL: return 0;
   default:
-    t->text = p->literals[0].text;
-    t->size = p->literals[0].size;
+    t->text = (tally_text){p->literals[0].text, p->literals[0].size};
     return 0;
   }
 }

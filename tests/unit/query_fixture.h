@@ -82,7 +82,9 @@ static inline void fixture_text(struct fixture *f, struct rows *rows, int domain
   tally_error error;
   uint32_t id = 0;
   size_t size = strcmp(field, "\"\"") == 0 ? 0 : strlen(field);
-  if (*field) cr_assert_eq(catalog_intern(f->catalog, domain, field, size, &id, &error), 0);
+  uint8_t sizes[2];
+  store16(sizes, (uint16_t)size);
+  if (*field) cr_assert_eq(catalog_intern(f->catalog, domain, 1, sizes, field, &id, &error), 0);
   rows->text[domain][rows->count] = id;
 }
 
