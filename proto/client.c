@@ -262,7 +262,7 @@ static int send_all(struct client *client, struct sending *sending, tally_error 
 int client_submit(struct client *client, const void *bytes, size_t size, const tally_append_options *options,
                   tally_error *error) {
   uint8_t header[FRAME_HEADER], head[MESSAGE_APPEND_HEAD_MAX];
-  size_t head_size;
+  size_t head_size = 0;
   if (client_ready(client, error)) return error->code;
   int code = message_append_head(head, &head_size, options, size, error);
   if (code) return code;

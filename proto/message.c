@@ -193,7 +193,7 @@ int message_append_head(uint8_t head[MESSAGE_APPEND_HEAD_MAX], size_t *head_size
 int message_put_append(struct buffer *out, uint64_t id, const tally_append_options *options,
                        const void *batch, size_t batch_size, tally_error *error) {
   uint8_t head[MESSAGE_APPEND_HEAD_MAX];
-  size_t head_size;
+  size_t head_size = 0;
   int code = message_append_head(head, &head_size, options, batch_size, error);
   if (code) return code;
   size_t start = frame_begin(out);

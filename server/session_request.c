@@ -290,12 +290,12 @@ static void refuse_id(struct session *session) {
 }
 
 static void take_frame(struct session *session, const struct frame *frame) {
-  if (session->state == SESSION_GREETING) {
-    take_hello(session, frame);
+  if (frame->id == 0) {
+    refuse_id(session);
     return;
   }
-  if (frame->id == 0 && frame->type != MESSAGE_PING) {
-    refuse_id(session);
+  if (session->state == SESSION_GREETING) {
+    take_hello(session, frame);
     return;
   }
   switch (frame->type) {

@@ -247,21 +247,21 @@ static void say_batch_skipped(struct ingest *in, const struct ingest_batch *batc
     say_skipped(in, batch, &batch->problems[i < batch->problem_count ? i : 0]);
 }
 
-/* How to go on after a record that was refused; its batch starts at first_line. */
+/* How to go on after a problem; the batch of its record starts at first_line. */
 static void say_cure(const struct ingest *in, const struct send_counts *counts, const char *file,
-                     uint64_t first_line) {
-  const char *skip = in->source.skip ? "" : ", or skip such rows with --on-error skip";
+                     uint64_t first_line, bool whole) {
+  const char *skip = in->source.skip || whole ? "" : ", or leave such rows out with --on-error skip";
+  const char *what = whole ? "file" : "line";
   if (in->send.producer)
-    command_complain(
-        "what is in stays in: correct the line and run the same command again, it goes on where it "
-        "stopped%s",
-        skip);
+    command_complain("what is in stays in: correct the %s and run the same command again, it goes on where "
+                     "it stopped%s",
+                     what, skip);
   else if (!counts->rows)
-    command_complain("nothing is in: correct the line and run the command again%s", skip);
+    command_complain("nothing of this input is in: correct the %s and run the command again%s", what, skip);
   else
-    command_complain("%" PRIu64 " rows are in and stay in, those up to line %" PRIu64
-                     " of %s: correct the line and ingest the header and what follows%s",
-                     counts->rows, first_line - 1, file, skip);
+    command_complain("%" PRIu64 " rows are in and stay in, those in front of line %" PRIu64
+                     " of %s: correct the %s and ingest what follows, with the header%s",
+                     counts->rows, first_line, file, what, skip);
 }
 
 static void say_refusal(struct ingest *in, const struct sender *sender) {
@@ -269,10 +269,10 @@ static void say_refusal(struct ingest *in, const struct sender *sender) {
   say(in, r->file, &r->problem, "");
   if (in->source.skip) return;
   if (in->send.producer || !sender->counts.rows)
-    say_cure(in, &sender->counts, r->file->name, r->first_line);
+    say_cure(in, &sender->counts, r->file->name, r->first_line, false);
   else
     command_complain("%" PRIu64 " rows are in and stay in, those from line %" PRIu64 " to %" PRIu64
-                     " of %s are not: correct the line and ingest the header and those",
+                     " of %s are not: correct the line and ingest those, with the header",
                      sender->counts.rows, r->first_line, r->last_line, r->file->name);
 }
 
@@ -307,7 +307,7 @@ static int end_run(struct ingest *in, struct sender *sender, enum source_result 
   progress_clear(&in->progress);
   if (result == SOURCE_PROBLEM) {
     say(in, batch->file, problem, "");
-    say_cure(in, &sender->counts, batch->file->name, batch->line);
+    say_cure(in, &sender->counts, batch->file->name, batch->line, problem->whole);
   } else if (why.code == TALLY_CANCELLED) {
     command_complain("interrupted%s", in->send.producer ? ": run the same command again to go on" : "");
   } else {

@@ -9,6 +9,7 @@
 
 void problem_set(struct problem *problem, uint64_t line, const char *column, const char *format, ...) {
   problem->line = line;
+  problem->whole = false;
   problem->column[0] = '\0';
   if (column) (void)snprintf(problem->column, sizeof problem->column, "%s", column);
   va_list args;

@@ -20,6 +20,7 @@
  */
 struct problem {
   uint64_t line;
+  bool whole;      /* the file is at fault, not a record of it: nothing can be skipped */
   char column[64]; /* its name; empty: no column is to blame */
   char text[400];
 };
@@ -38,7 +39,7 @@ struct record {
   tally_event event;
 };
 
-/* Fills *problem; `column` may be NULL. */
+/* Fills *problem, of a record; `column` may be NULL. */
 void problem_set(struct problem *problem, uint64_t line, const char *column, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

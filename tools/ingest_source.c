@@ -85,6 +85,7 @@ static enum source_result read_header(struct source *s, struct ingest_batch *b, 
     csv_layout_free(&file->layout);
     enum record_kind kind =
         csv_header(text, size, s->input.end, &s->options->ignore, &file->layout, &record, problem);
+    problem->whole = true;
     if (kind == RECORD_BAD) return SOURCE_PROBLEM;
     if (kind == RECORD_ROW) {
       *at += record.end;
@@ -93,6 +94,7 @@ static enum source_result read_header(struct source *s, struct ingest_batch *b, 
     }
     if (size > INGEST_RECORD_MAX) {
       problem_set(problem, 1, NULL, "the header is longer than 16 MiB: is this CSV?");
+      problem->whole = true;
       return SOURCE_PROBLEM;
     }
     if (read_more(s, b, error)) return SOURCE_FAILED;
@@ -154,6 +156,7 @@ static void give_text(struct source *s, struct ingest_batch *b, size_t at, uint6
 static enum source_result too_long(const struct source *s, struct problem *problem) {
   problem_set(problem, parser_line(&s->parser), NULL,
               "the record that starts here is longer than 16 MiB: is a quote or a bracket never closed?");
+  problem->whole = true;
   return SOURCE_PROBLEM;
 }
 
@@ -189,6 +192,7 @@ static enum source_result take_record(struct source *s, struct ingest_batch *b, 
                                       tally_error *error) {
   if (record->end - record->start > INGEST_RECORD_MAX) {
     problem_set(problem, record->line, NULL, "the record is longer than 16 MiB: split it");
+    problem->whole = true;
     return SOURCE_PROBLEM;
   }
   if (kind == RECORD_ROW) kind = parser_add(&s->parser, s->builder, record, problem, error);

@@ -191,11 +191,8 @@ int segment_runs(struct segment *s, uint32_t first, uint32_t count, uint32_t *se
   return user || row ? copy_runs(s, first, count, user, row, NULL, error) : 0;
 }
 
-int segment_run_rows(struct segment *s, uint32_t run, uint32_t *first, uint32_t *rows, tally_error *error) {
-  uint32_t end = 0;
-  int result = copy_runs(s, run, 1, NULL, first, &end, error);
-  if (!result) *rows = end - *first;
-  return result;
+int segment_run_bounds(struct segment *s, uint32_t first, uint32_t count, uint32_t *row, tally_error *error) {
+  return copy_runs(s, first, count, NULL, row, &row[count], error);
 }
 
 int run_lengths(struct segment *s, uint32_t first, uint32_t count, uint32_t *rows, tally_error *error) {
@@ -238,18 +235,16 @@ int segment_run_of_row(struct segment *s, uint32_t row, uint32_t *run, tally_err
 
 int run_values(struct segment *s, int column, uint32_t row, uint32_t count, int64_t *values,
                tally_error *error) {
-  uint32_t run, done = 0, user[RUN_GROUP], service[RUN_GROUP], rows[RUN_GROUP];
+  uint32_t run, done = 0, user[RUN_GROUP], service[RUN_GROUP], bound[RUN_GROUP + 1];
   int result = segment_run_of_row(s, row, &run, error);
   while (!result && done < count) {
-    uint32_t n = s->runs - run < RUN_GROUP ? s->runs - run : RUN_GROUP;
-    if (n > count - done) n = count - done;
-    result = segment_runs(s, run, n, service, user, NULL, error);
-    if (!result) result = run_lengths(s, run, n, rows, error);
-    uint32_t first = 0;
-    if (!result) result = segment_runs(s, run, 1, NULL, NULL, &first, error);
-    for (uint32_t i = 0, at = first; !result && i < n && done < count; at += rows[i++])
-      for (uint32_t end = at + rows[i]; done < count && row + done < end; done++)
-        values[done] = column == TALLY_COL_USER_ID ? user[i] : service[i];
+    uint32_t n = RUN_GROUP - run % RUN_GROUP;
+    if (n > s->runs - run) n = s->runs - run;
+    result = segment_runs(s, run, n, service, column == TALLY_COL_USER_ID ? user : NULL, NULL, error);
+    if (!result) result = segment_run_bounds(s, run, n, bound, error);
+    const uint32_t *id = column == TALLY_COL_USER_ID ? user : service;
+    for (uint32_t i = 0; !result && i < n; i++)
+      for (; done < count && row + done < bound[i + 1]; done++) values[done] = id[i];
     run += n;
   }
   return result;

@@ -125,8 +125,8 @@ struct run_sums {
 };
 int segment_run_sums(struct segment *s, uint32_t first, uint32_t count, const struct run_sums *sums,
                      tally_error *error);
-/* The rows of a run: [*first, *first + *rows). */
-int segment_run_rows(struct segment *s, uint32_t run, uint32_t *first, uint32_t *rows, tally_error *error);
+/* First rows of the runs [first, first + count) and the row behind the last of them: count + 1 values. */
+int segment_run_bounds(struct segment *s, uint32_t first, uint32_t count, uint32_t *row, tally_error *error);
 /* The run that holds a row. */
 int segment_run_of_row(struct segment *s, uint32_t row, uint32_t *run, tally_error *error);
 /* The runs of a service: [*first, *first + *count); count 0 if it has none here. From `span`, no I/O. */

@@ -105,14 +105,14 @@ static void check_lookups(struct segment *s, const struct rows *rows, const uint
                           uint64_t *random) {
   tally_error error = {0};
   for (int i = 0; i < 300; i++) {
-    uint32_t r = i < 2 ? (i ? runs - 1 : 0) : sample_below(random, runs), run, at, count;
+    uint32_t r = i < 2 ? (i ? runs - 1 : 0) : sample_below(random, runs), run, bound[2];
     bool found;
     uint32_t service = rows->text[1][first[r]], user = rows->text[0][first[r]];
     cr_assert_eq(segment_find_run(s, service, user, &found, &run, &error), 0, "%s", error.text);
     cr_assert(found && run == r, "service %u user %u: run %u, not %u", service, user, run, r);
-    cr_assert_eq(segment_run_rows(s, r, &at, &count, &error), 0);
-    cr_assert(at == first[r] && count == first[r + 1] - first[r]);
-    uint32_t row = first[r] + sample_below(random, count);
+    cr_assert_eq(segment_run_bounds(s, r, 1, bound, &error), 0);
+    cr_assert(bound[0] == first[r] && bound[1] == first[r + 1]);
+    uint32_t row = first[r] + sample_below(random, bound[1] - bound[0]);
     cr_assert_eq(segment_run_of_row(s, row, &run, &error), 0);
     cr_assert_eq(run, r);
     /* A neighbour's user: there or not, as the rows say. */

@@ -1,0 +1,101 @@
+/* kernel.c - loops over the values of a chunk; see kernel.h. */
+#include "scan/kernel.h"
+
+void select_range(uint64_t *selection, uint32_t from, uint32_t to) {
+  for (uint32_t i = from; i < to;) {
+    uint32_t in = i % 64, n = 64 - in < to - i ? 64 - in : to - i;
+    selection[i / 64] |= (n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1) << in;
+    i += n;
+  }
+}
+
+/* Bit i: v[i] is in [low, low + reach]. */
+static inline uint64_t compare_word(const int64_t *v, uint32_t n, uint64_t low, uint64_t reach) {
+  uint64_t word = 0;
+  for (uint32_t i = 0; i < n; i++) word |= (uint64_t)((uint64_t)v[i] - low <= reach) << i;
+  return word;
+}
+
+static inline uint64_t interval_word(const int64_t *v, uint32_t n, const struct interval *in) {
+  return compare_word(v, n, (uint64_t)in->low, (uint64_t)in->high - (uint64_t)in->low);
+}
+
+/* Values of a word that are still in and have many intervals to be in. */
+static uint64_t search_word(const int64_t *v, uint64_t word, const struct intervals *in) {
+  uint64_t out = 0;
+  for (; word; word &= word - 1) {
+    uint32_t i = (uint32_t)__builtin_ctzll(word);
+    out |= (uint64_t)intervals_have(in, v[i]) << i;
+  }
+  return out;
+}
+
+void select_intervals(uint64_t *selection, uint32_t first, uint32_t count, const int64_t *values,
+                      const struct intervals *in) {
+  uint64_t *word = selection + first / 64;
+  for (uint32_t i = 0; i < count; i += 64, word++) {
+    if (!*word) continue;
+    uint32_t n = count - i < 64 ? count - i : 64;
+    if (in->count > TEXT_INTERVALS) {
+      *word = search_word(values + i, *word, in);
+      continue;
+    }
+    uint64_t pass = 0;
+    for (uint32_t k = 0; k < in->count; k++)
+      pass |= n == 64 ? interval_word(values + i, 64, &in->at[k]) : interval_word(values + i, n, &in->at[k]);
+    *word &= pass;
+  }
+}
+
+void select_texts(uint64_t *selection, uint32_t first, uint32_t count, const int64_t *ids,
+                  const struct text_filter *f) {
+  if (!f->memo) {
+    select_intervals(selection, first, count, ids, &f->in);
+    return;
+  }
+  uint64_t *word = selection + first / 64;
+  for (uint32_t i = 0; i < count; i += 64, word++) {
+    uint64_t pass = 0;
+    for (uint64_t left = *word; left; left &= left - 1) {
+      uint32_t k = (uint32_t)__builtin_ctzll(left);
+      pass |= (uint64_t)text_filter_passes(f, (uint32_t)ids[i + k]) << k;
+    }
+    *word = pass;
+  }
+}
+
+void select_valid(uint64_t *selection, uint32_t first, uint32_t count, const uint64_t *valid, bool null) {
+  uint64_t *word = selection + first / 64;
+  for (uint32_t i = 0; i < count; i += 64, word++) *word &= null ? ~valid[i / 64] : valid[i / 64];
+}
+
+uint32_t select_list(const uint64_t *selection, uint32_t rows, uint16_t *list) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < rows; i += 64)
+    for (uint64_t word = selection[i / 64]; word; word &= word - 1)
+      list[n++] = (uint16_t)(i + (uint32_t)__builtin_ctzll(word));
+  return n;
+}
+
+bool select_bounds(const uint64_t *selection, uint32_t *first, uint32_t *end) {
+  uint32_t low = 0, high = SELECTION_WORDS;
+  while (low < high && !selection[low]) low++;
+  if (low == high) return false;
+  while (!selection[high - 1]) high--;
+  *first = low * 64 + (uint32_t)__builtin_ctzll(selection[low]);
+  *end = high * 64 - (uint32_t)__builtin_clzll(selection[high - 1]);
+  return true;
+}
+
+void select_append(uint64_t *to, uint32_t at, const uint64_t *from, uint32_t count) {
+  if (!from) {
+    select_range(to, at, at + count);
+    return;
+  }
+  for (uint32_t i = 0; i < count; i += 64) {
+    uint32_t n = count - i < 64 ? count - i : 64, in = (at + i) % 64;
+    uint64_t word = n == 64 ? from[i / 64] : from[i / 64] & ((UINT64_C(1) << n) - 1);
+    to[(at + i) / 64] |= word << in;
+    if (in + n > 64) to[(at + i) / 64 + 1] |= word >> (64 - in);
+  }
+}
