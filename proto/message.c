@@ -24,7 +24,7 @@ const char *message_name(uint8_t type) {
 int message_fail_layout(const struct frame *frame, tally_error *error) {
   return fail(
       error, TALLY_PROTOCOL,
-      "a %s message of %zu bytes is not laid out as docs/protocol.md says: the peer breaks the protocol",
+      "a message %s of %zu bytes is not laid out as docs/protocol.md says: the peer breaks the protocol",
       message_name(frame->type), frame->size);
 }
 

@@ -23,7 +23,7 @@ static int engine_mark(struct store *store, const char *producer, uint64_t epoch
   return tally_producer_mark(engine(store), producer, epoch, mark, error);
 }
 
-/* Hands the cursor on if there is one. */
+/* Hands the cursor on if there is one. The call that makes it is no argument: the order of those is open. */
 static int opened(int code, tally_cursor *made, struct store_rows **rows) {
   if (code == TALLY_OK) *rows = (struct store_rows *)(void *)made;
   return code;
@@ -32,23 +32,27 @@ static int opened(int code, tally_cursor *made, struct store_rows **rows) {
 static int engine_query(struct store *store, const tally_query *query, struct store_rows **rows,
                         tally_error *error) {
   tally_cursor *made = NULL;
-  return opened(tally_query_open(engine(store), query, &made, error), made, rows);
+  int code = tally_query_open(engine(store), query, &made, error);
+  return opened(code, made, rows);
 }
 
 static int engine_events(struct store *store, const tally_scan *scan, struct store_rows **rows,
                          tally_error *error) {
   tally_cursor *made = NULL;
-  return opened(tally_scan_open(engine(store), scan, &made, error), made, rows);
+  int code = tally_scan_open(engine(store), scan, &made, error);
+  return opened(code, made, rows);
 }
 
 static int engine_stats(struct store *store, struct store_rows **rows, tally_error *error) {
   tally_cursor *made = NULL;
-  return opened(tally_stats_open(engine(store), &made, error), made, rows);
+  int code = tally_stats_open(engine(store), &made, error);
+  return opened(code, made, rows);
 }
 
 static int engine_verify(struct store *store, struct store_rows **rows, tally_error *error) {
   tally_cursor *made = NULL;
-  return opened(tally_verify_open(engine(store), &made, error), made, rows);
+  int code = tally_verify_open(engine(store), &made, error);
+  return opened(code, made, rows);
 }
 
 static int engine_flush(struct store *store, tally_error *error) { return tally_flush(engine(store), error); }

@@ -20,8 +20,10 @@ def cmake(name, *options):
     return [["cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, strict, *options], ["cmake", "--build", folder]]
 
 
-GCC, SAN, TSAN, CLANG = (os.path.join(BUILD, n) for n in ("gcc", "sanitized", "threads", "clang"))
-BIN = os.path.join(BUILD, "gcc")
+GCC, SAN, TSAN = (os.path.join(BUILD, n) for n in ("gcc", "sanitized", "threads"))
+BIN = os.path.join(GCC, "bin")
+LIBRARY = os.path.join(GCC, "engine", "libtally.so")
+DATA = os.path.join(os.path.dirname(ROOT), "shared", "data")  # the real data sets, where they are beside the checkout
 
 
 def unit(folder, *only):
@@ -45,8 +47,21 @@ STEPS = [
     ("lint: symbols", lambda: [[os.path.join(ROOT, "tools/lint/symbols"), GCC]], False),
     ("build: clang, sanitized", lambda: cmake("sanitized", "-DCMAKE_C_COMPILER=clang", "-DCMAKE_BUILD_TYPE=Debug", "-DTALLY_TESTS=ON",
                                               "-DTALLY_SANITIZE=address,undefined"), False),
+    ("build: gcc, threads", lambda: cmake("threads", "-DCMAKE_C_COMPILER=gcc", "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DTALLY_TESTS=ON",
+                                          "-DTALLY_SANITIZE=thread"), False),
     ("unit tests, release", lambda: unit(GCC), False),
     ("unit tests, sanitized", lambda: unit(SAN), False),
+    ("unit tests, threads", lambda: unit(TSAN, "test_api", "test_db", "test_segment", "test_server"), False),
+    ("formats: Python readers", lambda: python("format/test_formats.py", GCC), False),
+    ("differential", lambda: python("differential/run.py", LIBRARY, "--queries", "10000"), False),
+    ("facts", lambda: python("program/facts.py", BIN), False),
+    ("kill", lambda: python("program/kill.py", BIN, "--rounds", "200"), False),
+    ("damage, sanitized", lambda: python("program/damage.py", os.path.join(SAN, "bin")), False),
+    ("protocol client", lambda: python("protocol/test_client.py", os.path.join(BIN, "tallyd")), False),
+    ("server", lambda: python("server/test_server.py", os.path.join(BIN, "tallyd")), False),
+    ("tool", lambda: python("tool/test_tool.py", BIN), False),
+    ("tool: ingest", lambda: python("tool/test_ingest.py", BIN), False),
+    ("embedding", lambda: python("program/embed.py", GCC), False),
 ]
 
 RESULTS = (
@@ -70,7 +85,7 @@ def run_step(name, commands):
     log = os.path.join(BUILD, re.sub(r"[^a-z0-9]+", "-", name) + ".log")
     passed = failed = 0
     output = ""
-    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=1", UBSAN_OPTIONS="print_stacktrace=1")
+    environment = dict(os.environ, TALLY_DATA=os.environ.get("TALLY_DATA", DATA), ASAN_OPTIONS="detect_leaks=1:abort_on_error=1", UBSAN_OPTIONS="print_stacktrace=1")
     for command in commands:
         done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace", timeout=2400)

@@ -66,7 +66,7 @@ struct ignore {
 bool ignore_has(const struct ignore *ignore, const char *name, size_t size);
 
 /* Reads the header at the front of the text. RECORD_ROW: *record is its extent and *layout is filled;
- * RECORD_MORE, RECORD_END (there is none), RECORD_BAD with *problem. Free the layout with
+ * RECORD_MORE, RECORD_FAILED, or RECORD_BAD with *problem. Free the layout with
  * csv_layout_free whatever came. Needs a text of less than 4 GiB. */
 enum record_kind csv_header(const char *text, size_t size, bool final, const struct ignore *ignore,
                             struct csv_layout *layout, struct record *record, struct problem *problem);

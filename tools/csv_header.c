@@ -60,28 +60,27 @@ static bool add_column(struct csv_layout *layout, const struct ignore *ignore, u
   return true;
 }
 
-static bool add_columns(struct csv_layout *layout, const char *text, size_t start, const uint32_t *separators,
-                        const struct csv_extent *extent, const struct ignore *ignore,
-                        struct problem *problem) {
+static enum record_kind add_columns(struct csv_layout *layout, const char *text, const uint32_t *separators,
+                                    const struct csv_extent *extent, const struct ignore *ignore,
+                                    struct problem *problem) {
+  size_t start = 0;
   for (uint32_t i = 0; i < extent->fields; i++) {
     size_t end = i + 1 == extent->fields ? extent->text_end : separators[i];
-    if (!add_name(layout, text + start, end - start)) {
-      problem_set(problem, 1, NULL, "no memory for the header: free some memory");
-      return false;
-    }
-    if (!add_column(layout, ignore, 1, problem)) return false;
+    if (!add_name(layout, text + start, end - start)) return RECORD_FAILED;
+    if (!add_column(layout, ignore, 1, problem)) return RECORD_BAD;
     start = (size_t)separators[i] + 1;
   }
   for (uint32_t i = 0; i < layout->count; i++)
-    if (layout->column[i] == TALLY_COL_TIMESTAMP) return true;
+    if (layout->column[i] == TALLY_COL_TIMESTAMP) return RECORD_ROW;
   problem_set(problem, 1, "timestamp",
               "the header lacks it, but every event needs one: the first line must name the columns");
-  return false;
+  return RECORD_BAD;
 }
 
 enum record_kind csv_header(const char *text, size_t size, bool final, const struct ignore *ignore,
                             struct csv_layout *layout, struct record *record, struct problem *problem) {
   *layout = (struct csv_layout){0};
+  *record = (struct record){.line = 1};
   if (!size) {
     if (!final) return RECORD_MORE;
     problem_set(problem, 1, NULL, "there is no header: the first line must name the columns");
@@ -90,7 +89,7 @@ enum record_kind csv_header(const char *text, size_t size, bool final, const str
   uint32_t separators[CSV_COLUMNS];
   struct csv_extent extent;
   if (!csv_record(text, 0, size, final, separators, CSV_COLUMNS, &extent)) return RECORD_MORE;
-  *record = (struct record){.start = 0, .end = extent.end, .line = 1};
+  record->end = extent.end;
   if (extent.fault) {
     problem_set(problem, 1 + count_lines(text, extent.fault_at), NULL,
                 "a quote in the header is not where it may be: quote whole names, and close the quotes");
@@ -101,5 +100,5 @@ enum record_kind csv_header(const char *text, size_t size, bool final, const str
                 extent.fields, CSV_COLUMNS);
     return RECORD_BAD;
   }
-  return add_columns(layout, text, 0, separators, &extent, ignore, problem) ? RECORD_ROW : RECORD_BAD;
+  return add_columns(layout, text, separators, &extent, ignore, problem);
 }

@@ -23,9 +23,11 @@ int sender_init(struct sender *s, struct backend *backend, const struct send_opt
                 tally_error *error) {
   tally_mark mark = {0};
   *s = (struct sender){.backend = backend, .options = options};
+  s->proved = true;
   if (!options->producer) return TALLY_OK;
   int code = backend_mark(backend, options->producer, options->epoch, &mark, error);
   s->mark = s->acknowledged = mark.sequence;
+  s->proved = !s->mark;
   return code;
 }
 
@@ -99,6 +101,7 @@ static void is_in(struct sender *s, struct ingest_batch *b, bool duplicate) {
     s->counts.rows += b->rows;
   }
   if (b->sequence > s->acknowledged) s->acknowledged = b->sequence;
+  if (b->sequence == s->mark) s->proved = true;
   s->give_up = 0;
   dequeue(s, b);
 }
@@ -295,6 +298,7 @@ static int submit_ready(struct sender *s, tally_error *error) {
   }
   for (struct ingest_batch *b = s->queue; b && s->sent < window(s); b = b->next) {
     if (b->state == BATCH_SENT) continue;
+    if (!s->proved && b->sequence != s->mark) break; /* its receipt comes first */
     int code = submit(s, b, error);
     if (code) return code;
   }

@@ -3,8 +3,9 @@
  * Rules:
  *  1. A batch is kept, with its text, until its receipt is there. At most a window of them is under way.
  *  2. With a producer, batches up to the mark that the store had at the start are not sent: they are in. The
- *     one at the mark is sent nevertheless, because its fingerprint tells whether it is this input that is
- *     in; and so must the input have as many batches as the mark says.
+ *     one at the mark is sent nevertheless, and its receipt awaited before any other is sent, because its
+ *     fingerprint tells whether it is this input that is in; for the same reason the input must have as many
+ *     batches as the mark says.
  *  3. After a lost connection the store's mark tells which batches are in; the others are sent again. Without
  *     a producer nobody can tell: the command fails.
  *  4. When the store refuses a row that is to be skipped, the batch is built again without it and sent under
@@ -52,6 +53,7 @@ struct sender {
   struct send_counts counts;
   struct send_refusal refusal;
   uint64_t mark;                     /* the last batch that was in at the start */
+  bool proved;                       /* there is none, or it is known to be this input's */
   uint64_t acknowledged;             /* the last one that is known to be in */
   uint64_t last;                     /* the last one that was put */
   uint64_t void_sequence;            /* a batch whose rows the store refuses all; 0: none */

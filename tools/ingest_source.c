@@ -87,6 +87,10 @@ static enum source_result read_header(struct source *s, struct ingest_batch *b, 
         csv_header(text, size, s->input.end, &s->options->ignore, &file->layout, &record, problem);
     problem->whole = true;
     if (kind == RECORD_BAD) return SOURCE_PROBLEM;
+    if (kind == RECORD_FAILED) {
+      fail_memory(error, "a header");
+      return SOURCE_FAILED;
+    }
     if (kind == RECORD_ROW) {
       *at += record.end;
       s->line = 1 + count_lines(text, record.end);

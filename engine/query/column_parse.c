@@ -26,13 +26,14 @@ static size_t distance(const char *a, size_t a_size, const char *b, size_t b_siz
   return row[b_size];
 }
 
-/* The column whose name is nearest, or NULL if none is near. */
+/* The column whose name is nearest, or that begins with the name; NULL if none is near. */
 static const char *nearest(struct piece name) {
   size_t size = piece_size(name), best = size / 3 + 1;
   const char *found = NULL;
   if (size == 0 || size > NAME_MOST) return NULL;
   for (int c = 0; c < COLUMNS; c++) {
     const char *column = tally_column_name(c);
+    if (size >= 3 && strncmp(column, name.at, size) == 0) return column;
     size_t d = distance(name.at, size, column, strlen(column));
     if (d > best || (d == best && found)) continue;
     best = d;

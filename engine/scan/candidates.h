@@ -39,8 +39,8 @@ bool candidates_chunk(struct candidates *c, uint32_t *chunk);
 /* Selects the candidates of a chunk. */
 int candidates_select(struct candidates *c, const struct scan *scan, struct segment *segment, uint32_t chunk,
                       uint64_t *selection, tally_error *error);
-/* Users of rows [row, row + count) of the segment; where the ranges are of one user, rows that are in none get
- * anything. */
+/* Users of rows [row, row + count) of the segment; where the ranges are of one user, rows that are in none
+ * get anything. */
 int candidates_users(struct candidates *c, struct segment *segment, uint32_t row, uint32_t count,
                      int64_t *values, tally_error *error);
 /* Runs by the index alone: is it worth looking each listed user up in each service? */

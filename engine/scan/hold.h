@@ -15,7 +15,8 @@ struct hold {
 /* Zeroed memory that lives until hold_free: TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int hold_alloc(struct hold *h, size_t count, size_t size, void **to, tally_error *error);
 void hold_free(struct hold *h);
-/* Gives a buffer at least this capacity, keeping its bytes. Its memory is given back with hold_buffer_free. */
+/* Gives a buffer at least this capacity, keeping its bytes. Its memory is given back with hold_buffer_free.
+ */
 int hold_reserve(struct hold *h, struct buffer *b, size_t capacity, tally_error *error);
 void hold_buffer_free(struct hold *h, struct buffer *b);
 

@@ -170,7 +170,8 @@ int intervals_of_predicate(struct hold *h, const struct predicate *p, struct int
   int result;
   switch (p->op) {
   case OP_EQ:
-  case OP_IN: return membership(h, p, out, error);
+  case OP_IN:
+    return membership(h, p, out, error);
   case OP_NE:
   case OP_NOT_IN:
     result = membership(h, p, &in, error);
@@ -178,10 +179,14 @@ int intervals_of_predicate(struct hold *h, const struct predicate *p, struct int
   case OP_LT:
   case OP_LE:
   case OP_GT:
-  case OP_GE: return comparison(h, p, out, error);
-  case OP_IS_NOT_NULL: *out = intervals_all; return 0;
+  case OP_GE:
+    return comparison(h, p, out, error);
+  case OP_IS_NOT_NULL:
+    *out = intervals_all;
+    return 0;
   case OP_PREFIX:
-  case OP_IS_NULL: break;
+  case OP_IS_NULL:
+    break;
   }
   return fail(error, TALLY_USAGE, "%s is a number: ^= compares texts only", tally_column_name(p->ref.column));
 }

@@ -21,7 +21,8 @@ static inline struct intervals intervals_one(const struct interval *one) {
 /* The set of these numbers (sorted here, in place; repeats are fine). */
 int intervals_of_points(struct hold *h, int64_t *points, uint32_t count, struct intervals *out,
                         tally_error *error);
-int intervals_complement(struct hold *h, const struct intervals *a, struct intervals *out, tally_error *error);
+int intervals_complement(struct hold *h, const struct intervals *a, struct intervals *out,
+                         tally_error *error);
 int intervals_intersect(struct hold *h, const struct intervals *a, const struct intervals *b,
                         struct intervals *out, tally_error *error);
 /* Is any number of [low, high] in? Are all? */

@@ -41,12 +41,18 @@ static bool holds(const struct key_value *v, enum operator op, const struct lite
   }
   switch (op) {
   case OP_NE:
-  case OP_NOT_IN: return order != 0;
-  case OP_LT: return order < 0;
-  case OP_LE: return order <= 0;
-  case OP_GT: return order > 0;
-  case OP_GE: return order >= 0;
-  default: return order == 0;
+  case OP_NOT_IN:
+    return order != 0;
+  case OP_LT:
+    return order < 0;
+  case OP_LE:
+    return order <= 0;
+  case OP_GT:
+    return order > 0;
+  case OP_GE:
+    return order >= 0;
+  default:
+    return order == 0;
   }
 }
 

@@ -10,7 +10,7 @@
 struct text_test {
   enum operator op;
   tally_text text; /* comparisons and prefix */
-  uint32_t *ids; /* =, !=, in, not in: the literals' ids, ascending */
+  uint32_t *ids;   /* =, !=, in, not in: the literals' ids, ascending */
   uint32_t count;
 };
 
@@ -27,10 +27,14 @@ static bool test_text(const struct text_test *t, tally_text text) {
   if (t->op == OP_PREFIX) return compare_prefix(text, t->text);
   int order = compare_texts(text, t->text);
   switch (t->op) {
-  case OP_LT: return order < 0;
-  case OP_LE: return order <= 0;
-  case OP_GT: return order > 0;
-  default: return order >= 0;
+  case OP_LT:
+    return order < 0;
+  case OP_LE:
+    return order <= 0;
+  case OP_GT:
+    return order > 0;
+  default:
+    return order >= 0;
   }
 }
 
@@ -42,11 +46,18 @@ static bool test_id(const struct text_filter *f, uint32_t id) {
     bool pass = true;
     switch (t->op) {
     case OP_EQ:
-    case OP_IN: pass = has_id(t, id); break;
+    case OP_IN:
+      pass = has_id(t, id);
+      break;
     case OP_NE:
-    case OP_NOT_IN: pass = !has_id(t, id); break;
-    case OP_IS_NULL: pass = false; break;
-    case OP_IS_NOT_NULL: break;
+    case OP_NOT_IN:
+      pass = !has_id(t, id);
+      break;
+    case OP_IS_NULL:
+      pass = false;
+      break;
+    case OP_IS_NOT_NULL:
+      break;
     default:
       if (!text.data) text = catalog_text(f->catalog, f->domain, id);
       pass = test_text(t, text);
@@ -85,9 +96,11 @@ static int bind_test(struct hold *h, const struct text_filter *f, const struct p
   case OP_EQ:
   case OP_NE:
   case OP_IN:
-  case OP_NOT_IN: return bind_ids(h, f, p, t, error);
+  case OP_NOT_IN:
+    return bind_ids(h, f, p, t, error);
   case OP_IS_NULL:
-  case OP_IS_NOT_NULL: return 0;
+  case OP_IS_NOT_NULL:
+    return 0;
   default:
     t->text = (tally_text){p->literals[0].text, p->literals[0].size};
     return 0;

@@ -24,7 +24,8 @@ struct text_filter {
   struct intervals in;
   struct text_test *tests;
   size_t count;
-  _Atomic uint64_t *memo; /* id i: bits 2 * (i % 32) (known) and the next one (passes) of word i / 32; or NULL */
+  _Atomic uint64_t
+      *memo; /* id i: bits 2 * (i % 32) (known) and the next one (passes) of word i / 32; or NULL */
 };
 
 /* Binds all predicates on a text column. */

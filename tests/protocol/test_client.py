@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Drives a real tallyd with the Python client: what docs/protocol.md says is what the server does.
 
-usage: test_client.py PATH/TO/tallyd
+usage: test_client.py PATH/TO/tallyd [TEST...]
 
 Starts the server on a temporary directory and a free port of 127.0.0.1; ends with "N passed, N failed".
 """
@@ -419,7 +419,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="tally-protocol-") as directory:
         server = Server(sys.argv[1], directory + "/store")
         try:
-            for function in TESTS:
+            for function in [f for f in TESTS if not sys.argv[2:] or f.__name__ in sys.argv[2:]]:
                 try:
                     function(server)
                 except Exception:  # pylint: disable=broad-except

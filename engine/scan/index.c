@@ -1,0 +1,205 @@
+/* index.c - answering a segment from its index; see scan.h.
+ *
+ * Rows of aggregates come in batches that fit the second-level cache: from the totals, from the totals by
+ * service, or from the runs and their sums. */
+#include "scan/scanner_inside.h"
+
+#define BATCH 1024u
+
+struct index_cursor {
+  enum index_level level;
+  uint32_t service, run; /* the next service (a number of a span); the next run of it, 0: its first */
+  bool look_up;
+  struct buffer found; /* with look_up: the runs, as uint32_t */
+  uint32_t found_count, found_next;
+  uint32_t services[BATCH], users[BATCH], counts[BATCH], errors[BATCH], bounds[BATCH + 1];
+  uint32_t nonnull[3][BATCH]; /* status_code, tokens_used, cost */
+  int64_t tokens[BATCH], cost[BATCH];
+  struct measure measure[MEASURES][BATCH];
+  struct index_rows rows;
+};
+
+enum {
+  STATUS = TALLY_COL_STATUS_CODE - TALLY_COL_REQUEST_SIZE,
+  TOKENS = TALLY_COL_TOKENS_USED - TALLY_COL_REQUEST_SIZE,
+  COST = TALLY_COL_COST - TALLY_COL_REQUEST_SIZE
+};
+
+bool scan_index_covers(const struct scan *scan, size_t part, enum index_level level) {
+  const struct segment *segment = scan_segment(scan, part);
+  uint32_t allowed = 1u << TALLY_COL_TIMESTAMP;
+  if (level != INDEX_SEGMENT) allowed |= SCAN_SERVICE;
+  if (level == INDEX_RUN) allowed |= SCAN_USER;
+  if (!segment || !scan->parts[part].inside || scan->key_count || scan->filters & ~allowed) return false;
+  return level == INDEX_SERVICE ? segment->has_service_totals : segment->sums_fit;
+}
+
+/* ---- starting */
+
+static int add_found(struct scanner *s, uint32_t run, tally_error *error) {
+  struct index_cursor *x = s->index;
+  int result = hold_reserve(&s->hold, &x->found, (x->found_count + 1) * sizeof run, error);
+  if (!result) memcpy(x->found.data + x->found_count++ * sizeof run, &run, sizeof run);
+  return result;
+}
+
+/* Looks each listed user up in each service. */
+static int find_runs(struct scanner *s, tally_error *error) {
+  const struct intervals *users = &s->scan->filter[TALLY_COL_USER_ID].text.in;
+  int result = 0;
+  for (uint32_t i = 0; i < s->segment->services && !result; i++) {
+    uint32_t service = s->segment->span[i].service;
+    if (!scan_service_passes(s->scan, service)) continue;
+    for (uint32_t k = 0; k < users->count && !result; k++)
+      for (int64_t user = users->at[k].low; user <= users->at[k].high && !result; user++) {
+        bool found;
+        uint32_t run;
+        result = segment_find_run(s->segment, service, (uint32_t)user, &found, &run, error);
+        if (!result && found) result = add_found(s, run, error);
+      }
+  }
+  return result;
+}
+
+int scanner_index(struct scanner *s, size_t part, enum index_level level, tally_error *error) {
+  if (!s->index) {
+    void *memory;
+    int result = hold_alloc(&s->hold, 1, sizeof *s->index, &memory, error);
+    if (result) return result;
+    s->index = memory;
+  }
+  struct index_cursor *x = s->index;
+  uint32_t lookups;
+  s->chunk = s->chunks = s->selected = s->taken = 0; /* scanner_next has nothing of this part */
+  s->segment = scan_segment(s->scan, part);
+  s->stats.segments++;
+  s->stats.segments_from_index++;
+  x->level = level;
+  x->service = x->run = x->found_count = x->found_next = 0;
+  x->look_up = level == INDEX_RUN && candidates_look_up(s->scan, s->segment, &lookups);
+  return x->look_up ? find_runs(s, error) : 0;
+}
+
+void index_free(struct scanner *s) {
+  if (s->index) hold_buffer_free(&s->hold, &s->index->found);
+}
+
+/* ---- totals */
+
+static void put_totals(struct index_cursor *x, uint32_t i, const struct totals *t) {
+  x->services[i] = t->service;
+  x->counts[i] = t->rows;
+  x->errors[i] = t->errors;
+  for (int m = 0; m < MEASURES; m++) x->measure[m][i] = t->measure[m];
+}
+
+static uint32_t next_totals(struct scanner *s) {
+  struct index_cursor *x = s->index;
+  uint32_t n = 0;
+  if (x->level == INDEX_SEGMENT) {
+    if (x->service++ == 0) put_totals(x, n++, &s->segment->total);
+    return n;
+  }
+  for (; n < BATCH && x->service < s->segment->services; x->service++)
+    if (scan_service_passes(s->scan, s->segment->span[x->service].service))
+      put_totals(x, n++, &s->segment->service[x->service]);
+  return n;
+}
+
+/* ---- runs */
+
+/* Reads runs [first, first + n) to place `at` of the arrays. */
+static int read_runs(struct scanner *s, uint32_t first, uint32_t n, uint32_t at, tally_error *error) {
+  struct index_cursor *x = s->index;
+  int result = segment_runs(s->segment, first, n, x->services + at, x->users + at, NULL, error);
+  if (!result) result = segment_run_bounds(s->segment, first, n, x->bounds, error);
+  for (uint32_t i = 0; !result && i < n; i++) x->counts[at + i] = x->bounds[i + 1] - x->bounds[i];
+  struct run_sums sums = {.errors = x->errors + at,
+                          .status_nonnull = x->nonnull[0] + at,
+                          .tokens_nonnull = x->nonnull[1] + at,
+                          .cost_nonnull = x->nonnull[2] + at,
+                          .tokens = x->tokens + at,
+                          .cost = x->cost + at};
+  return result ? result : segment_run_sums(s->segment, first, n, &sums, error);
+}
+
+/* Drops runs whose user does not pass; gives the number of the others. */
+static uint32_t keep_users(struct scanner *s, uint32_t n) {
+  struct index_cursor *x = s->index;
+  if (!(s->scan->filters & SCAN_USER)) return n;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    if (!scan_user_passes(s->scan, x->users[i])) continue;
+    x->services[kept] = x->services[i];
+    x->users[kept] = x->users[i];
+    x->counts[kept] = x->counts[i];
+    x->errors[kept] = x->errors[i];
+    for (int c = 0; c < 3; c++) x->nonnull[c][kept] = x->nonnull[c][i];
+    x->tokens[kept] = x->tokens[i];
+    x->cost[kept++] = x->cost[i];
+  }
+  return kept;
+}
+
+static int next_found(struct scanner *s, uint32_t *n, tally_error *error) {
+  struct index_cursor *x = s->index;
+  int result = 0;
+  for (*n = 0; *n < BATCH && x->found_next < x->found_count && !result; ++*n) {
+    uint32_t run;
+    memcpy(&run, x->found.data + x->found_next++ * sizeof run, sizeof run);
+    result = read_runs(s, run, 1, *n, error);
+  }
+  return result;
+}
+
+/* The next stretch of runs of services that pass; *n 0 only at the end. */
+static int next_stretch(struct scanner *s, uint32_t *n, tally_error *error) {
+  struct index_cursor *x = s->index;
+  *n = 0;
+  while (*n == 0 && x->service < s->segment->services) {
+    const struct service_span *span = &s->segment->span[x->service];
+    if (!scan_service_passes(s->scan, span->service) || x->run == span->runs) {
+      x->service++;
+      x->run = 0;
+      continue;
+    }
+    uint32_t first = span->first_run + x->run, count = BATCH - first % BATCH;
+    if (count > span->runs - x->run) count = span->runs - x->run;
+    int result = read_runs(s, first, count, 0, error);
+    if (result) return result;
+    x->run += count;
+    *n = keep_users(s, count);
+  }
+  return 0;
+}
+
+static void fill_measures(struct index_cursor *x, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    x->measure[STATUS][i] = (struct measure){.nonnull = x->nonnull[0][i]};
+    x->measure[TOKENS][i] = (struct measure){.sum = x->tokens[i], .nonnull = x->nonnull[1][i]};
+    x->measure[COST][i] = (struct measure){.sum = x->cost[i], .nonnull = x->nonnull[2][i]};
+  }
+}
+
+int scanner_index_next(struct scanner *s, const struct index_rows **rows, tally_error *error) {
+  struct index_cursor *x = s->index;
+  uint32_t n;
+  int result = 0;
+  if (x->level != INDEX_RUN)
+    n = next_totals(s);
+  else
+    result = x->look_up ? next_found(s, &n, error) : next_stretch(s, &n, error);
+  if (result) return result;
+  if (n == 0) return TALLY_OK;
+  bool runs = x->level == INDEX_RUN;
+  if (runs) fill_measures(x, n);
+  x->rows = (struct index_rows){.rows = n,
+                                .service = x->services,
+                                .user = runs ? x->users : NULL,
+                                .count = x->counts,
+                                .errors = x->errors};
+  for (int m = 0; m < MEASURES; m++)
+    x->rows.measure[m] = runs && m != STATUS && m != TOKENS && m != COST ? NULL : x->measure[m];
+  *rows = &x->rows;
+  return TALLY_ROW;
+}

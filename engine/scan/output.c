@@ -1,0 +1,154 @@
+/* output.c - selected rows of a chunk into dense vectors; see scanner_inside.h.
+ *
+ * A vector gathers rows of several chunks while they fit. Columns are decoded here, at the rows that are
+ * left, unless a filter has decoded them already. */
+#include "scan/scanner_inside.h"
+
+#define METADATA_FULL (4u << 20) /* bytes of metadata in a vector, from which on no more rows go in */
+
+static bool wanted(const struct scanner *s, int column) { return s->scan->request.columns >> column & 1; }
+
+int output_allocate(struct scanner *s, tally_error *error) {
+  struct output *o = &s->output;
+  int result = 0;
+  void *memory;
+  for (int column = 0; column < COLUMNS && !result; column++) {
+    if (!wanted(s, column)) continue;
+    bool text = column == TALLY_COL_METADATA;
+    result = hold_alloc(&s->hold, VECTOR_ROWS + (text ? 1u : 0u), sizeof(int64_t), &memory, error);
+    if (result) break;
+    if (text)
+      o->metadata_at = memory;
+    else
+      o->values[column] = memory;
+    if (column < TALLY_COL_REQUEST_SIZE) continue;
+    result = hold_alloc(&s->hold, VECTOR_ROWS / 64, sizeof(uint64_t), &memory, error);
+    if (!result) o->valid[column] = memory;
+  }
+  return result;
+}
+
+void output_clear(struct scanner *s) {
+  struct output *o = &s->output;
+  o->vector.rows = 0;
+  buffer_clear(&o->metadata);
+  if (o->metadata_at) o->metadata_at[0] = 0;
+  for (int column = TALLY_COL_REQUEST_SIZE; column < COLUMNS; column++) {
+    o->some_null[column] = false;
+    if (o->valid[column]) memset(o->valid[column], 0, VECTOR_ROWS / 8);
+  }
+}
+
+bool output_full(const struct scanner *s) {
+  uint32_t rows = s->output.vector.rows, left = s->selected - s->taken;
+  if (rows == VECTOR_ROWS || s->output.metadata.size >= METADATA_FULL) return true;
+  return rows >= VECTOR_ROWS / 2 && rows + left > VECTOR_ROWS; /* rather than cut a chunk in two */
+}
+
+/* ---- numbers and ids */
+
+static void append_valid(struct output *o, int column, const uint64_t *valid, uint32_t count) {
+  if (!o->valid[column]) return;
+  select_append(o->valid[column], o->vector.rows, valid, count);
+  if (valid) o->some_null[column] = true;
+}
+
+/* Rows list[0..n) are first, first + 1, ..: decode in place. */
+static int take_dense(struct scanner *s, int column, uint32_t first, uint32_t n, tally_error *error) {
+  struct output *o = &s->output;
+  uint64_t valid[SELECTION_WORDS];
+  bool all;
+  int result = source_decode(s, column, first, n, o->values[column] + o->vector.rows, valid, &all, error);
+  if (!result) append_valid(o, column, all ? NULL : valid, n);
+  return result;
+}
+
+static int take_gathered(struct scanner *s, int column, const uint16_t *list, uint32_t n,
+                         tally_error *error) {
+  int result = source_load(s, column, list[0], list[n - 1] - list[0] + 1u, error);
+  if (result) return result;
+  struct output *o = &s->output;
+  const struct column_buffer *b = &s->column[column];
+  const int64_t *from = b->values;
+  int64_t *to = o->values[column] + o->vector.rows;
+  for (uint32_t i = 0; i < n; i++) to[i] = from[list[i] - b->first];
+  if (b->all_valid) {
+    append_valid(o, column, NULL, n);
+    return 0;
+  }
+  uint64_t valid[SELECTION_WORDS] = {0};
+  for (uint32_t i = 0; i < n; i++)
+    valid[i / 64] |= (uint64_t)bitmap_get(b->valid, list[i] - b->first) << (i % 64);
+  append_valid(o, column, valid, n);
+  return 0;
+}
+
+static int take_column(struct scanner *s, int column, const uint16_t *list, uint32_t n, tally_error *error) {
+  const struct column_buffer *b = &s->column[column];
+  uint32_t first = list[0], end = list[n - 1] + 1u;
+  bool loaded = b->count && b->first <= first && end <= b->first + b->count;
+  if (!loaded && end - first == n) return take_dense(s, column, first, n, error);
+  return take_gathered(s, column, list, n, error);
+}
+
+/* ---- metadata */
+
+/* How many of the rows go in before the vector has enough bytes; at least one. */
+static uint32_t metadata_rows(const struct scanner *s, const uint16_t *list, uint32_t n) {
+  uint64_t bytes = s->output.metadata.size;
+  for (uint32_t i = 0; i < n; i++) {
+    bytes += source_text(s, list[i]).size;
+    if (bytes > METADATA_FULL && s->output.vector.rows + i > 0) return i ? i : 1;
+  }
+  return n;
+}
+
+static int take_metadata(struct scanner *s, const uint16_t *list, uint32_t n, tally_error *error) {
+  struct output *o = &s->output;
+  uint64_t valid[SELECTION_WORDS] = {0}, bytes = o->metadata.size;
+  uint64_t *at = o->metadata_at + o->vector.rows;
+  bool some_null = false;
+  for (uint32_t i = 0; i < n; i++) bytes += source_text(s, list[i]).size;
+  int result = hold_reserve(&s->hold, &o->metadata, bytes, error);
+  if (result) return result;
+  for (uint32_t i = 0; i < n; i++) {
+    tally_text text = source_text(s, list[i]);
+    if (text.size) memcpy(o->metadata.data + o->metadata.size, text.data, text.size);
+    o->metadata.size += text.size;
+    at[i + 1] = o->metadata.size;
+    valid[i / 64] |= (uint64_t)(text.data != NULL) << (i % 64);
+    some_null |= text.data == NULL;
+  }
+  append_valid(o, TALLY_COL_METADATA, some_null ? valid : NULL, n);
+  return 0;
+}
+
+int output_take(struct scanner *s, tally_error *error) {
+  struct output *o = &s->output;
+  const uint16_t *list = s->list + s->taken;
+  uint32_t n = s->selected - s->taken, room = VECTOR_ROWS - o->vector.rows;
+  int result = 0;
+  if (n > room) n = room;
+  if (wanted(s, TALLY_COL_METADATA)) {
+    result = source_metadata(s, error);
+    if (!result) n = metadata_rows(s, list, n);
+    if (!result) result = take_metadata(s, list, n, error);
+  }
+  for (int column = 0; column < TALLY_COL_METADATA && !result; column++)
+    if (wanted(s, column)) result = take_column(s, column, list, n, error);
+  if (result) return result;
+  o->vector.rows += n;
+  s->taken += n;
+  return 0;
+}
+
+const struct vector *output_vector(struct scanner *s) {
+  struct output *o = &s->output;
+  for (int column = 0; column < COLUMNS; column++) {
+    o->vector.value[column] = o->values[column];
+    o->vector.valid[column] = o->some_null[column] ? o->valid[column] : NULL;
+  }
+  o->vector.metadata_at = o->metadata_at;
+  o->vector.metadata = o->metadata.data ? (const char *)o->metadata.data : "";
+  return &o->vector;
+}

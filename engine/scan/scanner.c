@@ -1,0 +1,162 @@
+/* scanner.c - moving through a part chunk by chunk; see scan.h and scanner_inside.h. */
+#include "scan/scanner_inside.h"
+
+/* Buffers for the columns that filters or the output decode. */
+static int allocate_columns(struct scanner *s, tally_error *error) {
+  uint32_t used = s->scan->filters | s->scan->request.columns;
+  void *memory;
+  int result = 0;
+  for (int column = 0; column < TALLY_COL_METADATA && !result; column++) {
+    if (!(used >> column & 1)) continue;
+    result = hold_alloc(&s->hold, CHUNK_ROWS + SELECTION_WORDS, sizeof(int64_t), &memory, error);
+    if (result) break;
+    s->column[column].values = memory;
+    s->column[column].valid = (uint64_t *)memory + CHUNK_ROWS;
+  }
+  if (result || (!(used >> TALLY_COL_METADATA & 1) && s->scan->key_count == 0)) return result;
+  result = hold_alloc(&s->hold, CHUNK_ROWS + 1 + SELECTION_WORDS, sizeof(uint64_t), &memory, error);
+  if (result) return result;
+  s->metadata.decoded = memory;
+  s->metadata.map = s->metadata.decoded + CHUNK_ROWS + 1;
+  return 0;
+}
+
+int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *error) {
+  struct hold hold = {.budget = scan->hold.budget};
+  void *memory;
+  int result = hold_alloc(&hold, 1, sizeof(struct scanner), &memory, error);
+  if (result) return result;
+  struct scanner *s = memory;
+  s->scan = scan;
+  s->hold = hold;
+  result = allocate_columns(s, error);
+  if (!result) result = output_allocate(s, error);
+  if (result)
+    scanner_free(s);
+  else
+    *scanner = s;
+  return result;
+}
+
+void scanner_free(struct scanner *s) {
+  if (!s) return;
+  index_free(s);
+  hold_buffer_free(&s->hold, &s->candidates.memory);
+  hold_buffer_free(&s->hold, &s->metadata.bytes);
+  hold_buffer_free(&s->hold, &s->scratch);
+  hold_buffer_free(&s->hold, &s->output.metadata);
+  struct hold hold = s->hold; /* the scanner itself is in it */
+  hold_free(&hold);
+}
+
+const struct scan_stats *scanner_stats(const struct scanner *s) { return &s->stats; }
+
+static int start_segment(struct scanner *s, size_t part, tally_error *error) {
+  s->segment = scan_segment(s->scan, part);
+  s->stats.segments++;
+  bool pruned = s->scan->parts[part].pruned || s->time.low > s->segment->info.max_timestamp ||
+                s->time.high < s->segment->info.min_timestamp;
+  if (!pruned) {
+    int result = candidates_find(&s->candidates, s->scan, s->segment, &s->hold, error);
+    if (result) return result;
+    pruned = s->candidates.count == 0;
+  }
+  if (pruned) {
+    s->stats.segments_pruned++;
+    return 0;
+  }
+  s->chunks = s->segment->chunks;
+  s->row_count = s->segment->info.rows;
+  s->stats.chunks += s->chunks;
+  s->filter_time =
+      s->time.low > s->segment->info.min_timestamp || s->time.high < s->segment->info.max_timestamp;
+  return 0;
+}
+
+static void start_memtable(struct scanner *s, size_t part) {
+  const struct snapshot_rows *m = scan_memtable(s->scan, part);
+  s->rows = &m->memtable->rows;
+  if (s->scan->parts[part].pruned) return;
+  s->row_count = m->rows;
+  s->chunks = (m->rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
+  s->filter_time = s->time.low > m->min_timestamp || s->time.high < m->max_timestamp;
+}
+
+int scanner_part(struct scanner *s, size_t part, int64_t from, int64_t to, tally_error *error) {
+  s->segment = NULL;
+  s->rows = NULL;
+  s->chunk = s->chunks = s->row_count = 0;
+  s->selected = s->taken = 0;
+  s->time.low = from > s->scan->low ? from : s->scan->low;
+  s->time.high = to == INT64_MIN ? INT64_MIN : to - 1 < s->scan->high ? to - 1 : s->scan->high;
+  if (scan_segment(s->scan, part)) return start_segment(s, part, error);
+  start_memtable(s, part);
+  return 0;
+}
+
+/* Chunks between the last one looked at and this one held no candidates. */
+static bool find_chunk(struct scanner *s) {
+  uint32_t before = s->chunk;
+  if (s->segment && s->chunk < s->chunks && !candidates_chunk(&s->candidates, &s->chunk))
+    s->chunk = s->chunks;
+  if (s->segment) s->stats.chunks_pruned += s->chunk - before;
+  return s->chunk < s->chunks;
+}
+
+static int begin_chunk(struct scanner *s, uint32_t chunk, tally_error *error) {
+  s->current = chunk;
+  s->current_rows = s->row_count - chunk * CHUNK_ROWS;
+  if (s->current_rows > CHUNK_ROWS) s->current_rows = CHUNK_ROWS;
+  s->selected = s->taken = 0;
+  s->metadata.loaded = false;
+  for (int column = 0; column < COLUMNS; column++) s->column[column].count = 0;
+  memset(s->selection, 0, sizeof s->selection);
+  if (s->segment) return candidates_select(&s->candidates, s->scan, s->segment, chunk, s->selection, error);
+  select_range(s->selection, 0, s->current_rows);
+  return 0;
+}
+
+/* Moves to the next chunk with rows that pass; false at the end of the part. */
+static bool next_chunk(struct scanner *s, int *result, tally_error *error) {
+  while (find_chunk(s)) {
+    uint32_t chunk = s->chunk++;
+    if (s->segment && !scan_chunk_may(s->scan, s->segment, chunk, s->time.low, s->time.high)) {
+      s->stats.chunks_pruned++;
+      continue;
+    }
+    *result = begin_chunk(s, chunk, error);
+    if (*result) return false;
+    uint64_t candidates = bitmap_count(s->selection, CHUNK_ROWS);
+    if (candidates == 0) {
+      s->stats.chunks_pruned++;
+      continue;
+    }
+    s->stats.rows_read += candidates;
+    if (s->segment)
+      s->stats.chunks_read++;
+    else
+      s->stats.memtable_rows += candidates;
+    *result = select_rows(s, error);
+    if (*result) return false;
+    s->stats.rows_matched += s->selected;
+    if (s->selected) return true;
+  }
+  return false;
+}
+
+int scanner_next(struct scanner *s, const struct vector **vector, tally_error *error) {
+  int result = 0;
+  output_clear(s);
+  while (!result) {
+    if (s->taken == s->selected && !next_chunk(s, &result, error)) break;
+    if (output_full(s)) break;
+    result = output_take(s, error);
+  }
+  if (result) {
+    s->selected = s->taken = s->chunk = s->chunks = 0;
+    return result;
+  }
+  if (s->output.vector.rows == 0) return TALLY_OK;
+  *vector = output_vector(s);
+  return TALLY_ROW;
+}

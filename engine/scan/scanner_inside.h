@@ -1,0 +1,96 @@
+/* scanner_inside.h - one thread's reading of a scan, chunk by chunk: what scanner.c, source.c, output.c and
+ * index.c share.
+ *
+ * A chunk goes through three steps: candidates by the index and the zones, filters that clear bits of the
+ * selection, and output, which decodes the columns asked for at the rows that are left. A memtable is cut
+ * into chunks too, without index and zones. */
+#ifndef SCAN_SCANNER_INSIDE_H
+#define SCAN_SCANNER_INSIDE_H
+
+#include "scan/candidates.h"
+#include "scan/kernel.h"
+
+/* Rows [first, first + count) of a column of the current chunk, decoded; count 0: nothing is. */
+struct column_buffer {
+  int64_t *values;
+  uint64_t *valid;
+  bool all_valid;
+  uint32_t first, count;
+};
+
+/* The metadata of the current chunk. In a segment `at` and the bytes are decoded, in a memtable borrowed. */
+struct metadata_buffer {
+  bool loaded;
+  uint64_t *decoded; /* CHUNK_ROWS + 1 */
+  struct buffer bytes;
+  const uint64_t *at;
+  const char *text;
+  const uint64_t *valid;
+  uint64_t *map;
+  bool all_valid;
+};
+
+/* The vector being filled. */
+struct output {
+  int64_t *values[COLUMNS];
+  uint64_t *valid[COLUMNS];
+  bool some_null[COLUMNS];
+  uint64_t *metadata_at;
+  struct buffer metadata;
+  struct vector vector;
+};
+
+struct index_cursor; /* index.c */
+
+struct scanner {
+  const struct scan *scan;
+  struct hold hold;
+  struct scan_stats stats;
+  /* the part */
+  struct segment *segment;           /* NULL: a memtable */
+  const struct rows *rows;           /* NULL: a segment */
+  uint32_t row_count, chunk, chunks; /* chunk: the next one to look at */
+  struct interval time;              /* this part's narrowed range */
+  bool filter_time;                  /* its rows may lie outside of it */
+  struct candidates candidates;
+  /* the chunk whose selected rows are being put out */
+  uint32_t current, current_rows;
+  uint64_t selection[SELECTION_WORDS];
+  uint16_t list[CHUNK_ROWS]; /* selected rows */
+  uint32_t selected, taken;
+  struct column_buffer column[COLUMNS];
+  struct metadata_buffer metadata;
+  struct buffer scratch; /* unescaped strings */
+  struct output output;
+  struct index_cursor *index;
+};
+
+/* source.c: makes rows [first, first + count) of the current chunk stand in s->column[column]. */
+int source_load(struct scanner *s, int column, uint32_t first, uint32_t count, tally_error *error);
+/* Decodes them elsewhere; valid is as in segment_values. */
+int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count, int64_t *values,
+                  uint64_t *valid, bool *all_valid, tally_error *error);
+int source_metadata(struct scanner *s, tally_error *error);
+/* A row's metadata, after source_metadata; data NULL if it has none. */
+static inline tally_text source_text(const struct scanner *s, uint32_t row) {
+  const struct metadata_buffer *m = &s->metadata;
+  if (!m->all_valid && !bitmap_get(m->valid, row)) return (tally_text){NULL, 0};
+  return (tally_text){m->text + m->at[row], (size_t)(m->at[row + 1] - m->at[row])};
+}
+
+/* select.c: finds the rows of the current chunk that pass; s->list and s->selected. */
+int select_rows(struct scanner *s, tally_error *error);
+
+/* output.c */
+int output_allocate(struct scanner *s, tally_error *error);
+void output_clear(struct scanner *s);
+/* Moves selected rows into the vector, as many as fit. */
+int output_take(struct scanner *s, tally_error *error);
+/* Is the vector to be handed out before more rows go in? */
+bool output_full(const struct scanner *s);
+const struct vector *output_vector(struct scanner *s);
+
+/* index.c: gives back what answering from the index took. */
+void index_free(struct scanner *s);
+
+#endif

@@ -1,0 +1,130 @@
+/* source.c - columns of the current chunk, from a segment or a memtable; see scanner_inside.h. */
+#include "base/status.h"
+#include "scan/scanner_inside.h"
+
+/* Services by the spans, which are in memory. */
+static void segment_services(const struct segment *s, uint32_t row, uint32_t count, int64_t *values) {
+  uint32_t low = 0, high = s->services;
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    if (s->span[middle].first <= row)
+      low = middle;
+    else
+      high = middle;
+  }
+  for (uint32_t done = 0; done < count; low++) {
+    uint32_t end = s->span[low].first + s->span[low].rows;
+    for (; done < count && row + done < end; done++) values[done] = s->span[low].service;
+  }
+}
+
+static int decode_segment(struct scanner *s, int column, uint32_t first, uint32_t count, int64_t *values,
+                          uint64_t *valid, bool *all_valid, tally_error *error) {
+  uint32_t row = s->current * CHUNK_ROWS + first;
+  *all_valid = true;
+  if (column == TALLY_COL_SERVICE_NAME) {
+    segment_services(s->segment, row, count, values);
+    return 0;
+  }
+  if (column == TALLY_COL_USER_ID)
+    return candidates_users(&s->candidates, s->segment, row, count, values, error);
+  s->stats.blocks_read++;
+  return segment_values(s->segment, column, s->current, first, count, values, valid, all_valid, error);
+}
+
+/* to = bits [first, first + count) of from. */
+static void copy_bits(const uint64_t *from, uint32_t first, uint32_t count, uint64_t *to) {
+  uint32_t shift = first % 64;
+  from += first / 64;
+  for (uint32_t i = 0; i < count; i += 64, from++) {
+    to[i / 64] = from[0] >> shift;
+    if (shift && i + 64 - shift < count) to[i / 64] |= from[1] << (64 - shift);
+  }
+}
+
+static void decode_memtable(const struct scanner *s, int column, uint32_t first, uint32_t count,
+                            int64_t *values, uint64_t *valid, bool *all_valid) {
+  const struct rows *rows = s->rows;
+  uint32_t row = s->current * CHUNK_ROWS + first;
+  *all_valid = column < TALLY_COL_REQUEST_SIZE;
+  switch (column_kind(column)) {
+  case KIND_TIME:
+    memcpy(values, rows->timestamp + row, count * sizeof *values);
+    break;
+  case KIND_TEXT: {
+    const uint32_t *id = rows->text[column_domain(column)] + row;
+    for (uint32_t i = 0; i < count; i++) values[i] = id[i];
+    break;
+  }
+  case KIND_INT: {
+    const int32_t *v = rows->number[column - TALLY_COL_REQUEST_SIZE] + row;
+    for (uint32_t i = 0; i < count; i++) values[i] = v[i];
+    break;
+  }
+  case KIND_COST:
+    memcpy(values, rows->cost + row, count * sizeof *values);
+    break;
+  case KIND_JSON:
+    break;
+  }
+  if (*all_valid) return;
+  copy_bits(rows->valid[column - TALLY_COL_REQUEST_SIZE], row, count, valid);
+  *all_valid = bitmap_count(valid, count) == count;
+}
+
+int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count, int64_t *values,
+                  uint64_t *valid, bool *all_valid, tally_error *error) {
+  if (s->segment) return decode_segment(s, column, first, count, values, valid, all_valid, error);
+  decode_memtable(s, column, first, count, values, valid, all_valid);
+  return 0;
+}
+
+int source_load(struct scanner *s, int column, uint32_t first, uint32_t count, tally_error *error) {
+  struct column_buffer *b = &s->column[column];
+  if (b->count && b->first <= first && first + count <= b->first + b->count) return 0;
+  b->count = 0;
+  int result = source_decode(s, column, first, count, b->values, b->valid, &b->all_valid, error);
+  if (result) return result;
+  b->first = first;
+  b->count = count;
+  return 0;
+}
+
+static int load_segment_metadata(struct scanner *s, tally_error *error) {
+  struct metadata_buffer *m = &s->metadata;
+  int result = hold_reserve(&s->hold, &m->bytes, segment_metadata_bytes(s->segment, s->current), error);
+  if (result) return result;
+  size_t capacity = m->bytes.capacity;
+  s->stats.blocks_read++;
+  result = segment_metadata(s->segment, s->current, m->decoded, &m->bytes, m->map, &m->all_valid, error);
+  if (m->bytes.capacity > capacity) { /* the decoder's own growth: count it too */
+    if (!budget_take(s->hold.budget, m->bytes.capacity - capacity)) {
+      budget_give(s->hold.budget, capacity);
+      buffer_free(&m->bytes);
+      return fail(error, TALLY_MEMORY_LIMIT,
+                  "the query's metadata needs more than its share of the memory: narrow its range, or raise "
+                  "the store's memory");
+    }
+  }
+  m->at = m->decoded;
+  m->text = (const char *)m->bytes.data;
+  m->valid = m->map;
+  return result;
+}
+
+int source_metadata(struct scanner *s, tally_error *error) {
+  struct metadata_buffer *m = &s->metadata;
+  if (m->loaded) return 0;
+  if (s->segment) {
+    int result = load_segment_metadata(s, error);
+    if (result) return result;
+  } else {
+    uint32_t row = s->current * CHUNK_ROWS; /* a multiple of 64 */
+    m->at = s->rows->metadata_at + row;
+    m->text = s->rows->metadata;
+    m->valid = s->rows->valid[VALID_METADATA] + row / 64;
+    m->all_valid = false;
+  }
+  m->loaded = true;
+  return 0;
+}
