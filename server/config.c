@@ -73,6 +73,7 @@ bool config_same(const struct config *a, const struct config *b, size_t i) {
   return number_at(a, i) == number_at(b, i);
 }
 
+/* Texts all take a restart, so what is adopted is a number. */
 void config_adopt(struct config *config, const struct config *loaded) {
   for (size_t i = 0; i < SETTINGS; i++)
     if (settings[i].reload)

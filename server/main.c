@@ -191,8 +191,10 @@ static void on_reload(uv_signal_t *handle, int number) {
   for (size_t i = 0; i < config_settings(); i++)
     if (!config_same(&program->server.config, &loaded, i)) log_change(program, &loaded, i);
   server_reload(&program->server, &loaded);
-  log_line(LOG_INFO, "SIGHUP: settings loaded from %s",
-           program->sources.file ? program->sources.file : "no file");
+  if (program->sources.file)
+    log_line(LOG_INFO, "SIGHUP: settings loaded from %s", program->sources.file);
+  else
+    log_line(LOG_INFO, "SIGHUP: there is no settings file, nothing has changed");
 }
 
 static void watch(struct program *program, uv_signal_t *handle, uv_signal_cb action, int number) {

@@ -100,7 +100,11 @@ static int resolve(struct server *server, const char *host, uint16_t port, struc
   (void)snprintf(service, sizeof service, "%u", port);
   int result = uv_getaddrinfo(server->loop, &request, NULL, host, service, &hints);
   if (result) return result;
-  memcpy(address, request.addrinfo->ai_addr, request.addrinfo->ai_addrlen);
+  const struct addrinfo *chosen =
+      request.addrinfo; /* IPv4 if there is one: clients try it for a name, always */
+  for (const struct addrinfo *each = chosen; each; each = each->ai_next)
+    if (each->ai_family == AF_INET && chosen->ai_family != AF_INET) chosen = each;
+  memcpy(address, chosen->ai_addr, chosen->ai_addrlen);
   uv_freeaddrinfo(request.addrinfo);
   return 0;
 }

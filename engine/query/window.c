@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "query/plan.h"
 
-#define ROWS_SHARE 4      /* rows, and metadata, take at most this part of the budget each */
+#define ROWS_SHARE 4      /* rows, and metadata, take at most this part of the budget that is left each */
 #define LIMIT_SPARE 8192u /* rows beyond a limit that are collected before the bound is lowered */
 
 static const char what[] = "sorting of events";
@@ -42,17 +42,19 @@ static int find_parts(struct window *w, struct arena *arena, tally_error *error)
 
 int window_init(struct window *w, const struct scan *scan, const struct request *request, uint32_t columns,
                 struct arena *arena, const struct query_environment *environment, tally_error *error) {
-  uint64_t share = environment->budget->limit / ROWS_SHARE;
   *w = (struct window){.environment = environment, .scan = scan, .columns = columns, .limit = request->limit};
   w->descending = (request->flags & TALLY_ORDER_DESC) != 0;
   w->next = w->end = INT64_MIN;
+  if (!scan) return 0;
+  int rc = scanner_new(scan, &w->scanner, error);
+  if (!rc) rc = find_parts(w, arena, error);
+  uint64_t used = budget_used(environment->budget), limit = environment->budget->limit;
+  uint64_t share = (used < limit ? limit - used : 0) / ROWS_SHARE;
   /* a row takes its place, and three words while a window is sorted or cut */
   w->rows_most = (size_t)(share / (sizeof *w->rows + 3 * sizeof(uint64_t)));
   if (w->rows_most > UINT32_MAX) w->rows_most = UINT32_MAX;
   w->metadata_most = (size_t)share;
-  if (!scan) return 0;
-  int rc = scanner_new(scan, &w->scanner, error);
-  return rc ? rc : find_parts(w, arena, error);
+  return rc;
 }
 
 static void free_order(struct window *w) {
@@ -126,7 +128,7 @@ static void drop(struct window *w) {
 
 /* With more rows than the limit, no row later than the limit-th is needed in this window or another. */
 static int lower_for_limit(struct window *w, tally_error *error) {
-  int64_t key, least;
+  int64_t key = 0, least = 0;
   if (w->count <= w->limit || w->limit == 0) return 0;
   int rc = row_key(w, (size_t)w->limit - 1, &key, &least, error);
   if (rc) return rc;
@@ -137,7 +139,7 @@ static int lower_for_limit(struct window *w, tally_error *error) {
 
 /* Keeps about half of the rows: those before the median time, or all of the first instant. */
 static int lower_for_memory(struct window *w, tally_error *error) {
-  int64_t key, least;
+  int64_t key = 0, least = 0;
   size_t before = w->count;
   int rc = row_key(w, w->count / 2, &key, &least, error);
   if (rc) return rc;
@@ -185,7 +187,8 @@ static int make_room(struct window *w, size_t rows, size_t bytes, tally_error *e
   int rc = 0;
   if (w->count + rows > w->rows_check) {
     rc = lower_for_limit(w, error);
-    if (w->rows_check < 2 * w->count) w->rows_check = 2 * w->count; /* many rows of the last instant: not again soon */
+    if (w->rows_check < 2 * w->count)
+      w->rows_check = 2 * w->count; /* many rows of the last instant: not again soon */
   }
   while (!rc && w->count > 0 &&
          (w->count + rows > w->rows_most || w->metadata_size + bytes > w->metadata_most))

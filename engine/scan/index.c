@@ -5,6 +5,7 @@
 #include "scan/scanner_inside.h"
 
 #define BATCH 1024u
+#define RUN_MEASURES 3 /* status_code, tokens_used and cost, which follow each other */
 
 struct index_cursor {
   enum index_level level;
@@ -13,7 +14,7 @@ struct index_cursor {
   struct buffer found; /* with look_up: the runs, as uint32_t */
   uint32_t found_count, found_next;
   uint32_t services[BATCH], users[BATCH], counts[BATCH], errors[BATCH], bounds[BATCH + 1];
-  uint32_t nonnull[3][BATCH]; /* status_code, tokens_used, cost */
+  uint32_t nonnull[RUN_MEASURES][BATCH];
   int64_t tokens[BATCH], cost[BATCH];
   struct measure measure[MEASURES][BATCH];
   struct index_rows rows;
@@ -108,19 +109,27 @@ static uint32_t next_totals(struct scanner *s) {
 
 /* ---- runs */
 
+/* Has the column a NULL in this segment? */
+static bool has_nulls(const struct segment *segment, int measure) {
+  return segment->total.measure[measure].nonnull != segment->info.rows;
+}
+
 /* Reads runs [first, first + n) to place `at` of the arrays. */
 static int read_runs(struct scanner *s, uint32_t first, uint32_t n, uint32_t at, tally_error *error) {
   struct index_cursor *x = s->index;
   int result = segment_runs(s->segment, first, n, x->services + at, x->users + at, NULL, error);
   if (!result) result = segment_run_bounds(s->segment, first, n, x->bounds, error);
-  for (uint32_t i = 0; !result && i < n; i++) x->counts[at + i] = x->bounds[i + 1] - x->bounds[i];
-  struct run_sums sums = {.errors = x->errors + at,
-                          .status_nonnull = x->nonnull[0] + at,
-                          .tokens_nonnull = x->nonnull[1] + at,
-                          .cost_nonnull = x->nonnull[2] + at,
-                          .tokens = x->tokens + at,
-                          .cost = x->cost + at};
-  return result ? result : segment_run_sums(s->segment, first, n, &sums, error);
+  if (result) return result;
+  for (uint32_t i = 0; i < n; i++) x->counts[at + i] = x->bounds[i + 1] - x->bounds[i];
+  struct run_sums sums = {.errors = x->errors + at, .tokens = x->tokens + at, .cost = x->cost + at};
+  uint32_t **nonnull[] = {&sums.status_nonnull, &sums.tokens_nonnull, &sums.cost_nonnull};
+  for (int c = 0; c < RUN_MEASURES; c++) {
+    if (has_nulls(s->segment, STATUS + c))
+      *nonnull[c] = x->nonnull[c] + at;
+    else
+      memcpy(x->nonnull[c] + at, x->counts + at, n * sizeof *x->counts);
+  }
+  return segment_run_sums(s->segment, first, n, &sums, error);
 }
 
 /* Drops runs whose user does not pass; gives the number of the others. */
@@ -134,7 +143,7 @@ static uint32_t keep_users(struct scanner *s, uint32_t n) {
     x->users[kept] = x->users[i];
     x->counts[kept] = x->counts[i];
     x->errors[kept] = x->errors[i];
-    for (int c = 0; c < 3; c++) x->nonnull[c][kept] = x->nonnull[c][i];
+    for (int c = 0; c < RUN_MEASURES; c++) x->nonnull[c][kept] = x->nonnull[c][i];
     x->tokens[kept] = x->tokens[i];
     x->cost[kept++] = x->cost[i];
   }

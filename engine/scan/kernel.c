@@ -70,7 +70,12 @@ void select_valid(uint64_t *selection, uint32_t first, uint32_t count, const uin
 }
 
 uint32_t select_list(const uint64_t *selection, uint32_t rows, uint16_t *list) {
-  uint32_t n = 0;
+  uint32_t n = 0, first, end;
+  if (!select_bounds(selection, &first, &end)) return 0;
+  if (bitmap_count(selection, rows) == end - first) { /* no gaps */
+    for (uint32_t i = 0; i < end - first; i++) list[i] = (uint16_t)(first + i);
+    return end - first;
+  }
   for (uint32_t i = 0; i < rows; i += 64)
     for (uint64_t word = selection[i / 64]; word; word &= word - 1)
       list[n++] = (uint16_t)(i + (uint32_t)__builtin_ctzll(word));

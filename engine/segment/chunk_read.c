@@ -63,11 +63,16 @@ static void spread(int64_t *v, const uint64_t *valid, uint32_t count, uint32_t l
   }
 }
 
+/* Where the zone is narrower than 2^63, v is inside if neither v - min nor max - v (modulo 2^64) has its top
+ * bit set: two numbers below 2^63 that add up to max - min are both at most it. */
 static bool within(const int64_t *v, uint32_t count, int64_t min, int64_t max) {
-  uint64_t reach = (uint64_t)max - (uint64_t)min;
-  bool bad = false;
-  for (uint32_t i = 0; i < count; i++) bad |= (uint64_t)v[i] - (uint64_t)min > reach;
-  return !bad;
+  uint64_t low = (uint64_t)min, high = (uint64_t)max, bits = 0;
+  if ((int64_t)(high - low) >= 0) {
+    for (uint32_t i = 0; i < count; i++) bits |= ((uint64_t)v[i] - low) | (high - (uint64_t)v[i]);
+    return (int64_t)bits >= 0;
+  }
+  for (uint32_t i = 0; i < count; i++) bits |= (uint64_t)v[i] - low > high - low;
+  return bits == 0;
 }
 
 /* Ids are at most the zone's highest, and 0 only where there are NULLs. */

@@ -82,7 +82,7 @@ def zone_period(_arg, name, at, period):
             far = nxt
         a, b = far, min(max(far + sign * step, low), high)
         if offset(b) == here:
-            bounds.append(b)
+            bounds.append(b if low < b < high else -2**63 if sign < 0 else 2**63 - 1)
             continue
         while abs(b - a) > 1:
             m = (a + b) // 2

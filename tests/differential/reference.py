@@ -268,7 +268,7 @@ def aggregate(rows, spec):
         return None, None
     if kind == "avg":
         scaled = column == "cost" or isinstance(column, tuple)
-        text = rounded(Fraction(sum(values), len(values) * (UNIT if scaled else 1)), 9 if scaled else 6)
+        text = rounded(Fraction(sum(values), len(values) * (UNIT if scaled else 1)), 9 if column == "cost" else 6)
         return text, Fraction(text)
     if kind == "p":
         rank = -((-Fraction(Decimal(q)) * len(values)) // 100)

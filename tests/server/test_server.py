@@ -191,7 +191,7 @@ def test_flags_beat_environment_beats_file_beats_defaults(folder):
 def test_check_config_and_bad_files(folder):
     path = os.path.join(folder, "tallyd.conf")
     for text, line, word in (("memory = 1GiB\n\nspeed = 11\n", 3, "speed"), ("\nquery_timeout = 30\n", 2, "30s"),
-                             ("listen = x\n", 1, "HOST:PORT"), ("memory\n", 1, "name = value")):
+                             ("listen = x\n", 1, "HOST:PORT"), ("memory 1GiB\n", 1, "name = value")):
         with open(path, "w") as f:
             f.write(text)
         expect_exit(1, [f"{path}:{line}:", word], run("--config", path, "--check-config"))
@@ -241,6 +241,7 @@ def test_sigterm_drains_and_keeps_every_row(folder):
             for request in requests[1:]:
                 assert busy.wait_append(request) == (False, 2000)
                 answered += 1
+            expect_error(busy, 0, "closed")
         except protocol.Refused as refused:
             assert refused.name == "closed", refused
         expect_end(busy)
@@ -534,12 +535,15 @@ def test_hanging_up_at_any_byte_does_no_harm(folder):
         data = (protocol.frame(protocol.HELLO, 1, hello) + protocol.frame(protocol.QUERY, 2, protocol.Client.request(
             0, protocol.NO_LIMIT, 0, [None] * 7, ["status_code = 200"]))
             + protocol.frame(protocol.APPEND, 3, fixed + protocol.batch(events(1))))
-        for size in list(range(0, len(data), 7)) + [len(data)]:
+        for size in range(0, len(data) - 1, 7):
             c = server.raw()
             c.send_bytes(data[:size])
             if size % 2:
                 c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
             c.close()
+        with server.raw() as c:
+            c.send_bytes(data)
+            assert c.wait_append(3) == (False, 1)
         with server.client() as c:
             assert count_rows(c) == 1
         assert server.stop() == 0

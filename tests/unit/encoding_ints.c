@@ -269,6 +269,47 @@ Test(ints, damaged_bytes_are_refused_or_decode_within_bounds, .fini = done) {
   }
 }
 
+Test(ints, numbers_outside_of_the_format_are_refused) {
+  static const struct {
+    const char *what;
+    uint32_t count;
+    uint8_t size, bytes[20];
+    bool opens;
+  } cases[] = {
+      {"CONST", 9, 2, {0, 6}, true},
+      {"CONST with an exponent", 9, 2, {0x08, 6}, false},
+      {"a byte too many", 9, 3, {0, 6, 0}, false},
+      {"scheme 5", 9, 2, {5, 6}, false},
+      {"FOR", 4, 4, {1, 2, 10, 0xE4}, true},
+      {"more values than there are bits", 5, 4, {1, 2, 10, 0xE4}, false},
+      {"width 65", 1, 12, {1, 65, 0}, false},
+      {"one exception of 3 bits at position 2", 4, 8, {0x81, 2, 0, 1, 3, 0xE4, 2, 5}, true},
+      {"no exception, against the first byte", 4, 6, {0x81, 2, 0, 0, 3, 0xE4}, false},
+      {"more exceptions than values", 2, 10, {0x81, 0, 0, 16, 1, 0, 0, 0, 0, 0}, false},
+      {"exceptions of no bits", 4, 7, {0x81, 2, 0, 1, 0, 0xE4, 2}, false},
+      {"exceptions of 65 bits", 4, 17, {0x81, 2, 0, 1, 65, 0xE4, 2}, false},
+      {"exceptions behind 64 bits", 1, 14, {0x81, 64, 0, 1, 1}, false},
+      {"DELTA of one value", 1, 4, {2, 0, 0, 0}, false},
+      {"DICT", 4, 9, {3, 3, 4, 1, 2, 10, 0x24, 2, 0}, false},
+      {"DICT of three", 4, 10, {3, 3, 4, 1, 2, 10, 0x24, 2, 0, 0xE4}, true},
+      {"DICT of none", 4, 6, {3, 0, 0, 0, 0, 0}, false},
+      {"more entries than values", 2, 10, {3, 3, 4, 1, 2, 10, 0x24, 2, 0, 0x04}, false},
+      {"more entries than the stack takes", 6000, 8, {3, 0x88, 0x27, 2, 0, 6, 0, 0}, false},
+      {"DICT in DICT", 4, 13, {3, 2, 7, 3, 1, 2, 0, 6, 0, 0, 1, 0, 6}, false},
+      {"RLE", 4, 9, {4, 2, 4, 1, 1, 10, 2, 0, 4}, true},
+      {"RLE in RLE", 4, 10, {4, 1, 6, 4, 1, 2, 0, 6, 0, 2}, false},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct ints s;
+    cr_assert_eq(ints_open(cases[i].bytes, cases[i].size, cases[i].count, &s), cases[i].opens, "%s",
+                 cases[i].what);
+    if (!cases[i].opens || s.scheme != INTS_DICT) continue;
+    ints_decode(&s, 0, cases[i].count, back);
+    cr_assert_eq(back[2], 7);
+    cr_assert_eq(back[3], 7, "an index behind the last entry stands for that one");
+  }
+}
+
 static int allowed;
 static int fail_after(size_t size) {
   (void)size;

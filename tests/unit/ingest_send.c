@@ -270,13 +270,13 @@ Test(ingest, lost_connections_lose_and_double_no_row, .timeout = 60) {
 Test(ingest, busy_stores_are_asked_again) {
   struct file f = file_of(0, 1000, 0);
   fake_start();
-  fake.busy = 12;
+  fake.busy = 20;
   struct run run = run_of("p", 50);
   go_one(&run, &f);
   expect_counts(&run, 1000, 20, 0, 0);
   expect_rows(0, 1000, 1);
   fake_start();
-  fake.busy = 12;
+  fake.busy = 20;
   run = run_of(NULL, 50);
   go_one(&run, &f);
   expect_counts(&run, 1000, 20, 0, 0);

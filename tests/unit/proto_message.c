@@ -379,6 +379,17 @@ Test(message, append_with_contradictions_is_refused) {
   cr_assert_eq(append_changed(1, 2), TALLY_PROTOCOL); /* no producer, but its triple */
   cr_assert_eq(append_changed(2, 0), TALLY_USAGE);    /* a producer without a name */
   cr_assert_eq(append_changed(3, 1), TALLY_PROTOCOL); /* a name longer than the payload */
+  for (size_t at = 2; at < 20; at += 9) { /* no producer, but a size (2), an epoch or a sequence (11) */
+    tally_error unused;
+    struct message_append lone;
+    struct buffer plain = {0};
+    cr_assert_eq(message_put_append(&plain, 1, NULL, "BATCH", 5, &unused), 0);
+    struct frame frame = exact(&plain, SIZE_MAX);
+    ((uint8_t *)(uintptr_t)frame.payload)[at] = 1;
+    cr_assert_eq(message_get_append(&frame, &lone, &unused), TALLY_PROTOCOL, "byte %zu", at);
+    drop(&frame);
+    buffer_free(&plain);
+  }
   tally_error error;
   struct buffer out = {0};
   struct message_append got;
@@ -468,6 +479,24 @@ Test(message, rows_come_back_and_fill_frames_up_to_the_limit) {
   cr_assert(message_rows_enough(&writer));
   cr_assert_eq(message_rows_end(&writer, &error), 0);
   cr_assert_eq(out.size - first, FRAME_BYTES);
+  struct buffer two = {0}; /* behind a small row, the largest that fits beside it, and one byte more */
+  for (size_t more = 0; more < 2; more++) {
+    tally_text beside[2] = {{text, big - 9 + more}, {"", 0}};
+    message_rows_begin(&writer, &two, 3, 2);
+    cr_assert_eq(message_rows_add(&writer, small, &error), MESSAGE_ROW_ADDED);
+    cr_assert_eq(message_rows_add(&writer, beside, &error), more ? MESSAGE_ROW_FULL : MESSAGE_ROW_ADDED);
+    cr_assert_eq(message_rows_end(&writer, &error), 0);
+    if (!more) cr_assert_eq(two.size, FRAME_BYTES);
+    struct frame frame = exact(&two, SIZE_MAX);
+    if (!more) {
+      cr_assert_eq(message_get_rows(&frame, 2, &rows, &error), 0);
+      for (int i = 0; i < 2; i++) cr_assert_eq(message_rows_next(&rows, got, &error), TALLY_ROW);
+      cr_assert(got[0].size == big - 9 && got[1].data && got[1].size == 0, "the empty text is not NULL");
+    }
+    drop(&frame);
+    buffer_clear(&two);
+  }
+  buffer_free(&two);
   struct frame frame = exact(&out, SIZE_MAX);
   cr_assert_eq(message_get_rows(&frame, 2, &rows, &error), 0);
   cr_assert_eq(message_rows_next(&rows, got, &error), TALLY_ROW);

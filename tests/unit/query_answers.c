@@ -301,15 +301,15 @@ Test(answers, types_names_and_ends) {
 
 Test(answers, memory_is_bounded) {
   struct fixture f;
-  fixture_open(&f, 300u << 10);
-  for (int i = 0; i < 4000; i++) {
+  fixture_open(&f, 1000u << 10);
+  for (int i = 0; i < 16000; i++) {
     char line[128];
     snprintf(line, sizeof line, "2024-02-01T00:00:00Z|user_%d|s|e|GET|1|2|%d|200|%d|1|{\"k\":\"%d\"}", i, i,
              i, i);
-    fixture_add(&f, 0, line);
+    fixture_add(&f, i / 4000, line);
   }
   check(&f, &(tally_query){.aggregates = "distinct:user_id,sum:tokens_used"},
-        "distinct:user_id|sum:tokens_used\n4000|7998000\n");
+        "distinct:user_id|sum:tokens_used\n16000|127992000\n");
   check_has(&f,
             &(tally_query){.group_by = "user_id,status_code,method",
                            .aggregates = "sum:cost,sum:tokens_used,min:cost"},

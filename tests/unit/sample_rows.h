@@ -36,7 +36,6 @@ struct sample_shape {
   int64_t from, to; /* timestamps */
 };
 
-
 static inline void sample_allocate(struct rows *r, uint32_t n) {
   size_t room = n ? n : 1;
   r->count = n;
@@ -94,11 +93,21 @@ static inline int64_t sample_cost(uint64_t *s, const struct sample_shape *shape,
 static inline void sample_metadata(uint64_t *s, struct buffer *b) {
   static const char *const regions[] = {"eu", "us-east", "ap"};
   switch (sample_below(s, 8)) {
-  case 0: buffer_text(b, "{}"); break;
-  case 1: buffer_printf(b, "{\"n\":%d}", (int)sample_below(s, 2000) - 1000); break;
-  case 2: buffer_printf(b, "{ \"a\" : {\"b\":\"x\\u0041\\n%u\"}, \"n\":null}", sample_below(s, 4)); break;
-  case 3: buffer_printf(b, "{\"n\":%u.50,\"t\":true,\"a\":[1,2]}", sample_below(s, 5)); break;
-  case 4: buffer_printf(b, "{\"region\":\"\\ud800\",\"n\":\"%u\"}", sample_below(s, 5)); break;
+  case 0:
+    buffer_text(b, "{}");
+    break;
+  case 1:
+    buffer_printf(b, "{\"n\":%d}", (int)sample_below(s, 2000) - 1000);
+    break;
+  case 2:
+    buffer_printf(b, "{ \"a\" : {\"b\":\"x\\u0041\\n%u\"}, \"n\":null}", sample_below(s, 4));
+    break;
+  case 3:
+    buffer_printf(b, "{\"n\":%u.50,\"t\":true,\"a\":[1,2]}", sample_below(s, 5));
+    break;
+  case 4:
+    buffer_printf(b, "{\"region\":\"\\ud800\",\"n\":\"%u\"}", sample_below(s, 5));
+    break;
   default:
     buffer_printf(b, "{\"region\":\"%s\",\"req\":\"%08x\"}", regions[sample_below(s, 3)],
                   (uint32_t)sample_random(s));

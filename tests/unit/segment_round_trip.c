@@ -1,5 +1,5 @@
-/* segment_round_trip.c - what is written to a segment is what is read from it, and its index and zone maps say
- * what its rows say. */
+/* segment_round_trip.c - what is written to a segment is what is read from it, and its index and zone maps
+ * say what its rows say. */
 #include "segment_fixture.h"
 
 static const struct sample_shape shapes[] = {
@@ -15,13 +15,14 @@ static const struct sample_shape shapes[] = {
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
-static void check_values(struct segment *s, const struct rows *rows, int column, uint32_t chunk, uint32_t first,
-                         uint32_t count) {
+static void check_values(struct segment *s, const struct rows *rows, int column, uint32_t chunk,
+                         uint32_t first, uint32_t count) {
   int64_t values[CHUNK_ROWS];
   uint64_t valid[CHUNK_ROWS / 64];
   bool all;
   tally_error error = {0};
-  cr_assert_eq(segment_values(s, column, chunk, first, count, values, valid, &all, &error), 0, "%s", error.text);
+  cr_assert_eq(segment_values(s, column, chunk, first, count, values, valid, &all, &error), 0, "%s",
+               error.text);
   for (uint32_t i = 0; i < count; i++) {
     bool there;
     int64_t want = sample_value(rows, column, chunk * CHUNK_ROWS + first + i, &there);
@@ -43,7 +44,8 @@ static void check_metadata(struct segment *s, const struct rows *rows, uint32_t 
     uint64_t size = rows->metadata_at[first + i + 1] - rows->metadata_at[first + i];
     cr_assert_eq(all || bitmap_get(valid, i), there);
     cr_assert_eq(at[i + 1] - at[i], size);
-    if (size) cr_assert_eq(memcmp(bytes.data + at[i], rows->metadata + rows->metadata_at[first + i], size), 0);
+    if (size)
+      cr_assert_eq(memcmp(bytes.data + at[i], rows->metadata + rows->metadata_at[first + i], size), 0);
   }
   buffer_free(&bytes);
 }
@@ -169,7 +171,8 @@ static void check_totals(const struct totals *got, const struct rows *rows, uint
 static void check_sums(struct segment *s, const struct rows *rows, const uint32_t *first, uint32_t from,
                        uint32_t count) {
   size_t room = count * sizeof(uint32_t);
-  struct run_sums sums = {malloc(room), malloc(room), malloc(room), malloc(room), malloc(2 * room), malloc(2 * room)};
+  struct run_sums sums = {malloc(room), malloc(room),     malloc(room),
+                          malloc(room), malloc(2 * room), malloc(2 * room)};
   tally_error error = {0};
   cr_assert_eq(segment_run_sums(s, from, count, &sums, &error), 0, "%s", error.text);
   for (uint32_t i = 0; i < count; i++) {

@@ -1,0 +1,236 @@
+/* scan_rows.c - a scan gives exactly the rows that a naive evaluator of its range and predicates gives, and
+ * pruning never loses one. */
+#include "scan_fixture.h"
+
+#define LITERALS 3
+#define PREDICATES 4
+
+struct random_request {
+  struct scan_request request;
+  struct predicate where[PREDICATES];
+  struct literal literals[PREDICATES][LITERALS];
+  char text[PREDICATES][LITERALS][64];
+};
+
+static const struct json_key keys[][2] = {
+    {{"region", 6}}, {{"n", 1}}, {{"a", 1}, {"b", 1}}, {{"req", 3}}, {{"a", 1}}};
+static const size_t depths[] = {1, 1, 2, 1, 1};
+
+static void random_number(uint64_t *s, int column, char text[64]) {
+  static const char *const special[] = {"1.5",   "-0.0",    "1e3",        "99999999999999999999",
+                                        "-1e30", "0.00025", "2147483647", "-2147483648",
+                                        "1e-12", "200",     "9000000000", "0"};
+  switch (sample_below(s, 4)) {
+  case 0:
+    snprintf(text, 64, "%s", special[sample_below(s, 12)]);
+    break;
+  case 1:
+    snprintf(text, 64, "%u.%04u", sample_below(s, column == TALLY_COL_COST ? 3 : 4000),
+             sample_below(s, 10000));
+    break;
+  default:
+    snprintf(text, 64, "%u", sample_below(s, 1u << sample_below(s, 13)));
+  }
+}
+
+static void random_literal(uint64_t *s, const struct fixture *f, const struct predicate *p, struct literal *l,
+                           char text[64]) {
+  int column = p->ref.column;
+  enum column_kind kind = column_kind(column);
+  *l = (struct literal){0};
+  if (kind == KIND_TIME) {
+    const struct rows *r = &f->rows[sample_below(s, (uint32_t)fixture_parts(f))];
+    l->value = r->timestamp[sample_below(s, r->count)] + (int64_t)sample_below(s, 3) - 1;
+  } else if (kind == KIND_TEXT) {
+    uint32_t ids = f->snapshot.ids[column_domain(column)];
+    fixture_text(column_domain(column), 1 + sample_below(s, ids + 2), text); /* some are unknown */
+    if (p->op == OP_PREFIX) text[sample_below(s, (uint32_t)strlen(text) + 1)] = '\0';
+  } else if (kind == KIND_JSON) {
+    static const char *const values[] = {"eu",   "us-east", "ap", "xA\n1",  "true", "[1,2]",
+                                         "3.50", "3.5",     "-7", "{\"b\"", ""};
+    l->number = p->op != OP_PREFIX && sample_below(s, 2);
+    if (l->number)
+      random_number(s, column, text);
+    else
+      snprintf(text, 64, "%s", values[sample_below(s, 11)]);
+  } else {
+    random_number(s, column, text);
+  }
+  l->text = text;
+  l->size = strlen(text);
+}
+
+static void random_predicate(uint64_t *s, const struct fixture *f, struct predicate *p,
+                             struct literal *literals, char text[LITERALS][64]) {
+  *p = (struct predicate){.ref = {.column = (int)sample_below(s, COLUMNS)}, .literals = literals, .count = 1};
+  enum column_kind kind = column_kind(p->ref.column);
+  p->op = (enum operator)sample_below(s, OP_IS_NOT_NULL + 1);
+  if (kind == KIND_JSON && sample_below(s, 4)) {
+    uint32_t k = sample_below(s, 5);
+    p->ref.key = keys[k];
+    p->ref.depth = depths[k];
+  } else if (kind == KIND_JSON) {
+    p->op = sample_below(s, 2) ? OP_IS_NULL : OP_IS_NOT_NULL;
+  }
+  if (p->op == OP_PREFIX && kind != KIND_TEXT && kind != KIND_JSON) p->op = OP_GE;
+  if (p->op == OP_IN || p->op == OP_NOT_IN) p->count = 1 + sample_below(s, LITERALS);
+  if (p->op == OP_IS_NULL || p->op == OP_IS_NOT_NULL) p->count = 0;
+  for (size_t i = 0; i < p->count; i++) random_literal(s, f, p, &literals[i], text[i]);
+}
+
+static void random_request(uint64_t *s, const struct fixture *f, struct random_request *q) {
+  struct scan_request *r = &q->request;
+  *r = (struct scan_request){.from = INT64_MIN, .to = INT64_MAX, .where = q->where};
+  const struct rows *rows = &f->rows[sample_below(s, (uint32_t)fixture_parts(f))];
+  if (sample_below(s, 2)) r->from = rows->timestamp[sample_below(s, rows->count)];
+  if (sample_below(s, 2)) r->to = rows->timestamp[sample_below(s, rows->count)] + (int64_t)sample_below(s, 2);
+  r->columns = sample_below(s, 3) ? (1u << COLUMNS) - 1 : sample_below(s, 1u << COLUMNS);
+  r->where_count = sample_below(s, PREDICATES);
+  for (size_t i = 0; i < r->where_count; i++)
+    random_predicate(s, f, &q->where[i], q->literals[i], q->text[i]);
+}
+
+/* What a row looks like in the columns asked for, in 64 bits; sums of them tell multisets of rows apart. */
+static uint64_t row_hash(uint32_t columns, const int64_t value[COLUMNS], const bool valid[COLUMNS],
+                         tally_text metadata) {
+  uint64_t h = 1;
+  for (int c = 0; c < COLUMNS; c++) {
+    if (!(columns >> c & 1)) continue;
+    uint64_t v = c == TALLY_COL_METADATA ? hash64(metadata.data ? metadata.data : "", metadata.size)
+                                         : (uint64_t)value[c];
+    h = hash_mix(h ^ hash_mix(v + (uint64_t)c * 7919 + valid[c]));
+  }
+  return h;
+}
+
+struct tally_of_rows {
+  uint64_t rows, hash;
+};
+
+static struct tally_of_rows naive_part(const struct rows *r, const struct scan_request *q, int64_t from,
+                                       int64_t to) {
+  struct tally_of_rows t = {0};
+  for (uint32_t i = 0; i < r->count; i++) {
+    if (r->timestamp[i] < from || r->timestamp[i] >= to || !naive_row(r, i, q)) continue;
+    int64_t value[COLUMNS] = {0};
+    bool valid[COLUMNS];
+    for (int c = 0; c < TALLY_COL_METADATA; c++) value[c] = sample_value(r, c, i, &valid[c]);
+    valid[TALLY_COL_METADATA] = bitmap_get(r->valid[VALID_METADATA], i);
+    tally_text metadata = {r->metadata + r->metadata_at[i], r->metadata_at[i + 1] - r->metadata_at[i]};
+    t.rows++;
+    t.hash += row_hash(q->columns, value, valid, metadata);
+  }
+  return t;
+}
+
+static void add_vector(const struct vector *v, uint32_t columns, struct tally_of_rows *t) {
+  cr_assert(v->rows >= 1 && v->rows <= VECTOR_ROWS);
+  for (uint32_t i = 0; i < v->rows; i++) {
+    int64_t value[COLUMNS] = {0};
+    bool valid[COLUMNS];
+    tally_text metadata = {NULL, 0};
+    for (int c = 0; c < COLUMNS; c++) {
+      valid[c] = !v->valid[c] || bitmap_get(v->valid[c], i);
+      if (!(columns >> c & 1)) continue;
+      if (c < TALLY_COL_METADATA) value[c] = v->value[c][i];
+      if (!valid[c] && c < TALLY_COL_METADATA) cr_assert_eq(value[c], 0);
+      if (c != TALLY_COL_METADATA) continue;
+      metadata = (tally_text){v->metadata + v->metadata_at[i], v->metadata_at[i + 1] - v->metadata_at[i]};
+    }
+    t->hash += row_hash(columns, value, valid, metadata);
+  }
+  t->rows += v->rows;
+}
+
+static struct tally_of_rows scanned_part(struct scanner *scanner, size_t part, uint32_t columns, int64_t from,
+                                         int64_t to) {
+  struct tally_of_rows t = {0};
+  tally_error error = {0};
+  cr_assert_eq(scanner_part(scanner, part, from, to, &error), 0, "%s", error.text);
+  const struct vector *v;
+  int result;
+  while ((result = scanner_next(scanner, &v, &error)) == TALLY_ROW) add_vector(v, columns, &t);
+  cr_assert_eq(result, TALLY_OK, "%s", error.text);
+  return t;
+}
+
+static void check_part(uint64_t *s, const struct fixture *f, const struct scan *scan, struct scanner *scanner,
+                       const struct scan_request *q, size_t part, unsigned round) {
+  struct tally_of_rows want = naive_part(&f->rows[part], q, INT64_MIN, INT64_MAX);
+  struct tally_of_rows got = scanned_part(scanner, part, q->columns, q->from, q->to);
+  cr_assert(want.rows == got.rows && want.hash == got.hash, "round %u part %zu: %llu rows, not %llu", round,
+            part, (unsigned long long)got.rows, (unsigned long long)want.rows);
+  int64_t from, to;
+  if (!scan_part_range(scan, part, &from, &to)) {
+    cr_assert_eq(want.rows, 0, "round %u: part %zu was pruned", round, part);
+    return;
+  }
+  cr_assert(scan_part_rows(scan, part) >= want.rows);
+  struct tally_of_rows ranged = naive_part(&f->rows[part], q, from, to);
+  cr_assert(ranged.rows == want.rows && ranged.hash == want.hash, "round %u: part %zu has rows outside",
+            round, part);
+  int64_t cut = from + (int64_t)(sample_random(s) % (uint64_t)(to - from));
+  want = naive_part(&f->rows[part], q, from, cut);
+  got = scanned_part(scanner, part, q->columns, from, cut);
+  cr_assert(want.rows == got.rows && want.hash == got.hash, "round %u part %zu narrowed", round, part);
+}
+
+static void check_requests(uint64_t *s, const struct fixture *f, unsigned rounds) {
+  struct budget share;
+  budget_init(&share, 64u << 20, NULL);
+  for (unsigned round = 0; round < rounds; round++) {
+    static struct random_request q;
+    random_request(s, f, &q);
+    struct scan *scan;
+    struct scanner *scanner;
+    tally_error error = {0};
+    cr_assert_eq(scan_new(&f->snapshot, &q.request, &share, &scan, &error), 0, "%s", error.text);
+    cr_assert_eq(scanner_new(scan, &scanner, &error), 0, "%s", error.text);
+    for (size_t part = 0; part < scan_parts(scan); part++)
+      check_part(s, f, scan, scanner, &q.request, part, round);
+    scanner_free(scanner);
+    scan_free(scan);
+    cr_assert_eq(budget_used(&share), 0);
+  }
+}
+
+static void make_parts(uint64_t *s, struct fixture *f, const uint32_t ids[DOMAINS], uint32_t most,
+                       uint32_t nulls) {
+  fixture_begin(f, ids);
+  for (int i = 0; i < 3; i++) {
+    struct sample_shape shape = {
+        1 + sample_below(s, most), ids[0], ids[1], ids[2], ids[3], nulls, i == 1, 0, 0};
+    shape.from = i == 2 ? FEBRUARY_START : JANUARY_START;
+    shape.to = shape.from + (i + 1) * DAY_US;
+    struct rows rows;
+    sample_make(s, &shape, &rows);
+    fixture_segment(f, rows, i == 2 ? JANUARY + 1 : JANUARY);
+  }
+  for (int i = 0; i < 2; i++) {
+    struct sample_shape shape = {
+        10 + sample_below(s, most), ids[0], ids[1], ids[2], ids[3], nulls, i == 1, JANUARY_START,
+        FEBRUARY_START + DAY_US};
+    struct rows rows;
+    sample_arrivals(s, &shape, &rows);
+    fixture_memtable(f, rows, i == 0 ? rows.count : rows.count - 7);
+  }
+}
+
+Test(scan, gives_the_rows_a_naive_evaluator_gives, .timeout = 300) {
+  uint64_t s = sample_seed("scan_rows", 11);
+  static const struct {
+    uint32_t ids[DOMAINS], most, nulls;
+    unsigned rounds;
+  } cases[] = {
+      {{50, 6, 20, 4}, 600, 10, 150},
+      {{3, 2, 2, 2}, 14000, 0, 40},
+      {{6000, 12, 60, 4}, 14000, 3, 40},
+      {{900, 300, 5000, 9}, 5000, 20, 40},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct fixture f;
+    make_parts(&s, &f, cases[i].ids, cases[i].most, cases[i].nulls);
+    check_requests(&s, &f, cases[i].rounds);
+    fixture_end(&f);
+  }
+}

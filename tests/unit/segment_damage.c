@@ -1,0 +1,161 @@
+/* segment_damage.c - damage to a segment's file is an error or changes nothing; it is never another answer.
+ */
+#include "segment_fixture.h"
+
+/* Everything a segment says, in 64 bits; false (with a code other than success) if it says it is damaged. */
+static bool digest_segment(struct fixture *f, uint64_t *digest, tally_error *error) {
+  struct segment *s;
+  struct cache *cache;
+  cr_assert_eq(cache_new(1u << 20, &f->budget, &cache, error), 0);
+  int result = segment_open(os_posix(), f->path, &f->info, cache, &f->budget, &s, error);
+  bool opened = result == 0;
+  uint64_t h = 1;
+  static int64_t values[CHUNK_ROWS];
+  static uint64_t valid[CHUNK_ROWS / 64], at[CHUNK_ROWS + 1];
+  bool all;
+  for (uint32_t chunk = 0; !result && chunk < s->chunks; chunk++) {
+    uint32_t rows = segment_chunk_rows(s, chunk);
+    for (int column = 0; !result && column < TALLY_COL_METADATA; column++) {
+      result = segment_values(s, column, chunk, 0, rows, values, valid, &all, error);
+      for (uint32_t i = 0; !result && i < rows; i++)
+        h = hash_mix(h ^ (uint64_t)values[i]) + (all || bitmap_get(valid, i));
+    }
+    struct buffer bytes = {0};
+    if (!result) result = segment_metadata(s, chunk, at, &bytes, valid, &all, error);
+    if (!result) h = hash_mix(h ^ hash64(bytes.data ? (const char *)bytes.data : "", bytes.size)) + at[rows];
+    buffer_free(&bytes);
+  }
+  for (uint32_t run = 0; !result && run < s->runs; run += 100) {
+    uint32_t user[100], row[100], errors[100], n = s->runs - run < 100 ? s->runs - run : 100;
+    int64_t tokens[100], cost[100];
+    result = segment_runs(s, run, n, NULL, user, row, error);
+    struct run_sums sums = {.errors = errors, .tokens = tokens, .cost = cost};
+    if (!result) result = segment_run_sums(s, run, n, &sums, error);
+    for (uint32_t i = 0; !result && i < n; i++)
+      h = hash_mix(h ^ user[i] ^ (uint64_t)row[i] << 32) + hash_mix((uint64_t)tokens[i] ^ (uint64_t)cost[i]) +
+          errors[i];
+  }
+  if (!result) h = hash_mix(h ^ (uint64_t)s->total.measure[1].sum ^ s->total.errors);
+  if (opened) segment_unref(s);
+  cache_free(cache);
+  *digest = h;
+  return result == 0;
+}
+
+static void expect_damage(struct fixture *f, uint64_t whole, const char *what, size_t at) {
+  uint64_t digest;
+  tally_error error = {0};
+  if (digest_segment(f, &digest, &error)) {
+    cr_assert_eq(digest, whole, "%s at %zu changed the answer", what, at);
+    return;
+  }
+  cr_assert(error.code == TALLY_CORRUPT || error.code == TALLY_VERSION, "%s at %zu: %s", what, at,
+            error.text);
+  cr_assert(strstr(error.text, ".seg"), "%s", error.text);
+}
+
+Test(segment, flipped_bytes_and_cut_files_are_errors, .timeout = 120) {
+  uint64_t random = sample_seed("segment_damage", 3);
+  struct sample_shape shape = {700, 30, 3, 5, 2, 7, false, FEBRUARY_START, FEBRUARY_END};
+  struct fixture f;
+  fixture_write(&f, &random, &shape);
+  char path[400];
+  size_t size;
+  uint8_t *bytes = fixture_file(&f, path, &size);
+  uint64_t whole, again;
+  tally_error error = {0};
+  cr_assert(digest_segment(&f, &whole, &error), "%s", error.text);
+  for (size_t i = 0; i < size; i += i < 64 || i + 1500 > size ? 1 : 1 + sample_below(&random, 40)) {
+    uint8_t was = bytes[i];
+    bytes[i] ^= (uint8_t)(1u << sample_below(&random, 8));
+    fixture_put(path, bytes, size);
+    expect_damage(&f, whole, "a flip", i);
+    bytes[i] = was;
+  }
+  for (size_t cut = 0; cut < size; cut += 1 + sample_below(&random, (uint32_t)(size / 60))) {
+    fixture_put(path, bytes, cut);
+    cr_assert_not(digest_segment(&f, &again, &error));
+    expect_damage(&f, whole, "a cut", cut);
+  }
+  fixture_put(path, bytes, size);
+  cr_assert(digest_segment(&f, &again, &error));
+  cr_assert_eq(again, whole);
+  free(bytes);
+  fixture_end(&f);
+}
+
+/* Seals a changed directory again, so that only its meaning can give it away. */
+static void reseal_directory(struct fixture *f, uint8_t *bytes, size_t size) {
+  uint64_t at = load64(bytes + size - 40), length = load64(bytes + size - 32);
+  uint64_t seed = at ^ (f->info.id * UINT64_C(0x9E3779B97F4A7C15));
+  struct digest d = digest_of(bytes + at, length - 18, seed);
+  memcpy(bytes + at + length - 18, d.bytes, 16);
+  memcpy(bytes + size - 24, d.bytes, 16);
+  memcpy(f->info.digest, d.bytes, 16);
+}
+
+Test(segment, a_sealed_directory_of_nonsense_is_never_a_crash, .timeout = 120) {
+  uint64_t random = sample_seed("segment_nonsense", 4);
+  struct sample_shape shape = {5000, 300, 3, 5, 2, 7, false, FEBRUARY_START, FEBRUARY_END};
+  struct fixture f;
+  fixture_write(&f, &random, &shape);
+  char path[400];
+  size_t size;
+  uint8_t *bytes = fixture_file(&f, path, &size), *copy = malloc(size);
+  uint64_t at = load64(bytes + size - 40), length = load64(bytes + size - 32) - 18, ignored;
+  unsigned refused = 0;
+  for (int round = 0; round < 1500; round++) {
+    memcpy(copy, bytes, size);
+    size_t place = at + sample_below(&random, (uint32_t)length);
+    copy[place] = (uint8_t)sample_random(&random);
+    if (round % 3 == 0) copy[place + (place + 1 < at + length)] = (uint8_t)sample_random(&random);
+    reseal_directory(&f, copy, size);
+    fixture_put(path, copy, size);
+    tally_error error = {0};
+    refused += !digest_segment(&f, &ignored, &error);
+  }
+  cr_assert(refused > 1000, "only %u of 1500 were noticed", refused);
+  free(copy);
+  free(bytes);
+  fixture_end(&f);
+}
+
+struct faults {
+  unsigned count;
+  uint64_t offset;
+  char problem[600];
+};
+static void note_fault(void *arg, const char *file, uint64_t offset, const char *problem) {
+  struct faults *f = arg;
+  cr_assert(strstr(file, ".seg"));
+  f->count++;
+  f->offset = offset;
+  snprintf(f->problem, sizeof f->problem, "%s", problem);
+}
+
+Test(segment, verify_names_the_block_that_is_damaged) {
+  uint64_t random = sample_seed("segment_verify", 5);
+  struct sample_shape shape = {9000, 500, 3, 5, 2, 3, false, FEBRUARY_START, FEBRUARY_END};
+  struct fixture f;
+  fixture_write(&f, &random, &shape);
+  char path[400];
+  size_t size;
+  uint8_t *bytes = fixture_file(&f, path, &size);
+  tally_error error = {0};
+  for (int i = 0; i < 30; i++) {
+    struct segment *s = fixture_open(&f);
+    uint32_t place =
+        i < 3 ? (uint32_t)(size - 1 - (uint32_t)i * 50) : 16 + sample_below(&random, (uint32_t)size - 16);
+    bytes[place] ^= 0x10;
+    fixture_put(path, bytes, size);
+    struct faults faults = {0};
+    cr_assert_eq(segment_verify(s, note_fault, &faults, &error), 0, "%s", error.text);
+    cr_assert_geq(faults.count, 1, "byte %u", place);
+    if (faults.count == 1) cr_assert_leq(faults.offset, place);
+    bytes[place] ^= 0x10;
+    fixture_put(path, bytes, size);
+    segment_unref(s);
+  }
+  free(bytes);
+  fixture_end(&f);
+}
