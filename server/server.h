@@ -5,7 +5,8 @@
  * 2. Everything that can grow is bounded: connections (max_connections), input (intake.h), batches of one
  *    connection (APPEND_WINDOW), its answers (max_queries), its unsent output (ROWS_UNSENT, REPLIES_UNSENT).
  *    At a bound the server stops reading from that connection, or says `busy`.
- * 3. All functions are called on the loop's thread, server_start and server_free before and after it runs. */
+ * 3. All functions are called on the loop's thread, server_start and server_free before and after it runs.
+ * The process must ignore SIGPIPE. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 

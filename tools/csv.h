@@ -52,6 +52,7 @@ size_t csv_unquote(const char *inside, size_t size, char *to);
 /* What the fields of a file's records are. Never changes after it was read. */
 struct csv_layout {
   uint32_t count;
+  bool usual;                  /* all columns of events in their order, and no other */
   int16_t column[CSV_COLUMNS]; /* TALLY_COL_*, or -1: ignored */
   uint32_t name[CSV_COLUMNS];  /* where in names its NUL-terminated name starts */
   struct buffer names;

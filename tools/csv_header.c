@@ -70,6 +70,8 @@ static enum record_kind add_columns(struct csv_layout *layout, const char *text,
     if (!add_column(layout, ignore, 1, problem)) return RECORD_BAD;
     start = (size_t)separators[i] + 1;
   }
+  layout->usual = layout->count == TALLY_COLUMNS;
+  for (uint32_t i = 0; i < layout->count; i++) layout->usual = layout->usual && layout->column[i] == (int)i;
   for (uint32_t i = 0; i < layout->count; i++)
     if (layout->column[i] == TALLY_COL_TIMESTAMP) return RECORD_ROW;
   problem_set(problem, 1, "timestamp",

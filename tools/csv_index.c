@@ -52,36 +52,34 @@ INLINE bool block_separators(struct scan *s, struct masks m, uint64_t *separator
   return !(open & ~may_open) && !(behind_close & ~may_follow);
 }
 
-/* Takes a block at `base` in; false: the index ends before it. */
-INLINE bool take_block(struct scan *s, size_t base, struct masks m) {
-  uint64_t separators;
-  if (!block_separators(s, m, &separators)) return false;
-  size_t count = (size_t)__builtin_popcountll(separators);
-  if (count > s->capacity - s->count) return false;
+/* Writes the positions of the bits, eight at a time without asking for each whether it is there: what is
+ * written behind the last one is overwritten by the next block. There is room for 64. */
+INLINE void put_positions(struct scan *s, size_t base, uint64_t bits) {
+  size_t count = (size_t)__builtin_popcountll(bits);
   uint32_t *out = s->out + s->count;
   s->count += count;
-  for (; separators; separators &= separators - 1)
-    *out++ = (uint32_t)(base + (size_t)__builtin_ctzll(separators));
-  return true;
+  for (size_t done = 0; done < count; done += 8)
+    for (size_t i = 0; i < 8; i++, bits &= bits - 1)
+      *out++ = (uint32_t)(base + (size_t)__builtin_ctzll(bits | UINT64_C(1) << 63));
 }
 
-/* The last block: bytes behind the end count as line feeds that are no separators. */
-INLINE void take_last(struct scan *s, size_t base, size_t size, struct masks m) {
-  uint64_t there = ((uint64_t)1 << size) - 1, separators;
-  m = (struct masks){m.quote & there, m.separator | ~there, m.carriage_return & there};
-  if (!block_separators(s, m, &separators)) return;
-  separators &= there;
-  if ((size_t)__builtin_popcountll(separators) > s->capacity - s->count) return;
-  for (; separators; separators &= separators - 1)
-    s->out[s->count++] = (uint32_t)(base + (size_t)__builtin_ctzll(separators));
+/* Takes a block at `base` in, of whose bytes those in `there` exist; false: the index ends before it. Bytes
+ * that do not exist may follow a quote, and separate nothing. */
+INLINE bool take_block(struct scan *s, size_t base, struct masks m, uint64_t there) {
+  uint64_t separators;
+  m.quote &= there;
+  m.separator |= ~there;
+  if (s->capacity - s->count < BLOCK || !block_separators(s, m, &separators)) return false;
+  put_positions(s, base, separators & there);
+  return true;
 }
 
 /* The loop over all blocks, with the masks of one by LOAD. */
 #define INDEX(LOAD)                                                                                          \
   struct scan s = {.after_separator = 1, .out = separators, .capacity = capacity};                           \
   for (; to - from >= BLOCK; from += BLOCK)                                                                  \
-    if (!take_block(&s, from, LOAD(text + from))) return s.count;                                            \
-  if (from < to) take_last(&s, from, to - from, LOAD(text + from));                                          \
+    if (!take_block(&s, from, LOAD(text + from), ~UINT64_C(0))) return s.count;                              \
+  if (from < to) take_block(&s, from, LOAD(text + from), ((uint64_t)1 << (to - from)) - 1);                  \
   return s.count
 
 /* ------------------------------------------------------------------ eight bytes at a time */

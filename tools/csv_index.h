@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 /* Writes the positions of separators of text[from, to), in order and without a gap, and returns their count:
- * as many as fit `capacity` (at least 64), fewer before a misplaced quote. `from` is where a record starts.
+ * fewer than all if less than 64 places of `capacity` are left, or a quote is misplaced. What is behind them
+ * in the array is undefined. `from` is where a record starts.
  * Reads up to 63 bytes beyond `to`, which must be below 4 GiB. */
 typedef size_t csv_index_fn(const char *text, size_t from, size_t to, uint32_t *separators, size_t capacity);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "model/civil.h"
 #include "model/decimal.h"
 #include "proto/zone.h"
@@ -114,10 +115,40 @@ static bool scale_time(const struct value_options *options, const char *text, si
                 excerpt_of(text, size).text);
 }
 
+/* Eight bytes that were XORed with a pattern of zeros and separators: digits 0 to 9, and 0 for the
+ * separators? `limit` has in each byte what makes a greater value overflow into the sign. */
+static inline bool matches(uint64_t x, uint64_t limit) {
+  return ((x | (x + limit)) & UINT64_C(0x8080808080808080)) == 0;
+}
+/* Byte i times ten plus byte i + 1. */
+static inline unsigned pair(uint64_t x, unsigned i) {
+  return (unsigned)((x * 10 + (x >> 8)) >> (8 * i)) & 0xFF;
+}
+
+/* A time like 2024-02-01T00:00:00.000000Z of the same day as the last one. It gives what timestamp_parse
+ * gives. */
+static inline bool same_day(const struct value_options *options, const char *text, size_t size, int64_t *us) {
+  if (size != 27 || memcmp(text, options->date, sizeof options->date) != 0 || text[10] != 'T') return false;
+  uint64_t clock = load64(text + 11) ^ UINT64_C(0x30303A30303A3030);    /* "00:00:00" */
+  uint64_t fraction = load64(text + 19) ^ UINT64_C(0x5A3030303030302E); /* ".000000Z" */
+  if (!matches(clock, UINT64_C(0x76767F76767F7676)) || !matches(fraction, UINT64_C(0x7F7676767676767F)))
+    return false;
+  unsigned hour = pair(clock, 0), minute = pair(clock, 3), second = pair(clock, 6);
+  if (hour > 23 || minute > 59 || second > 59) return false;
+  *us = options->date_start + (int64_t)(hour * 3600 + minute * 60 + second) * SECOND_US +
+        (int64_t)(pair(fraction, 1) * 10000 + pair(fraction, 3) * 100 + pair(fraction, 5));
+  return true;
+}
+
 bool value_time(struct value_options *options, const char *text, size_t size, int64_t *us,
                 char reason[VALUE_REASON]) {
   bool has_offset, digits;
+  if (same_day(options, text, size, us)) return true;
   if (timestamp_parse(text, size, us, &has_offset)) {
+    if (has_offset && text[size - 1] == 'Z') {
+      memcpy(options->date, text, sizeof options->date);
+      options->date_start = *us - *us % (86400 * SECOND_US);
+    }
     if (has_offset) return true;
     if (options->zone) return local_time(options, text, size, us, reason);
     return refuse(reason, "%s has no offset from UTC: add Z or an offset, or name its zone with --tz ZONE",

@@ -12,7 +12,7 @@
 
 #define VALUE_REASON 320
 
-/* How values are to be read. One thread at a time: the zone's last period is kept. */
+/* How values are to be read. One thread at a time: the zone's last period and the last date are kept. */
 struct value_options {
   const char *zone;  /* of times without an offset; NULL: those are refused. value_zone has checked it */
   int64_t time_unit; /* microseconds of one unit of an integer time: 1, 1000 or 1000000 */
@@ -20,6 +20,10 @@ struct value_options {
   bool zone_fixed;   /* the zone is an offset: period holds it for ever */
   bool zone_known;   /* period is a period of the zone */
   tally_zone_period period;
+  /* The date of the last time, "YYYY-MM-DD", and when it starts in UTC: the next time is of the same day, as
+   * a rule. */
+  char date[10];
+  int64_t date_start;
 };
 
 /* Sets the zone: a name of the system's zone rules, "UTC" or an offset ("+05:30"). TALLY_NOT_FOUND. */

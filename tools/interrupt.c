@@ -4,6 +4,8 @@
 
 #include "tools/command.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -40,6 +42,22 @@ void command_catch_interrupts(bool on) {
 }
 
 bool command_interrupted(void) { return interrupted || terminated; }
+
+/* The signals are blocked between the look at the flag and the wait, so none falls in between. */
+bool interrupt_wait_input(int descriptor) {
+  sigset_t signals, old;
+  sigemptyset(&signals);
+  for (int i = 0; i < CAUGHT; i++) sigaddset(&signals, caught[i]);
+  sigprocmask(SIG_BLOCK, &signals, &old);
+  int ready = 0;
+  while (!command_interrupted() && ready <= 0) {
+    struct pollfd wait = {.fd = descriptor, .events = POLLIN};
+    ready = ppoll(&wait, 1, NULL, &old);
+    if (ready < 0 && errno != EINTR) break; /* the read tells what is wrong */
+  }
+  sigprocmask(SIG_SETMASK, &old, NULL);
+  return !command_interrupted();
+}
 
 void interrupt_cancels(struct backend *backend) { atomic_store(&cancelled, backend); }
 void interrupt_forget(void) { interrupted = 0; }

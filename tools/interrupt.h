@@ -12,6 +12,9 @@ void interrupt_cancels(struct backend *backend);
 void interrupt_forget(void);
 /* SIGTERM or SIGHUP came. */
 bool interrupt_terminated(void);
+/* Waits until the descriptor can be read (or is at its end): true. An interrupt, also one that came before,
+ * ends the wait: false. Only while interrupts are caught. */
+bool interrupt_wait_input(int descriptor);
 /* In the shell any number of Ctrl-C is taken. */
 void interrupt_in_shell(bool shell);
 

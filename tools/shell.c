@@ -1,8 +1,8 @@
 /* shell.c - `tally shell`: commands as on the command line, on one open store, and backslash commands.
  *
  * On a terminal lines are edited; from a pipe or a file they are read as they are, errors do not end the run,
- * and the exit status is 1 if any command failed. Ctrl-C cancels what is typed or what runs; the shell goes
- * on. */
+ * and the exit status is 1 if any command failed. Ctrl-C cancels what is typed or what runs; on a terminal
+ * the shell goes on then, a script ends. */
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/shell_edit.h"
@@ -271,11 +271,10 @@ static void tell_failure(struct shell *s) {
   if (!s->editor) command_complain("input line %llu: this command failed", (unsigned long long)s->line);
 }
 
-/* Runs the commands of a text that is whole. */
+/* Runs the commands of a text that is whole, up to an interrupt. */
 static void run_text(struct shell *s, const char *text) {
-  while (*text && !s->quit) {
+  while (*text && !s->quit && !command_interrupted()) {
     struct next n = next_command(text);
-    interrupt_forget();
     if (run_next(s, &n) != EXIT_DONE) tell_failure(s);
     text = n.result == WORDS_OK ? n.rest : "";
     words_free(&n.words);
@@ -299,6 +298,7 @@ static char *read_line(struct shell *s, bool more) {
   if (s->editor) return editor_read(s->editor, more ? "     > " : "tally> ");
   char *line = NULL;
   size_t capacity = 0;
+  if (!interrupt_wait_input(STDIN_FILENO)) return NULL;
   ssize_t size = getline(&line, &capacity, stdin);
   char *copy = NULL;
   if (size >= 0) {
@@ -340,7 +340,7 @@ static void read_and_run(struct shell *s) {
   struct buffer text = {0};
   uint64_t lines = 0;
   while (!s->quit && !interrupt_terminated()) {
-    interrupt_forget();
+    if (s->editor) interrupt_forget();
     char *line = read_line(s, text.size > 0);
     if (line) {
       lines++;
@@ -349,7 +349,10 @@ static void read_and_run(struct shell *s) {
       mem_free(line);
       continue;
     }
-    if (!s->editor) break;
+    if (!s->editor) {
+      s->failed = s->failed || command_interrupted(); /* a script is not whole then */
+      break;
+    }
     if (!command_interrupted()) {
       (void)fputs("\n", stdout); /* Ctrl-D */
       break;

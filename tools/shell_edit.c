@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "tools/command.h"
+#include "tools/interrupt.h"
 #include "tools/shell_complete.h"
 
 #include <errno.h>
@@ -47,8 +48,9 @@ static int read_character(EditLine *edit, wchar_t *character) {
   mbstate_t state = {0};
   for (;;) {
     char byte;
+    if (!interrupt_wait_input(STDIN_FILENO)) return -1;
     ssize_t n = read(STDIN_FILENO, &byte, 1);
-    if (n < 0 && errno == EINTR && !command_interrupted()) continue;
+    if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return (int)n;
     size_t used = mbrtowc(character, &byte, 1, &state);
     if (used == (size_t)-2) continue; /* not whole yet */

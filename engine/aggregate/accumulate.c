@@ -6,14 +6,37 @@
 /* All bits where the value is there, none where it is NULL. */
 static inline int64_t keep(const uint64_t *valid, uint32_t i) { return -(int64_t)bitmap_get(valid, i); }
 
-static void add_count(uint64_t *count, const struct input *in) {
-  if (!in->groups) {
-    count[in->one] += in->valid ? bitmap_count(in->valid, in->rows) : in->rows;
-  } else if (!in->valid) {
-    for (uint32_t i = 0; i < in->rows; i++) count[in->groups[i]]++;
-  } else {
-    for (uint32_t i = 0; i < in->rows; i++) count[in->groups[i]] += bitmap_get(in->valid, i);
-  }
+/* Rows of one group often follow one another, and each addition to it would wait for the one before. So loops
+ * over groups go through the vector in STREAMS places at once. */
+#define STREAMS 4
+
+#define EACH_ROW(rows, row, statement)                                                                       \
+  do {                                                                                                       \
+    uint32_t part_ = (rows) / STREAMS;                                                                       \
+    for (uint32_t at_ = 0; at_ < part_; at_++)                                                               \
+      for (uint32_t stream_ = 0; stream_ < STREAMS; stream_++) {                                             \
+        uint32_t row = at_ + stream_ * part_;                                                                \
+        statement;                                                                                           \
+      }                                                                                                      \
+    for (uint32_t row = part_ * STREAMS; row < (rows); row++) statement;                                     \
+  } while (0)
+
+static void add_rows(uint64_t *restrict rows, const struct input *in) {
+  const uint32_t *groups = in->groups;
+  if (!groups)
+    rows[in->one] += in->rows;
+  else
+    EACH_ROW(in->rows, i, rows[groups[i]]++);
+}
+
+static void add_nulls(uint64_t *restrict nulls, const struct input *in) {
+  const uint32_t *groups = in->groups;
+  const uint64_t *valid = in->valid;
+  if (!valid) return;
+  if (!groups)
+    nulls[in->one] += in->rows - bitmap_count(valid, in->rows);
+  else
+    EACH_ROW(in->rows, i, nulls[groups[i]] += !bitmap_get(valid, i));
 }
 
 /* The sum of up to 2^31 values: halves are summed on their own, so that no addition overflows. */
@@ -28,38 +51,48 @@ static int128 sum_of(const int64_t *values, const uint64_t *valid, uint32_t rows
   return (int128)high * ((int128)1 << 32) + (int128)low;
 }
 
-static void add_sum(int128 *sum, const struct input *in) {
-  if (!in->groups) {
-    sum[in->one] += sum_of(in->values, in->valid, in->rows);
-  } else if (!in->valid) {
-    for (uint32_t i = 0; i < in->rows; i++) sum[in->groups[i]] += in->values[i];
-  } else {
-    for (uint32_t i = 0; i < in->rows; i++) sum[in->groups[i]] += in->values[i] & keep(in->valid, i);
-  }
+static void add_sum(int128 *restrict sum, const struct input *in) {
+  const uint32_t *groups = in->groups;
+  const int64_t *values = in->values;
+  const uint64_t *valid = in->valid;
+  if (!groups)
+    sum[in->one] += sum_of(values, valid, in->rows);
+  else if (!valid)
+    EACH_ROW(in->rows, i, sum[groups[i]] += values[i]);
+  else
+    EACH_ROW(in->rows, i, sum[groups[i]] += values[i] & keep(valid, i));
 }
 
-static void add_range(int64_t *least, int64_t *greatest, const struct input *in) {
+static void add_range(int64_t *restrict least, int64_t *restrict greatest, const struct input *in) {
+  const uint32_t *groups = in->groups;
+  const int64_t *values = in->values;
   for (uint32_t i = 0; i < in->rows; i++) {
     if (in->valid && !bitmap_get(in->valid, i)) continue;
-    uint32_t g = in->groups ? in->groups[i] : in->one;
-    int64_t v = in->values[i];
-    if (v < least[g]) least[g] = v;
-    if (v > greatest[g]) greatest[g] = v;
+    uint32_t g = groups ? groups[i] : in->one;
+    if (values[i] < least[g]) least[g] = values[i];
+    if (values[i] > greatest[g]) greatest[g] = values[i];
   }
 }
 
-static void add_errors(uint64_t *errors, const struct input *in) {
+static uint64_t is_error(const struct input *in, const int64_t *values, uint32_t i) {
+  return (values[i] >= ERROR_STATUS) & (!in->valid || bitmap_get(in->valid, i));
+}
+
+static void add_errors(uint64_t *restrict errors, const struct input *in) {
+  const uint32_t *groups = in->groups;
+  const int64_t *values = in->values;
   uint64_t n = 0;
-  for (uint32_t i = 0; i < in->rows; i++) {
-    uint64_t is = (in->values[i] >= ERROR_STATUS) & (!in->valid || bitmap_get(in->valid, i));
-    if (in->groups) errors[in->groups[i]] += is;
-    n += is;
+  if (groups) {
+    for (uint32_t i = 0; i < in->rows; i++) errors[groups[i]] += is_error(in, values, i);
+    return;
   }
-  if (!in->groups) errors[in->one] += n;
+  for (uint32_t i = 0; i < in->rows; i++) n += is_error(in, values, i);
+  errors[in->one] += n;
 }
 
 int accumulator_add(struct accumulator *a, const struct input *in, tally_error *error) {
-  if (a->needs & NEED_COUNT) add_count(a->count, in);
+  if (a->needs & NEED_ROWS) add_rows(a->rows, in);
+  if (a->needs & NEED_NULLS) add_nulls(a->nulls, in);
   if (a->needs & NEED_SUM) add_sum(a->sum, in);
   if (a->needs & NEED_RANGE) add_range(a->least, a->greatest, in);
   if (a->needs & NEED_ERRORS) add_errors(a->errors, in);

@@ -23,22 +23,24 @@ struct array {
   void *at;
 };
 
-#define ARRAYS 5
+#define ARRAYS 6
 
 static void arrays(const struct accumulator *a, struct array list[ARRAYS]) {
-  list[0] = (struct array){NEED_COUNT, sizeof *a->count, a->count};
+  list[0] = (struct array){NEED_ROWS, sizeof *a->rows, a->rows};
   list[1] = (struct array){NEED_ERRORS, sizeof *a->errors, a->errors};
   list[2] = (struct array){NEED_SUM, sizeof *a->sum, a->sum};
   list[3] = (struct array){NEED_RANGE, sizeof *a->least, a->least};
   list[4] = (struct array){NEED_RANGE, sizeof *a->greatest, a->greatest};
+  list[5] = (struct array){NEED_NULLS, sizeof *a->nulls, a->nulls};
 }
 
 static void set_arrays(struct accumulator *a, const struct array list[ARRAYS]) {
-  a->count = list[0].at;
+  a->rows = list[0].at;
   a->errors = list[1].at;
   a->sum = list[2].at;
   a->least = list[3].at;
   a->greatest = list[4].at;
+  a->nulls = list[5].at;
 }
 
 void accumulator_free(struct accumulator *a) {
@@ -74,7 +76,8 @@ static int grow_arrays(struct accumulator *a, uint32_t capacity, tally_error *er
 
 static void clear_groups(struct accumulator *a, uint32_t from, uint32_t to) {
   size_t n = to - from;
-  if (a->count) memset(a->count + from, 0, n * sizeof *a->count);
+  if (a->rows) memset(a->rows + from, 0, n * sizeof *a->rows);
+  if (a->nulls) memset(a->nulls + from, 0, n * sizeof *a->nulls);
   if (a->errors) memset(a->errors + from, 0, n * sizeof *a->errors);
   if (a->sum) memset(a->sum + from, 0, n * sizeof *a->sum);
   for (uint32_t g = from; a->least && g < to; g++) {
@@ -101,17 +104,19 @@ int accumulator_grow(struct accumulator *a, uint32_t groups, tally_error *error)
 }
 
 void accumulator_add_partial(struct accumulator *a, uint32_t group, const struct partial *partial) {
-  if (a->count) a->count[group] += partial->count;
+  if (a->rows) a->rows[group] += partial->rows;
+  if (a->nulls) a->nulls[group] += partial->nulls;
   if (a->errors) a->errors[group] += partial->errors;
   if (a->sum) a->sum[group] += partial->sum;
-  if (!a->least || partial->count == 0) return;
+  if (!a->least || partial->rows == partial->nulls) return;
   if (partial->least < a->least[group]) a->least[group] = partial->least;
   if (partial->greatest > a->greatest[group]) a->greatest[group] = partial->greatest;
 }
 
 static int merge_group(struct accumulator *a, uint32_t to, const struct accumulator *from, uint32_t g,
                        tally_error *error) {
-  if (a->count) a->count[to] += from->count[g];
+  if (a->rows) a->rows[to] += from->rows[g];
+  if (a->nulls) a->nulls[to] += from->nulls[g];
   if (a->errors) a->errors[to] += from->errors[g];
   if (a->least && from->least[g] < a->least[to]) a->least[to] = from->least[g];
   if (a->least && from->greatest[g] > a->greatest[to]) a->greatest[to] = from->greatest[g];

@@ -15,12 +15,13 @@
 #include "base/int128.h"
 
 enum {
-  NEED_COUNT = 1u,  /* non-NULL values */
+  NEED_ROWS = 1u,   /* how many rows; needs no values */
   NEED_SUM = 2u,    /* their sum */
   NEED_RANGE = 4u,  /* least and greatest */
   NEED_VALUES = 8u, /* the multiset: percentiles */
   NEED_DISTINCT = 16u,
-  NEED_ERRORS = 32u /* values >= 400, of status_code */
+  NEED_ERRORS = 32u, /* values >= 400, of status_code */
+  NEED_NULLS = 64u   /* rows whose value is NULL: values are rows less NULLs, and most vectors have none */
 };
 
 #define ERROR_STATUS 400 /* a status code from here on is an error */
@@ -29,7 +30,7 @@ struct accumulator {
   uint32_t needs;
   uint32_t groups, capacity;
   struct budget *budget;
-  uint64_t *count, *errors;
+  uint64_t *rows, *nulls, *errors;
   int128 *sum;
   int64_t *least, *greatest; /* INT64_MAX and INT64_MIN while there is no value */
   struct bag values;
@@ -47,16 +48,16 @@ struct input {
   uint32_t rows;
   const uint32_t *groups; /* NULL: all of them belong to `one` */
   uint32_t one;
-  const int64_t *values; /* NULL only if nothing but NEED_COUNT is needed */
+  const int64_t *values; /* NULL only if nothing but NEED_ROWS and NEED_NULLS is needed */
   const uint64_t *valid; /* NULL: no value is NULL */
 };
 /* The groups have been grown. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int accumulator_add(struct accumulator *a, const struct input *input, tally_error *error);
 
-/* Aggregates of some rows of a group, from an index; needs NEED_VALUES must not be there. */
+/* Aggregates of some rows of a group, from an index; neither NEED_VALUES nor NEED_DISTINCT is there. */
 struct partial {
-  uint64_t count, errors;
-  int64_t sum, least, greatest; /* least and greatest count only if count > 0 */
+  uint64_t rows, nulls, errors;
+  int64_t sum, least, greatest; /* least and greatest count only if not all are NULL */
 };
 void accumulator_add_partial(struct accumulator *a, uint32_t group, const struct partial *partial);
 

@@ -12,10 +12,10 @@
 uint32_t aggregate_needs(enum aggregate_function function) {
   switch (function) {
   case AGGREGATE_COUNT:
-    return NEED_COUNT;
+    return NEED_NULLS;
   case AGGREGATE_SUM:
   case AGGREGATE_AVG:
-    return NEED_COUNT | NEED_SUM;
+    return NEED_NULLS | NEED_SUM;
   case AGGREGATE_MIN:
   case AGGREGATE_MAX:
     return NEED_RANGE;
@@ -26,7 +26,7 @@ uint32_t aggregate_needs(enum aggregate_function function) {
   case AGGREGATE_ERRORS:
     return NEED_ERRORS;
   case AGGREGATE_ERROR_RATE:
-    return NEED_ERRORS | NEED_COUNT;
+    return NEED_ERRORS | NEED_NULLS;
   }
   return 0;
 }
@@ -95,17 +95,18 @@ static int average(enum aggregate_scale scale, int128 sum, uint64_t count, struc
 }
 
 int aggregate_result(const struct aggregate *aggregate, const struct accumulator *a, uint32_t g,
-                     struct number *result, tally_error *error) {
+                     uint64_t rows, struct number *result, tally_error *error) {
+  uint64_t count = a->nulls ? rows - a->nulls[g] : rows; /* values */
   *result = (struct number){0};
   switch (aggregate->function) {
   case AGGREGATE_COUNT:
-    result->value = (int128)a->count[g];
+    result->value = (int128)count;
     return 0;
   case AGGREGATE_SUM:
-    *result = (struct number){a->count[g] == 0, a->sum[g]};
+    *result = (struct number){count == 0, a->sum[g]};
     return 0;
   case AGGREGATE_AVG:
-    return average(aggregate->scale, a->sum[g], a->count[g], result, error);
+    return average(aggregate->scale, a->sum[g], count, result, error);
   case AGGREGATE_MIN:
     *result = (struct number){a->least[g] > a->greatest[g], a->least[g]};
     return 0;
@@ -122,7 +123,7 @@ int aggregate_result(const struct aggregate *aggregate, const struct accumulator
     result->value = (int128)a->errors[g];
     return 0;
   case AGGREGATE_ERROR_RATE:
-    return quotient((int128)a->errors[g], RATE_UNITS, a->count[g], result, error);
+    return quotient((int128)a->errors[g], RATE_UNITS, count, result, error);
   }
   return 0;
 }

@@ -37,7 +37,8 @@ struct aggregate {
   uint32_t percent;           /* PERCENTILE: Q in 10^-6 percent, 1..100,000,000 */
 };
 
-/* The NEED_* bits of an aggregate. */
+/* The NEED_* bits of an aggregate of a column or key. With NEED_NULLS the rows of the groups must be counted
+ * too, by an accumulator with NEED_ROWS. */
 uint32_t aggregate_needs(enum aggregate_function function);
 tally_type aggregate_type(const struct aggregate *aggregate);
 
@@ -45,9 +46,9 @@ struct number {
   bool null;
   int128 value;
 };
-/* The value over a group of a sealed accumulator. TALLY_OVERFLOW. */
+/* The value over a group of a sealed accumulator, which has `rows` rows. TALLY_OVERFLOW. */
 int aggregate_result(const struct aggregate *aggregate, const struct accumulator *a, uint32_t group,
-                     struct number *result, tally_error *error);
+                     uint64_t rows, struct number *result, tally_error *error);
 /* Appends the value (not NULL) as the contract prints it. */
 void aggregate_print(const struct aggregate *aggregate, int128 value, struct buffer *text);
 

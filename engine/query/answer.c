@@ -62,7 +62,6 @@ static int put_bucket(struct answer *answer, uint64_t number, size_t column, tal
   return rc;
 }
 
-/* An integer's code back to its value: see the worker. */
 static void put_group(struct answer *answer, size_t group, uint64_t code, size_t column) {
   const struct column_ref *ref = &answer->request.group[group].ref;
   if (code == 0) {
@@ -71,17 +70,16 @@ static void put_group(struct answer *answer, size_t group, uint64_t code, size_t
     answer->result.cell[column] = ordering_text(&answer->plan, &answer->total, group, (uint32_t)code);
   } else {
     size_t from = answer->text.size;
-    int128_print(&answer->text, (int64_t)(code - 1) + INT32_MIN);
+    int128_print(&answer->text, plan_integer_value(&answer->plan, group, code));
     result_printed(&answer->result, column, answer->text.size - from);
   }
 }
 
 static int put_output(struct answer *answer, size_t output, uint32_t row, size_t column, tally_error *error) {
   const struct output *o = &answer->request.output[output];
-  const struct accumulator *state = &answer->total.state[answer->plan.output_state[output]];
   struct number number;
-  int rc = aggregate_result(&o->aggregate, state, row, &number, error);
-  if (rc) return error_where(error, PIECE_FORMAT, PIECE_ARGS(o->name));
+  int rc = execute_result(&answer->plan, &answer->total, output, row, &number, error);
+  if (rc) return rc;
   size_t from = answer->text.size;
   if (!number.null) aggregate_print(&o->aggregate, number.value, &answer->text);
   result_printed(&answer->result, column, answer->text.size - from);

@@ -26,6 +26,15 @@ int execute_seal(const struct plan *plan, struct tally_up *up, tally_error *erro
   return rc;
 }
 
+int execute_result(const struct plan *plan, const struct tally_up *total, size_t output, uint32_t group,
+                   struct number *number, tally_error *error) {
+  const struct output *o = &plan->request->output[output];
+  const struct accumulator *rows = &total->state[plan->rows_state];
+  int rc = aggregate_result(&o->aggregate, &total->state[plan->output_state[output]], group,
+                            rows->rows ? rows->rows[group] : 0, number, error);
+  return rc ? error_where(error, PIECE_FORMAT, PIECE_ARGS(o->name)) : 0;
+}
+
 void execute_free(const struct plan *plan, struct tally_up *up) {
   struct budget *budget = plan->environment->budget;
   for (size_t i = 0; up->state && i < plan->state_count; i++) accumulator_free(&up->state[i]);

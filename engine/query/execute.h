@@ -21,6 +21,9 @@ int execute(const struct plan *plan, struct tally_up *total, tally_error *error)
 void execute_free(const struct plan *plan, struct tally_up *total);
 /* After the last group was added and before the first result is asked for. */
 int execute_seal(const struct plan *plan, struct tally_up *total, tally_error *error);
+/* An output's value for a group. TALLY_OVERFLOW, naming the aggregate. */
+int execute_result(const struct plan *plan, const struct tally_up *total, size_t output, uint32_t group,
+                   struct number *number, tally_error *error);
 /* All states have at least the table's groups. */
 int execute_grow(const struct plan *plan, struct tally_up *total, tally_error *error);
 

@@ -8,7 +8,6 @@
 
 #include "aggregate/grow.h"
 #include "aggregate/radix.h"
-#include "base/status.h"
 #include "query/rank.h"
 
 #define LAST UINT64_MAX /* NULL */
@@ -101,20 +100,12 @@ static int sort_by_group(struct sorter *s, size_t group, bool descending, tally_
   return 0;
 }
 
-static int result_of(const struct sorter *s, size_t output, uint32_t row, struct number *number,
-                     tally_error *error) {
-  const struct output *o = &s->plan->request->output[output];
-  int rc =
-      aggregate_result(&o->aggregate, &s->total->state[s->plan->output_state[output]], row, number, error);
-  return rc == TALLY_OVERFLOW ? error_where(error, PIECE_FORMAT, PIECE_ARGS(o->name)) : rc;
-}
-
 /* 128-bit values as two words; the greatest pair is NULL's (no aggregate comes near it). */
 static int sort_by_output(struct sorter *s, size_t output, bool descending, tally_error *error) {
   for (size_t i = 0; i < s->count; i++) {
     struct number number;
     uint32_t row = s->rows[i];
-    int rc = result_of(s, output, row, &number, error);
+    int rc = execute_result(s->plan, s->total, output, row, &number, error);
     if (rc) return rc;
     uint128 key = (uint128)number.value ^ ((uint128)1 << 127);
     if (descending) key = ~key;
@@ -170,8 +161,8 @@ static int equal_keys(const struct sorter *s, uint32_t a, uint32_t b, bool *equa
       continue;
     }
     struct number x, y;
-    int rc = result_of(s, key->index, a, &x, error);
-    if (!rc) rc = result_of(s, key->index, b, &y, error);
+    int rc = execute_result(s->plan, s->total, key->index, a, &x, error);
+    if (!rc) rc = execute_result(s->plan, s->total, key->index, b, &y, error);
     if (rc) return rc;
     *equal = x.null == y.null && (x.null || x.value == y.value);
   }

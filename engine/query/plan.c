@@ -3,7 +3,6 @@
 
 #include "base/status.h"
 
-#define INTEGER_BITS 33 /* an int32, and NULL */
 #define INTERNED_BITS 32
 #define DENSE_ALWAYS 16 /* bits: a table of 256 KiB is worth it for any query */
 #define DENSE_SHARE 8   /* a dense table takes at most this part of the budget */
@@ -56,14 +55,21 @@ static size_t add_state(struct plan *plan, size_t source, uint32_t needs) {
 
 static int plan_states(struct plan *plan, tally_error *error) {
   const struct request *r = plan->request;
-  plan->source = arena_alloc(plan->arena, r->output_count + r->group_count, sizeof *plan->source, error);
-  plan->state = arena_alloc(plan->arena, r->output_count, sizeof *plan->state, error);
+  plan->source = arena_alloc(plan->arena, r->output_count + r->group_count + 1, sizeof *plan->source, error);
+  plan->state = arena_alloc(plan->arena, r->output_count + 1, sizeof *plan->state, error);
   plan->output_state = arena_alloc(plan->arena, r->output_count, sizeof *plan->output_state, error);
   plan->group_source = arena_alloc(plan->arena, r->group_count, sizeof *plan->group_source, error);
   if (!plan->source || !plan->state || !plan->output_state || !plan->group_source) return error->code;
-  for (size_t i = 0; i < r->output_count; i++)
-    plan->output_state[i] =
-        add_state(plan, output_source(plan, &r->output[i]), aggregate_needs(r->output[i].aggregate.function));
+  bool rows = false;
+  for (size_t i = 0; i < r->output_count; i++) {
+    size_t source = output_source(plan, &r->output[i]);
+    bool of_rows = plan->source[source].kind == SOURCE_ROWS;
+    uint32_t needs = of_rows ? NEED_ROWS : aggregate_needs(r->output[i].aggregate.function);
+    plan->output_state[i] = add_state(plan, source, needs);
+    rows = rows || (needs & (NEED_ROWS | NEED_NULLS));
+  }
+  if (rows)
+    plan->rows_state = add_state(plan, add_source(plan, SOURCE_ROWS, (struct column_ref){0}), NEED_ROWS);
   for (size_t i = 0; i < r->group_count; i++)
     plan->group_source[i] =
         r->group[i].ref.key ? add_source(plan, SOURCE_KEY_TEXT, r->group[i].ref) : NO_SOURCE;
@@ -98,9 +104,9 @@ static bool state_in_index(const struct plan *plan, const struct plan_state *sta
   if (column_kind(column) != KIND_INT && column_kind(column) != KIND_COST) return false;
   if (state->needs & (NEED_VALUES | NEED_DISTINCT)) return false;
   if (level != INDEX_RUN) return true;
-  if (column == TALLY_COL_STATUS_CODE) return !(state->needs & ~(uint32_t)(NEED_ERRORS | NEED_COUNT));
+  if (column == TALLY_COL_STATUS_CODE) return !(state->needs & ~(uint32_t)(NEED_ERRORS | NEED_NULLS));
   bool summed = column == TALLY_COL_TOKENS_USED || column == TALLY_COL_COST;
-  return summed && !(state->needs & ~(uint32_t)(NEED_SUM | NEED_COUNT));
+  return summed && !(state->needs & ~(uint32_t)(NEED_SUM | NEED_NULLS));
 }
 
 static bool level_suffices(const struct plan *plan, enum index_level level) {
@@ -122,6 +128,7 @@ static void choose_way(struct plan *plan, size_t index, const bool suffices[INDE
   struct plan_part *p = &plan->part[index];
   bool bucketed = plan->request->has_bucket && !p->one_bucket;
   p->way = PART_ROWS;
+  plan->rows_most += scan_part_rows(plan->scan, index);
   for (int level = INDEX_SEGMENT; level <= INDEX_RUN && !bucketed; level++)
     if (suffices[level] && scan_index_covers(plan->scan, index, (enum index_level)level)) {
       p->way = PART_INDEX;
@@ -175,10 +182,50 @@ static int plan_parts(struct plan *plan, struct time_zone *zone, tally_error *er
 
 static uint32_t bits_for(uint64_t most) { return most ? 64 - (uint32_t)__builtin_clzll(most) : 0; }
 
-static uint32_t group_bits(const struct plan *plan, const struct group_key *key) {
-  if (key->ref.key) return INTERNED_BITS;
-  if (column_kind(key->ref.column) == KIND_INT) return INTEGER_BITS;
-  return bits_for(plan->environment->snapshot->ids[column_domain(key->ref.column)]);
+/* What the values of an integer column are in a part. */
+static void part_range(const struct snapshot *snapshot, size_t part, int column, int64_t *least,
+                       int64_t *greatest) {
+  int number = column - TALLY_COL_REQUEST_SIZE;
+  *least = INT32_MIN;
+  *greatest = INT32_MAX;
+  if (part < snapshot->segment_count) {
+    const struct segment *s = snapshot->segments[part];
+    if (!s->sums_fit) return;
+    *least = s->total.measure[number].nonnull ? s->total.measure[number].min : 0;
+    *greatest = s->total.measure[number].nonnull ? s->total.measure[number].max : 0;
+    return;
+  }
+  const struct snapshot_rows *m = &snapshot->memtables[part - snapshot->segment_count];
+  int32_t low = 0, high = 0; /* NULLs have the value 0 */
+  for (uint32_t i = 0; i < m->rows; i++) {
+    int32_t value = m->memtable->rows.number[number][i];
+    low = value < low ? value : low;
+    high = value > high ? value : high;
+  }
+  *least = low;
+  *greatest = high;
+}
+
+/* Bits for the codes of an integer column in all parts: few make a table of all possible keys small. */
+static uint32_t integer_bits(struct plan *plan, size_t group) {
+  int64_t least = INT64_MAX, greatest = INT64_MIN;
+  for (size_t i = 0; i < plan->part_count; i++) {
+    int64_t low, high;
+    if (plan->part[i].way == PART_PRUNED) continue;
+    part_range(plan->environment->snapshot, i, plan->request->group[group].ref.column, &low, &high);
+    least = low < least ? low : least;
+    greatest = high > greatest ? high : greatest;
+  }
+  if (least > greatest) return 0;
+  plan->group_base[group] = least;
+  return bits_for(plan_integer_code(plan, group, greatest));
+}
+
+static uint32_t group_bits(struct plan *plan, size_t group) {
+  const struct column_ref *ref = &plan->request->group[group].ref;
+  if (ref->key) return INTERNED_BITS;
+  if (column_kind(ref->column) == KIND_INT) return integer_bits(plan, group);
+  return bits_for(plan->environment->snapshot->ids[column_domain(ref->column)]);
 }
 
 static int plan_keys(struct plan *plan, tally_error *error) {
@@ -186,13 +233,15 @@ static int plan_keys(struct plan *plan, tally_error *error) {
   struct key_layout *layout = &plan->layout;
   layout->parts = r->group_count + r->has_bucket;
   layout->part = arena_alloc(plan->arena, layout->parts, sizeof *layout->part, error);
-  if (!layout->part) return error->code;
+  plan->group_base = arena_alloc(plan->arena, r->group_count, sizeof *plan->group_base, error);
+  if (!layout->part || !plan->group_base) return error->code;
   if (r->has_bucket) layout->part[0].bits = plan->has_map ? bits_for(plan->buckets.count - 1) : 0;
   for (size_t i = 0; i < r->group_count; i++)
-    layout->part[plan_group_part(plan, i)].bits = group_bits(plan, &r->group[i]);
+    layout->part[plan_group_part(plan, i)].bits = group_bits(plan, i);
   key_layout_place(layout);
   uint64_t bytes = layout->bits <= DENSE_BITS ? sizeof(uint32_t) << layout->bits : 0;
-  bool pays = layout->bits <= DENSE_ALWAYS || (layout->bits <= DENSE_BITS && plan->rows >> layout->bits > 0);
+  bool pays =
+      layout->bits <= DENSE_ALWAYS || (layout->bits <= DENSE_BITS && plan->rows_most >> layout->bits > 0);
   if (layout->bits && pays && bytes <= plan->environment->budget->limit / DENSE_SHARE)
     plan->dense_bits = layout->bits;
   return 0;

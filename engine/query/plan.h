@@ -42,14 +42,17 @@ struct plan {
   struct plan_state *state;
   size_t state_count;
   size_t *output_state;     /* by output: its state */
+  size_t rows_state;        /* of SOURCE_ROWS, if an output counts rows or NULLs */
   size_t *group_source;     /* by group key: its source, NO_SOURCE for a column */
+  int64_t *group_base;      /* by group key: of an integer column, a value that no row is below */
   struct key_layout layout; /* part 0 is the bucket if there is one, then the group keys */
   unsigned dense_bits;
   struct bucket_map buckets; /* if has_map: of the parts' times, and of the whole range to fill */
   bool has_map;
   struct plan_part *part;
   size_t part_count;
-  uint64_t rows; /* at most, of the parts to be read row by row */
+  uint64_t rows;      /* at most, of the parts to be read row by row */
+  uint64_t rows_most; /* of all parts that are not pruned */
 };
 
 /* `request` and its zone are used until plan_free. Free in any case. */
@@ -59,6 +62,13 @@ void plan_free(struct plan *plan);
 /* Cancelled or too late? Looked at once a vector. */
 int plan_alive(const struct query_environment *environment, tally_error *error);
 
+/* The code of an integer of a group key: NULL is 0. */
+static inline uint64_t plan_integer_code(const struct plan *plan, size_t group, int64_t value) {
+  return (uint64_t)(value - plan->group_base[group]) + 1;
+}
+static inline int64_t plan_integer_value(const struct plan *plan, size_t group, uint64_t code) {
+  return (int64_t)(code - 1) + plan->group_base[group];
+}
 /* Group keys follow the bucket in the layout. */
 static inline size_t plan_group_part(const struct plan *plan, size_t group) {
   return group + plan->request->has_bucket;

@@ -45,11 +45,12 @@ void worker_free(struct worker *worker) {
 
 /* ------------------------------------------------------------------ keys of rows */
 
-/* NULL is 0, a value is its distance from the least int32, and one. */
-static uint64_t integer_code(int64_t value) { return (uint64_t)(value - INT32_MIN) + 1; }
-
-static void integer_codes(const int64_t *values, const uint64_t *valid, uint32_t rows, uint64_t *codes) {
-  for (uint32_t i = 0; i < rows; i++) codes[i] = !valid || bitmap_get(valid, i) ? integer_code(values[i]) : 0;
+static void integer_codes(struct worker *worker, size_t group, const int64_t *values, const uint64_t *valid,
+                          uint32_t rows) {
+  for (uint32_t i = 0; i < rows; i++) {
+    uint64_t code = plan_integer_code(worker->plan, group, values[i]);
+    worker->codes[i] = !valid || bitmap_get(valid, i) ? code : 0;
+  }
 }
 
 /* The codes of a group key. */
@@ -58,7 +59,7 @@ static const uint64_t *group_codes(struct worker *worker, size_t group, const st
   size_t source = worker->plan->group_source[group];
   if (source != NO_SOURCE) return (const uint64_t *)worker->up.sources.vector[source].values;
   if (column_kind(column) == KIND_TEXT) return (const uint64_t *)vector->value[column];
-  integer_codes(vector->value[column], vector->valid[column], vector->rows, worker->codes);
+  integer_codes(worker, group, vector->value[column], vector->valid[column], vector->rows);
   return worker->codes;
 }
 
@@ -144,8 +145,8 @@ static int add_index_text(struct worker *worker, size_t state, const struct inde
   struct accumulator *a = &worker->up.state[state];
   bool service = worker->plan->source[worker->plan->state[state].source].ref.column == TALLY_COL_SERVICE_NAME;
   int64_t id = service ? rows->service[row] : rows->user[row];
+  if (id == 0 && (a->needs & NEED_NULLS)) a->nulls[group] += rows->count[row];
   if (id == 0) return 0;
-  if (a->needs & NEED_COUNT) a->count[group] += rows->count[row];
   struct input one = {.rows = 1, .one = group, .values = &id};
   return a->needs & NEED_DISTINCT ? distinct_add(&a->distinct, NULL, one.one, one.values, NULL, 1, error) : 0;
 }
@@ -153,18 +154,19 @@ static int add_index_text(struct worker *worker, size_t state, const struct inde
 static int add_index_state(struct worker *worker, size_t state, const struct index_rows *rows, uint32_t row,
                            uint32_t group, tally_error *error) {
   const struct source *source = &worker->plan->source[worker->plan->state[state].source];
-  struct partial partial = {.errors = rows->errors[row]};
+  struct partial partial = {.rows = rows->count[row], .errors = rows->errors[row]};
   if (source->kind == SOURCE_ROWS) {
-    partial.count = rows->count[row];
-  } else if (column_kind(source->ref.column) == KIND_TEXT) {
-    return add_index_text(worker, state, rows, row, group, error);
-  } else {
-    const struct measure *m = &rows->measure[source->ref.column - TALLY_COL_REQUEST_SIZE][row];
-    partial.count = m->nonnull;
-    partial.sum = m->sum;
-    partial.least = m->min;
-    partial.greatest = m->max;
+    accumulator_add_partial(&worker->up.state[state], group, &partial);
+    return 0;
   }
+  if (column_kind(source->ref.column) == KIND_TEXT) {
+    return add_index_text(worker, state, rows, row, group, error);
+  }
+  const struct measure *m = &rows->measure[source->ref.column - TALLY_COL_REQUEST_SIZE][row];
+  partial.nulls = partial.rows - m->nonnull;
+  partial.sum = m->sum;
+  partial.least = m->min;
+  partial.greatest = m->max;
   accumulator_add_partial(&worker->up.state[state], group, &partial);
   return 0;
 }

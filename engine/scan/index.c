@@ -7,11 +7,15 @@
 #define BATCH 1024u
 #define RUN_MEASURES 3 /* status_code, tokens_used and cost, which follow each other */
 
+struct found_run {
+  uint32_t run, service, user;
+};
+
 struct index_cursor {
   enum index_level level;
   uint32_t service, run; /* the next service (a number of a span); the next run of it, 0: its first */
   bool look_up;
-  struct buffer found; /* with look_up: the runs, as uint32_t */
+  struct buffer found; /* with look_up: struct found_run */
   uint32_t found_count, found_next;
   uint32_t services[BATCH], users[BATCH], counts[BATCH], errors[BATCH], bounds[BATCH + 1];
   uint32_t nonnull[RUN_MEASURES][BATCH];
@@ -37,7 +41,7 @@ bool scan_index_covers(const struct scan *scan, size_t part, enum index_level le
 
 /* ---- starting */
 
-static int add_found(struct scanner *s, uint32_t run, tally_error *error) {
+static int add_found(struct scanner *s, struct found_run run, tally_error *error) {
   struct index_cursor *x = s->index;
   int result = hold_reserve(&s->hold, &x->found, (x->found_count + 1) * sizeof run, error);
   if (!result) memcpy(x->found.data + x->found_count++ * sizeof run, &run, sizeof run);
@@ -56,7 +60,7 @@ static int find_runs(struct scanner *s, tally_error *error) {
         bool found;
         uint32_t run;
         result = segment_find_run(s->segment, service, (uint32_t)user, &found, &run, error);
-        if (!result && found) result = add_found(s, run, error);
+        if (!result && found) result = add_found(s, (struct found_run){run, service, (uint32_t)user}, error);
       }
   }
   return result;
@@ -114,11 +118,10 @@ static bool has_nulls(const struct segment *segment, int measure) {
   return segment->total.measure[measure].nonnull != segment->info.rows;
 }
 
-/* Reads runs [first, first + n) to place `at` of the arrays. */
-static int read_runs(struct scanner *s, uint32_t first, uint32_t n, uint32_t at, tally_error *error) {
+/* Reads the sums of runs [first, first + n) to place `at` of the arrays. */
+static int read_sums(struct scanner *s, uint32_t first, uint32_t n, uint32_t at, tally_error *error) {
   struct index_cursor *x = s->index;
-  int result = segment_runs(s->segment, first, n, x->services + at, x->users + at, NULL, error);
-  if (!result) result = segment_run_bounds(s->segment, first, n, x->bounds, error);
+  int result = segment_run_bounds(s->segment, first, n, x->bounds, error);
   if (result) return result;
   for (uint32_t i = 0; i < n; i++) x->counts[at + i] = x->bounds[i + 1] - x->bounds[i];
   struct run_sums sums = {.errors = x->errors + at, .tokens = x->tokens + at, .cost = x->cost + at};
@@ -154,9 +157,11 @@ static int next_found(struct scanner *s, uint32_t *n, tally_error *error) {
   struct index_cursor *x = s->index;
   int result = 0;
   for (*n = 0; *n < BATCH && x->found_next < x->found_count && !result; ++*n) {
-    uint32_t run;
-    memcpy(&run, x->found.data + x->found_next++ * sizeof run, sizeof run);
-    result = read_runs(s, run, 1, *n, error);
+    struct found_run found;
+    memcpy(&found, x->found.data + x->found_next++ * sizeof found, sizeof found);
+    x->services[*n] = found.service;
+    x->users[*n] = found.user;
+    result = read_sums(s, found.run, 1, *n, error);
   }
   return result;
 }
@@ -174,7 +179,8 @@ static int next_stretch(struct scanner *s, uint32_t *n, tally_error *error) {
     }
     uint32_t first = span->first_run + x->run, count = BATCH - first % BATCH;
     if (count > span->runs - x->run) count = span->runs - x->run;
-    int result = read_runs(s, first, count, 0, error);
+    int result = segment_runs(s->segment, first, count, x->services, x->users, NULL, error);
+    if (!result) result = read_sums(s, first, count, 0, error);
     if (result) return result;
     x->run += count;
     *n = keep_users(s, count);

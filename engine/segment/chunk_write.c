@@ -59,9 +59,18 @@ static struct zone text_zone(const int64_t *v, uint32_t count) {
   return z;
 }
 
+static struct zone integer_bounds(const int32_t *v, uint32_t count) {
+  int32_t min = v[0], max = v[0];
+  for (uint32_t i = 0; i < count; i++) min = v[i] < min ? v[i] : min;
+  for (uint32_t i = 0; i < count; i++) max = v[i] > max ? v[i] : max;
+  return (struct zone){min, max, 0};
+}
+
 /* Compacts the values and gives the zone of what is left. */
 static struct zone number_zone(const struct chunk *c, int64_t *v, uint32_t nulls) {
   if (nulls == c->count) return (struct zone){0, 0, nulls};
+  if (nulls == 0 && column_kind(c->column) == KIND_INT)
+    return integer_bounds(c->rows->number[c->column - TALLY_COL_REQUEST_SIZE] + c->first, c->count);
   uint32_t left = nulls ? chunk_compact(v, c->valid, c->count) : c->count;
   struct zone z = bounds(v, left);
   z.nulls = nulls;

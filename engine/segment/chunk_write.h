@@ -5,6 +5,7 @@
 #include "base/bitmap.h"
 #include "segment/directory.h"
 #include "segment/output.h"
+#include "segment/price.h"
 
 /* Working memory of the chunk and run writers: a few chunks of values. */
 struct chunk_scratch {
@@ -12,6 +13,7 @@ struct chunk_scratch {
   struct buffer trial;
   int64_t values[CHUNK_ROWS], tokens[CHUNK_ROWS], rest[CHUNK_ROWS];
   uint64_t at[CHUNK_ROWS + 1];
+  struct price price; /* the last one found: the next costs often follow it too */
 };
 
 /* Keeps the values whose bit is set, in order; gives their number. */

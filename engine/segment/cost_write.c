@@ -1,8 +1,6 @@
 /* cost_write.c - encoding costs; see cost_write.h and price.h. */
 #include "segment/cost_write.h"
 
-#include "segment/price.h"
-
 static uint32_t span_first(const struct service_span *span, bool runs) {
   return runs ? span->first_run : span->first;
 }
@@ -40,7 +38,8 @@ static bool tokens_in_range(const struct costs *c) {
 
 /* The price of entries [first, first + count), judged by those that are single rows: a sum of rounded costs
  * is not the rounded cost of the sum. */
-static bool fit_part(const struct costs *c, uint32_t first, uint32_t count, struct price *price) {
+static bool fit_part(const struct costs *c, uint32_t first, uint32_t count, struct price *last,
+                     struct price *price) {
   int64_t tokens[PRICE_SAMPLE], cost[PRICE_SAMPLE];
   uint32_t n = 0;
   for (uint32_t i = first; i < first + count && n < PRICE_SAMPLE; i++) {
@@ -48,16 +47,19 @@ static bool fit_part(const struct costs *c, uint32_t first, uint32_t count, stru
     tokens[n] = c->tokens[i];
     cost[n++] = c->cost[i];
   }
-  return n > 0 && price_fit(tokens, cost, n, price);
+  if (n == 0) return false;
+  if (price_misses(last, tokens, cost, n) > n / 16 && !price_fit(tokens, cost, n, last)) return false;
+  *price = *last;
+  return true;
 }
 
 /* Finds each part's price and leaves the differences in rest; false if most entries follow none. */
-static bool fit_parts(const struct costs *c, struct price *prices, int64_t *rest) {
+static bool fit_parts(const struct costs *c, struct price *last, struct price *prices, int64_t *rest) {
   uint32_t at = 0, priced = 0;
   if (c->parts == 0 || !tokens_in_range(c)) return false;
   memcpy(rest, c->cost, c->count * sizeof *rest);
   for (uint32_t i = 0; i < c->parts; i++) {
-    if (fit_part(c, at, c->part[i], &prices[i])) {
+    if (fit_part(c, at, c->part[i], last, &prices[i])) {
       price_apply(&prices[i], c->tokens + at, c->part[i], -1, rest + at);
       priced += c->part[i];
     } else {
@@ -80,16 +82,28 @@ static void put_parts(struct buffer *out, const struct costs *c, const struct pr
   }
 }
 
+/* About the bytes that plain costs take: the length of their range in units, for each. */
+static size_t plain_guess(const struct costs *c, uint8_t unit) {
+  int64_t min = c->cost[0], max = c->cost[0];
+  for (uint32_t i = 1; i < c->count; i++) {
+    if (c->cost[i] < min) min = c->cost[i];
+    if (c->cost[i] > max) max = c->cost[i];
+  }
+  uint64_t range = (uint64_t)max - (uint64_t)min;
+  for (; unit > 0; unit--) range /= 10;
+  return (size_t)c->count * (64 - (unsigned)__builtin_clzll(range | 1)) / 8;
+}
+
 void cost_write(struct buffer *out, const struct costs *c, struct chunk_scratch *scratch) {
   struct price prices[COST_PARTS];
   size_t start = out->size, priced = SIZE_MAX;
-  if (fit_parts(c, prices, scratch->rest)) {
+  if (fit_parts(c, &scratch->price, prices, scratch->rest)) {
     if (c->nulls) chunk_compact(scratch->rest, c->valid, c->count);
     put_parts(out, c, prices);
     ints_encode(scratch->rest, c->count - c->nulls, out, &scratch->ints);
     priced = out->size - start;
   }
-  if (priced <= c->count / 16) return; /* half a bit a value: plain values would not beat that */
+  if (priced <= plain_guess(c, scratch->price.unit) / 4) return; /* plain ones would not beat that */
   memcpy(scratch->rest, c->cost, c->count * sizeof *scratch->rest);
   if (c->nulls) chunk_compact(scratch->rest, c->valid, c->count);
   buffer_clear(&scratch->trial);

@@ -33,10 +33,12 @@
 #define TRAILER_LENGTH 17
 #define SCHEME_XXH3 0
 
-/* Runs stand in blocks of RUN_PIECE, in groups of RUN_GROUP that are decoded by themselves. */
+/* Runs stand in blocks of RUN_PIECE, in groups that are decoded by themselves. */
 #define RUN_PIECE 4096u
-#define RUN_GROUP 512u
-#define RUN_ENTRY 12u /* a group in a run block's table: first user u32, rows before u32, two sizes u16 */
+#define RUN_GROUP 256u /* of a run block */
+#define RUN_ENTRY 12u  /* a group in its table: first user u32, rows before u32, two sizes u16 */
+#define SUM_GROUP 512u /* of a sum block */
+#define SUM_ENTRY 2u   /* a group in its table: size u16 */
 
 /* Flags of the directory. */
 #define DIRECTORY_SUMS 1u     /* sums_fit: totals and sum blocks are there */

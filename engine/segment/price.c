@@ -5,8 +5,6 @@
  * floor(n / d) = floor(n * m / 2^(63 + l)) with m = floor(2^(63 + l) / d) + 1, which is below 2^64. */
 #include "segment/price.h"
 
-#include <float.h>
-
 #include "base/int128.h"
 
 /* 10^n, n at most 18. */
@@ -60,6 +58,8 @@ void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, i
 
 /* ---- finding a price; doubles guide the search only, the price found is then tried exactly */
 
+#define SEEDS 15u
+
 static uint8_t common_unit(const int64_t *cost, uint32_t count) {
   unsigned k = PRICE_DECIMALS;
   for (uint32_t i = 0; i < count; i++)
@@ -67,19 +67,40 @@ static uint8_t common_unit(const int64_t *cost, uint32_t count) {
   return (uint8_t)k;
 }
 
-/* The range of prices that give every one of the larger rows, if costs lie within [below, above] of the exact
- * product. Rows that contradict are passed over; false if many do. */
+/* A row that counts towards a price: one of the larger ones, whose cost was rounded least. */
+static bool telling(int64_t tokens, int64_t most) { return tokens > 0 && tokens >= most / 8; }
+
+/* Of the first few telling rows the one with the median price: most likely not a correction. */
+static uint32_t median_row(const int64_t *tokens, const int64_t *cost, uint32_t count, int64_t most) {
+  double price[SEEDS];
+  uint32_t row[SEEDS], n = 0;
+  for (uint32_t i = 0; i < count && n < SEEDS; i++) {
+    if (!telling(tokens[i], most)) continue;
+    double p = (double)cost[i] / (double)tokens[i];
+    uint32_t at = n++;
+    for (; at > 0 && price[at - 1] > p; at--) {
+      price[at] = price[at - 1];
+      row[at] = row[at - 1];
+    }
+    price[at] = p;
+    row[at] = i;
+  }
+  return row[n / 2];
+}
+
+/* The range of prices that give every telling row, if costs lie within [below, above] of the exact product.
+ * Rows that contradict are passed over; false if many do. */
 static bool price_range(const int64_t *tokens, const int64_t *cost, uint32_t count, double below,
                         double above, double *low, double *high) {
   int64_t most = 0;
   for (uint32_t i = 0; i < count; i++)
     if (tokens[i] > most) most = tokens[i];
   if (most == 0) return false;
-  *low = -DBL_MAX;
-  *high = DBL_MAX;
-  uint32_t used = 0, against = 0;
+  uint32_t first = median_row(tokens, cost, count, most), used = 0, against = 0;
+  *low = ((double)cost[first] - above) / (double)tokens[first];
+  *high = ((double)cost[first] + below) / (double)tokens[first];
   for (uint32_t i = 0; i < count; i++) {
-    if (tokens[i] <= 0 || tokens[i] < most / 8) continue;
+    if (!telling(tokens[i], most)) continue;
     double l = ((double)cost[i] - above) / (double)tokens[i];
     double h = ((double)cost[i] + below) / (double)tokens[i];
     used++;
@@ -110,7 +131,7 @@ static bool simplest(double low, double high, struct price *p) {
   return false;
 }
 
-static uint32_t misses(const struct price *p, const int64_t *tokens, const int64_t *cost, uint32_t count) {
+uint32_t price_misses(const struct price *p, const int64_t *tokens, const int64_t *cost, uint32_t count) {
   int64_t rest[PRICE_SAMPLE];
   for (uint32_t i = 0; i < count; i++) rest[i] = cost[i];
   price_apply(p, tokens, count, -1, rest);
@@ -127,9 +148,8 @@ bool price_fit(const int64_t *tokens, const int64_t *cost, uint32_t count, struc
     struct price p = {.unit = unit, .rounding = rounding};
     double below = rounding == PRICE_FLOOR ? u : u / 2, above = rounding == PRICE_FLOOR ? 0 : u / 2;
     double low, high;
-    if (!price_range(tokens, cost, count, below, above, &low, &high)) return false;
-    if (!simplest(low, high, &p)) continue;
-    uint32_t n = misses(&p, tokens, cost, count);
+    if (!price_range(tokens, cost, count, below, above, &low, &high) || !simplest(low, high, &p)) continue;
+    uint32_t n = price_misses(&p, tokens, cost, count);
     if (n < fewest) {
       fewest = n;
       *best = p;

@@ -28,6 +28,8 @@ static inline bool price_valid(const struct price *p) {
 /* cost[i] += sign * (the predicted cost of tokens[i]), wrapping; sign is 1 or -1. Tokens beyond 32 bits
  * predict something, but nobody can say what. */
 void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, int sign, int64_t *cost);
+/* How many of at most PRICE_SAMPLE rows a price does not predict exactly. */
+uint32_t price_misses(const struct price *p, const int64_t *tokens, const int64_t *cost, uint32_t count);
 /* Looks for the price that rows with these tokens and costs follow (at most PRICE_SAMPLE of them); false if
  * they seem to follow none. */
 bool price_fit(const int64_t *tokens, const int64_t *cost, uint32_t count, struct price *p);

@@ -68,14 +68,28 @@ static void put_counts(struct buffer *out, const uint32_t *counts, uint32_t coun
   put_sequence(out, scratch->values, count, scratch);
 }
 
-static void put_sums(struct buffer *out, const struct summary *s, const struct directory *d, uint32_t first,
-                     uint32_t count, struct chunk_scratch *scratch) {
+static void put_sum_group(struct buffer *out, const struct summary *s, const struct directory *d,
+                          uint32_t first, uint32_t count, struct chunk_scratch *scratch) {
   put_sequence(out, s->tokens + first, count, scratch);
   put_costs(out, s, d, first, count, scratch);
   put_counts(out, s->errors + first, count, scratch);
   for (int c = 0; c < RUN_COUNTS; c++)
     if (d->total.measure[run_count_measure((enum run_count)c)].nonnull != d->rows)
       put_counts(out, s->nonnull[c] + first, count, scratch);
+}
+
+/* A group's sequences take at most 9 bytes a value or so: their size fits 16 bits. */
+static void put_sums(struct buffer *out, const struct summary *s, const struct directory *d, uint32_t first,
+                     uint32_t count, struct chunk_scratch *scratch) {
+  size_t table = out->size;
+  uint32_t groups = (count + SUM_GROUP - 1) / SUM_GROUP;
+  buffer_add(out, (size_t)groups * SUM_ENTRY);
+  for (uint32_t g = 0; g < groups; g++) {
+    uint32_t at = g * SUM_GROUP, n = count - at < SUM_GROUP ? count - at : SUM_GROUP;
+    size_t start = out->size;
+    put_sum_group(out, s, d, first + at, n, scratch);
+    if (!out->failed) store16(out->data + table + (size_t)g * SUM_ENTRY, (uint16_t)(out->size - start));
+  }
 }
 
 static int write_piece(struct output *o, const struct summary *s, struct directory *d, uint32_t piece,

@@ -148,9 +148,11 @@ static uint32_t count_bits(const uint64_t *bits, uint32_t first, uint32_t last) 
   return n;
 }
 
+/* Counts of columns that have a NULL. */
 static void count_nonnull(struct summary *s, const struct rows *rows) {
   for (int c = 0; c < RUN_COUNTS; c++) {
     const uint64_t *valid = rows->valid[run_count_measure((enum run_count)c)];
+    if (bitmap_count(valid, rows->count) == rows->count) continue; /* then they are not stored */
     for (uint32_t r = 0; r < s->runs; r++) s->nonnull[c][r] = count_bits(valid, s->row[r], s->row[r + 1]);
   }
 }
@@ -180,26 +182,48 @@ void summary_free(struct summary *s, struct budget *budget) {
 
 /* ---- totals */
 
-#define MEASURE_LOOP(values)                                                                                 \
-  for (uint32_t i = first; i < last; i++) {                                                                  \
-    int64_t v = (values)[i];                                                                                 \
-    if (some_null && !bitmap_get(valid, i)) continue;                                                        \
-    m.sum += v;                                                                                              \
-    if (v < m.min) m.min = v;                                                                                \
-    if (v > m.max) m.max = v;                                                                                \
+/* Values that are all there: loops without a branch, which compilers make vectors of where the type is
+ * narrow. */
+static void add_integers(struct measure *m, const int32_t *values, uint32_t count) {
+  int32_t min = values[0], max = values[0];
+  int64_t sum = 0;
+  for (uint32_t i = 0; i < count; i++) sum += values[i];
+  for (uint32_t i = 0; i < count; i++) min = values[i] < min ? values[i] : min;
+  for (uint32_t i = 0; i < count; i++) max = values[i] > max ? values[i] : max;
+  *m = (struct measure){sum, min, max, count};
+}
+
+static void add_costs(struct measure *m, const int64_t *values, uint32_t count) {
+  int64_t sum = 0, min = values[0], max = values[0];
+  for (uint32_t i = 0; i < count; i++) {
+    sum += values[i];
+    min = values[i] < min ? values[i] : min;
+    max = values[i] > max ? values[i] : max;
   }
+  *m = (struct measure){sum, min, max, count};
+}
+
+static void add_some(struct measure *m, const struct rows *rows, int measure, uint32_t first, uint32_t last) {
+  m->min = INT64_MAX;
+  m->max = INT64_MIN;
+  for (uint32_t i = first; i < last; i++) {
+    if (!bitmap_get(rows->valid[measure], i)) continue;
+    int64_t v = measure < INT_COLUMNS ? rows->number[measure][i] : rows->cost[i];
+    m->sum += v;
+    if (v < m->min) m->min = v;
+    if (v > m->max) m->max = v;
+  }
+}
 
 static struct measure measure_rows(const struct rows *rows, int measure, uint32_t first, uint32_t last) {
-  const uint64_t *valid = rows->valid[measure];
-  struct measure m = {.min = INT64_MAX, .max = INT64_MIN, .nonnull = count_bits(valid, first, last)};
-  const bool some_null = m.nonnull != last - first;
-  if (measure < INT_COLUMNS) {
-    const int32_t *values = rows->number[measure];
-    MEASURE_LOOP(values)
-  } else {
-    MEASURE_LOOP(rows->cost)
-  }
-  if (m.nonnull == 0) m.min = m.max = 0;
+  struct measure m = {.nonnull = count_bits(rows->valid[measure], first, last)};
+  if (m.nonnull == 0) return m;
+  if (m.nonnull != last - first)
+    add_some(&m, rows, measure, first, last);
+  else if (measure < INT_COLUMNS)
+    add_integers(&m, rows->number[measure] + first, last - first);
+  else
+    add_costs(&m, rows->cost + first, last - first);
   return m;
 }
 

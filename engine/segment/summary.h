@@ -15,7 +15,8 @@ struct summary {
   uint32_t *user, *row; /* runs, runs + 1 */
   uint32_t *first_run;  /* services + 1 */
   /* with sums_fit, of each run: */
-  uint32_t *errors, *nonnull[RUN_COUNTS];
+  uint32_t *errors;
+  uint32_t *nonnull[RUN_COUNTS]; /* filled for columns that have a NULL in the segment */
   int64_t *tokens, *cost;
   void *memory;
   size_t size;

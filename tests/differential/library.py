@@ -37,6 +37,11 @@ class Options(c.Structure):
                 ("zone_arg", c.c_void_p)]
 
 
+class AppendOptions(c.Structure):
+    _fields_ = [("producer", c.c_char_p), ("epoch", c.c_uint64), ("sequence", c.c_uint64), ("has_fingerprint", c.c_bool),
+                ("fingerprint", c.c_uint8 * 16), ("durability", c.c_int)]
+
+
 class Query(c.Structure):
     _fields_ = [("from_", c.c_char_p), ("to", c.c_char_p), ("where", c.POINTER(c.c_char_p)), ("where_count", c.c_size_t),
                 ("group_by", c.c_char_p), ("bucket", c.c_char_p), ("tz", c.c_char_p), ("aggregates", c.c_char_p),
@@ -69,7 +74,7 @@ def zone_period(_arg, name, at, period):
         moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(seconds=t)
         return int(moment.astimezone(zone).utcoffset().total_seconds())
 
-    low, high = -86400 * 366, 86400 * 366 * 8000
+    low, high = -86400 * 366 * 1000, 86400 * 366 * 8000  # a bucket of many years begins long before 1970
     at = min(max(at, low), high)
     here, step = offset(at), 86400 * 30
     bounds = []
@@ -130,7 +135,8 @@ class Store:
             raise TallyError(error)
         self.batch = self.lib.tally_batch_new()
 
-    def append(self, rows):
+    def append(self, rows, options=None):
+        """Appends the rows as one batch; `options`: an AppendOptions, or None for no producer."""
         keep, error = [], Error()
         self.lib.tally_batch_reset(self.batch)
 
@@ -155,7 +161,7 @@ class Store:
         data, size = c.c_void_p(), c.c_size_t()
         if self.lib.tally_batch_finish(self.batch, data, size, error):
             raise TallyError(error)
-        if self.lib.tally_append(self.store, data, size, None, None, error):
+        if self.lib.tally_append(self.store, data, size, c.byref(options) if options else None, None, error):
             raise TallyError(error)
 
     def flush(self):

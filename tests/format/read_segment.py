@@ -14,7 +14,7 @@ from cursor import Cursor, expect
 from tally_encodings import integers, signed, texts
 
 VERSION = 0x8001
-CHUNK, PIECE, GROUP = 4096, 4096, 512
+CHUNK, PIECE, RUN_GROUP, SUM_GROUP = 4096, 4096, 256, 512
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
 SLOTS = ["timestamp", "endpoint", "method", "request_size", "response_size", "duration_ms", "status_code", "tokens_used", "cost", "metadata"]
@@ -202,11 +202,11 @@ class Segment:
             n = min(PIECE, self.runs - piece * PIECE)
             place, size = self.places[len(SLOTS) * self.chunks + piece]
             c = Cursor(self.block(place, size))
-            table = [c.numbers("u32", "u32", "u16", "u16") for _ in range(up(n, GROUP))]
+            table = [c.numbers("u32", "u32", "u16", "u16") for _ in range(up(n, RUN_GROUP))]
             expect(table[0][0] == self.piece_user[piece], "runs: the piece's first user")
             rows = 0
             for g, (user, before, user_bytes, length_bytes) in enumerate(table):
-                count = min(GROUP, n - g * GROUP)
+                count = min(RUN_GROUP, n - g * RUN_GROUP)
                 group = integers(c.take(user_bytes), count)
                 expect(group[0] == user and before == rows, "runs: a group's entry")
                 users += group
@@ -230,16 +230,21 @@ class Segment:
         for piece in range(self.pieces):
             n = min(PIECE, self.runs - piece * PIECE)
             c = Cursor(self.block(*self.places[len(SLOTS) * self.chunks + self.pieces + piece]))
-            tokens = integers(c.part(), n)
-            part = c.part()
-            cost = costs(part, n, tokens, [1] * n)
-            part.end("sums")
-            columns = [tokens, cost, integers(c.part(), n)]
-            for name in ("status_code", "tokens_used", "cost"):
-                columns.append(integers(c.part(), n) if any(self.slots[name]["nulls"]) else [None] * n)
+            sizes = [c.number("u16") for _ in range(up(n, SUM_GROUP))]
+            for g, size in enumerate(sizes):
+                out += self.sum_group(Cursor(c.take(size)), min(SUM_GROUP, n - g * SUM_GROUP))
             c.end("sums")
-            out += zip(*columns)
         return out
+
+    def sum_group(self, c, n):
+        tokens = integers(c.part(), n)
+        part = c.part()
+        columns = [tokens, costs(part, n, tokens, [1] * n), integers(c.part(), n)]
+        part.end("sums: cost")
+        for name in ("status_code", "tokens_used", "cost"):
+            columns.append(integers(c.part(), n) if any(self.slots[name]["nulls"]) else [None] * n)
+        c.end("sums: a group")
+        return zip(*columns)
 
     # ---- everything
 

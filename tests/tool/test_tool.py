@@ -9,6 +9,7 @@ usage: test_tool.py FOLDER             (searched for the programs tally and tall
 Ends with 'N passed, N failed'; exit status 1 if any failed."""
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -17,9 +18,11 @@ import re
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 HEADER = ("timestamp,user_id,service_name,endpoint,method,request_size,response_size,duration_ms,"
@@ -290,61 +293,103 @@ def shell_goes_on_behind_mistakes(t):
     equal(t.run("shell", input="query --where 'x").code, 1)
 
 
-def shell_on_a_terminal(t):
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update(HOME=t.folder, TERM="xterm", LANG="C.UTF-8")
-        os.environ.pop("XDG_STATE_HOME", None)
-        os.execv(t.programs["tally"], [t.programs["tally"], *t.store, "shell"])
-    seen = b""
+class Terminal:
+    """A command on a terminal of its own."""
 
-    def until(text, what):
-        nonlocal seen
-        end = time.time() + 20
-        while text not in seen:
-            if not select.select([terminal], [], [], max(0, end - time.time()))[0]:
-                raise Failure(f"{what}: no {text!r} in {seen!r}")
+    def __init__(self, tool, *arguments, env=None, columns=120):
+        self.pid, self.file = pty.fork()
+        if self.pid == 0:
             try:
-                data = os.read(terminal, 65536)
+                for name in ["XDG_STATE_HOME", "NO_COLOR", "TALLY_SERVER"]:
+                    os.environ.pop(name, None)
+                os.environ.update({"HOME": tool.folder, "TERM": "xterm", "LANG": "C.UTF-8", **(env or {})})
+                fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+                os.execv(tool.programs["tally"], [tool.programs["tally"], *tool.store, *arguments])
+            finally:
+                os._exit(127)
+        self.seen = b""
+
+    def read(self, seconds):
+        """False at the end."""
+        if select.select([self.file], [], [], max(0, seconds))[0]:
+            try:
+                data = os.read(self.file, 65536)
             except OSError:
                 data = b""
-            if not data:
-                raise Failure(f"{what}: the shell ended: {seen!r}")
-            seen += data
-        seen = seen[seen.index(text) + len(text):]
+            self.seen += data
+            return bool(data)
+        return True
 
-    try:
-        until(b"tally> ", "prompt")
-        os.write(terminal, b"que\t--gro\tservi\t\n")
-        until(b"(3 rows)", "completion and a table")
-        until(b"tally> ", "prompt")
-        os.write(terminal, b"half a line")
-        until(b"line", "echo")
-        os.write(terminal, b"\x03")
-        until(b"tally> ", "Ctrl-C drops the line")
-        os.write(terminal, b"query --where 'user_id\n")
-        until(b"> ", "a quote goes on")
-        os.write(terminal, b"=u1' --format csv\n")
-        until(b"count\r\n", "its answer")
-        until(b"tally> ", "prompt")
-        os.write(terminal, b"\\quit\n")
-        end = time.time() + 20
-        done, status = os.waitpid(pid, os.WNOHANG)
-        while not done and time.time() < end:
-            if select.select([terminal], [], [], 0.05)[0]:
-                try:
-                    os.read(terminal, 65536)
-                except OSError:
-                    pass
-            done, status = os.waitpid(pid, os.WNOHANG)
-        holds(done, "\\quit ends the shell")
-        equal(os.waitstatus_to_exitcode(status), 0)
-    finally:
-        os.close(terminal)
+    def until(self, text, what):
+        end = time.time() + TIMEOUT
+        while text not in self.seen:
+            if not self.read(end - time.time()) or time.time() > end:
+                raise Failure(f"{what}: no {text!r} in {self.seen[-1000:]!r}")
+        self.seen = self.seen[self.seen.index(text) + len(text):]
+
+    def type(self, data):
+        os.write(self.file, data)
+
+    def end(self):
+        """Waits for the end and gives the exit status and what was shown since the last until."""
+        end = time.time() + TIMEOUT
+        while self.read(end - time.time()):
+            if time.time() > end:
+                os.kill(self.pid, signal.SIGKILL)
+                raise Failure(f"it does not end: {self.seen[-1000:]!r}")
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), self.seen.decode().replace("\r\n", "\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *problem):
+        os.close(self.file)
+        if problem[0]:
+            try:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+            except (ChildProcessError, ProcessLookupError):
+                pass
+
+
+def shell_on_a_terminal(t):
+    with Terminal(t, "shell") as shell:
+        shell.until(b"tally> ", "prompt")
+        shell.type(b"que\t--gro\tservi\t\n")
+        shell.until(b"(3 rows)", "completion and a table")
+        shell.until(b"tally> ", "prompt")
+        shell.type(b"half a line")
+        shell.until(b"line", "echo")
+        shell.type(b"\x03")
+        shell.until(b"tally> ", "Ctrl-C drops the line")
+        shell.type(b"query --where 'user_id\n")
+        shell.until(b"> ", "a quote goes on")
+        shell.type(b"=u1' --format csv\n")
+        shell.until(b"count\r\n", "its answer")
+        shell.until(b"tally> ", "prompt")
+        shell.type(b"\\quit\n")
+        equal(shell.end()[0], 0)
     history = os.path.join(t.folder, ".tally_history")
     equal(os.stat(history).st_mode & 0o777, 0o600)
     holds("service_name" in open(history).read(), "the history is kept")
     os.unlink(history)
+
+
+def a_terminal_gets_a_coloured_table(t):
+    plain = "method | count\n-------+------\nGET    |     1\nPOST   |     2\nPUT    |     1\n       |     1\n(4 rows)\n"
+    ask = ["query", "--group-by", "method"]
+    for arguments, env in [([*ask, "--no-color"], {}), (ask, {"NO_COLOR": "1"}), (ask, {"TERM": "dumb"})]:
+        with Terminal(t, *arguments, env=env) as shown:
+            equal(shown.end(), (0, plain), f"{arguments} {env}")
+    with Terminal(t, *ask) as shown:
+        code, text = shown.end()
+    equal((code, re.sub(r"\033\[\d*m", "", text)), (0, plain))
+    holds("\033[1mmethod" in text, repr(text))
+    with Terminal(t, *ask, "--format", "csv") as shown:
+        equal(shown.end(), (0, "method,count\nGET,1\nPOST,2\nPUT,1\n,1\n"))
+    with Terminal(t, "events", "--no-color", columns=60) as shown:
+        code, text = shown.end()
+    holds(code == 0 and "…" in text and "(5 rows; …" in text, text)
 
 
 ON_EVENTS = [query_counts_everything, query_groups_and_sums_exactly, null_differs_from_empty_in_every_format,
@@ -352,7 +397,8 @@ ON_EVENTS = [query_counts_everything, query_groups_and_sums_exactly, null_differ
              predicates_hold_together, order_by_and_limit, aggregates_of_every_kind, explain_and_no_rollups,
              events_print_every_column, events_embed_metadata_in_json, events_order_columns_and_limit,
              requests_that_are_wrong, global_options_on_both_sides, broken_output_fails, shell_from_a_pipe,
-             shell_goes_on_behind_mistakes, shell_on_a_terminal, stats_verify_and_flush]
+             shell_goes_on_behind_mistakes, shell_on_a_terminal, a_terminal_gets_a_coloured_table,
+             stats_verify_and_flush]
 
 
 # ---------------------------------------------------------------- checks on their own
@@ -439,6 +485,22 @@ def an_interrupt_cancels_and_says_incomplete(big):
     equal(process.returncode, 1, err)
     holds(b"cancelled" in err and b"incomplete" in err, err)
     equal(big.ok("query"), "count\n60000\n")
+
+
+def an_interrupt_in_the_shell_goes_on(big):
+    with Terminal(big, "shell", "--no-color") as shell:
+        shell.until(b"tally> ", "prompt")
+        shell.type(b"events --order none --format csv\n")
+        shell.until(b"Z,", "rows")
+        shell.type(b"\x03")
+        shell.until(b"cancelled", "the query is cancelled")
+        shell.until(b"incomplete", "and said to be incomplete")
+        shell.until(b"tally> ", "prompt")
+        shell.type(b"query --format ndjson\n")
+        shell.until(b'{"count":60000}', "the next command")
+        shell.type(b"\x04")
+        equal(shell.end()[0], 0)
+    os.unlink(os.path.join(big.folder, ".tally_history"))
 
 
 def long_answers_are_whole(big):
@@ -529,10 +591,19 @@ def the_page_is_true(t):
     equal(len(real), len(page), "docs/tool.md")
 
 
+def a_script_may_hold_the_data_of_its_ingest(t):
+    tool = Tool(t.programs, ["--db", os.path.join(t.folder, "script")], t.folder)
+    tool.ok("ingest", "-", input=EVENTS)
+    answer = tool.run("shell", input="query\ningest -\n" + EVENTS)
+    equal((answer.code, answer.out), (0, "count\n5\n"), answer.err)
+    equal(tool.ok("query"), "count\n10\n")
+
+
 ALONE = [the_page_is_true, help_of_every_command, unknown_commands, a_server_that_is_not_there, a_store_that_is_not_there_is_not_made,
          a_store_that_another_process_has, generate_is_the_same_every_time, verify_finds_damage,
-         a_shell_outlives_its_server]
-ON_MANY = [a_reader_that_goes_away_is_no_failure, an_interrupt_cancels_and_says_incomplete, long_answers_are_whole]
+         a_shell_outlives_its_server, a_script_may_hold_the_data_of_its_ingest]
+ON_MANY = [a_reader_that_goes_away_is_no_failure, an_interrupt_cancels_and_says_incomplete,
+           an_interrupt_in_the_shell_goes_on, long_answers_are_whole]
 
 
 # ---------------------------------------------------------------- running

@@ -285,7 +285,7 @@ Test(ints, numbers_outside_of_the_format_are_refused) {
       {"width 65", 1, 12, {1, 65, 0}, false},
       {"one exception of 3 bits at position 2", 4, 8, {0x81, 2, 0, 1, 3, 0xE4, 2, 5}, true},
       {"no exception, against the first byte", 4, 6, {0x81, 2, 0, 0, 3, 0xE4}, false},
-      {"more exceptions than values", 2, 10, {0x81, 0, 0, 16, 1, 0, 0, 0, 0, 0}, false},
+      {"more exceptions than values", 2, 9, {0x81, 0, 0, 16, 1, 0, 0, 0, 0, 0}, false},
       {"exceptions of no bits", 4, 7, {0x81, 2, 0, 1, 0, 0xE4, 2}, false},
       {"exceptions of 65 bits", 4, 17, {0x81, 2, 0, 1, 65, 0xE4, 2}, false},
       {"exceptions behind 64 bits", 1, 14, {0x81, 64, 0, 1, 1}, false},

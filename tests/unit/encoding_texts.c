@@ -163,6 +163,9 @@ Test(texts, decode_inverts_encode, .fini = done) {
     cr_assert(text.size == 0 ||
                   !texts_decode(out.data, out.size, count, text.size - 1, back_at, &back, &scratch),
               "went over the limit");
+    cr_assert(text.size == 0 ||
+                  !texts_decode(out.data, out.size, count, next() % text.size, back_at, &back, &scratch),
+              "went over the limit");
     cr_assert(back.size <= text.size);
     for (size_t size = 0; size < out.size && round % 4 == 0; size += 1 + out.size / 40)
       if (out.data[0] != TEXT_CONST)
@@ -256,6 +259,37 @@ Test(texts, decimals_print_as_they_were_or_are_no_decimals) {
     cr_assert(size == strlen(yes[i]) && memcmp(printed, yes[i], size) == 0, "%s", yes[i]);
   }
   cr_assert(decimal_text_print(INT64_MIN, DECIMAL_DIGITS, printed) <= sizeof printed);
+}
+
+Test(texts, nothing_is_read_behind_the_last_string, .fini = done) {
+  static const char *const ends[] = {"{\"a\":\"b\\", "\"",       "\"\\", "{\"a\"",    "{\"a\" ",
+                                     "{\"a\":",      "{\"a\":-", "12",   "\"01234567"};
+  for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
+    size_t size = strlen(ends[e]);
+    buffer_clear(&text); /* a number before each but the last, so that a template pays */
+    count = 40;
+    for (uint32_t i = 0; i < count; i++) {
+      if (i + 1 < count) buffer_printf(&text, "%u", 1000 + i * 7919 % 9000);
+      buffer_append(&text, ends[e], size);
+      at[i + 1] = text.size;
+    }
+    buffer_clear(&out);
+    char *exact = mem_alloc(at[count]);
+    memcpy(exact, text.data, at[count]);
+    texts_encode(at, count, exact, &out, &scratch);
+    cr_assert(texts_decode(out.data, out.size, count, at[count], back_at, &back, &scratch));
+    cr_assert(memcmp(back.data, text.data, at[count]) == 0);
+    mem_free(exact);
+  }
+}
+
+Test(texts, a_template_names_a_column_once, .fini = done) {
+  /* a literal of nothing, one or two places at its beginning, column 0, one row, the value "a" */
+  static const uint8_t once[] = {2, 1, 1, 1, 3, 2, 0, 2, 2, 0, 0, 2, 0, 0, 2, 0, 0, 2, 3, 'a'};
+  static const uint8_t twice[] = {2, 1, 1, 1, 3, 2, 0, 4, 2, 0, 0, 2, 0, 0, 2, 0, 0, 2, 3, 'a'};
+  cr_assert(texts_decode(once, sizeof once, 1, 10, back_at, &back, &scratch));
+  cr_assert(back.size == 1 && back.data[0] == 'a');
+  cr_assert(!texts_decode(twice, sizeof twice, 1, 10, back_at, &back, &scratch));
 }
 
 static size_t largest; /* allocation seen */

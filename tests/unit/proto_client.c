@@ -121,6 +121,9 @@ static void start(struct peer *p, void (*script)(struct peer *)) {
   socklen_t size = sizeof address;
   *p = (struct peer){.fd = -1, .script = script};
   p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int small = 65536; /* so that both sides' buffers fill up */
+  (void)setsockopt(p->listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  (void)setsockopt(p->listener, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
   cr_assert_eq(bind(p->listener, (struct sockaddr *)&address, sizeof address), 0);
   cr_assert_eq(listen(p->listener, 4), 0);
   cr_assert_eq(getsockname(p->listener, (struct sockaddr *)&address, &size), 0);

@@ -130,6 +130,7 @@ Test(zone, rules_of_every_form) {
   check_change("AEST-10AEDT,M10.1.0,M4.1.0/3", day(2024, 4, 7) - 8 * 3600, 39600, 36000);
   check_change("<+1030>-10:30<+11>-11,M10.1.0,M4.1.0", day(2024, 4, 7) - 9 * 3600, 39600, 37800);
   check_change("XXX0YYY,J60/0,J300/0", day(2024, 3, 1), 0, 3600); /* J60 is 1 March, leap year or not */
+  check_change("XXX0YYY,J59/0,J300/0", day(2024, 2, 28), 0, 3600);
   check_change("XXX0YYY,J60/0,J300/0", day(2023, 3, 1), 0, 3600);
   check_change("XXX0YYY,59/0,300/0", day(2024, 2, 29), 0, 3600); /* 59 counts 29 February */
   check_change("XXX0YYY,59/0,300/0", day(2023, 3, 1), 0, 3600);

@@ -63,8 +63,12 @@ static void random_literal(uint64_t *s, const struct fixture *f, const struct pr
 static void random_predicate(uint64_t *s, const struct fixture *f, struct predicate *p,
                              struct literal *literals, char text[LITERALS][64]) {
   *p = (struct predicate){.ref = {.column = (int)sample_below(s, COLUMNS)}, .literals = literals, .count = 1};
-  enum column_kind kind = column_kind(p->ref.column);
   p->op = (enum operator)sample_below(s, OP_IS_NOT_NULL + 1);
+  if (sample_below(s, 8) == 0) { /* times with a gap */
+    p->ref.column = TALLY_COL_TIMESTAMP;
+    p->op = sample_below(s, 2) ? OP_NE : OP_NOT_IN;
+  }
+  enum column_kind kind = column_kind(p->ref.column);
   if (kind == KIND_JSON && sample_below(s, 4)) {
     uint32_t k = sample_below(s, 5);
     p->ref.key = keys[k];
@@ -233,4 +237,34 @@ Test(scan, gives_the_rows_a_naive_evaluator_gives, .timeout = 300) {
     check_requests(&s, &f, cases[i].rounds);
     fixture_end(&f);
   }
+}
+
+/* Every user of two segments and a memtable, one by one: the index finds all of its runs and no other. */
+Test(scan, each_user_is_found_with_all_of_its_rows, .timeout = 120) {
+  uint64_t s = sample_seed("scan_users", 12);
+  const uint32_t ids[DOMAINS] = {1500, 3, 4, 2};
+  struct fixture f;
+  make_parts(&s, &f, ids, 9000, 2);
+  for (uint32_t id = 1; id <= ids[0]; id++) {
+    char text[64];
+    tally_text user = fixture_text(0, id, text);
+    struct literal literal = {user.data, user.size, false, 0};
+    struct predicate p = {{TALLY_COL_USER_ID, NULL, 0}, OP_EQ, &literal, 1};
+    struct scan_request q = {INT64_MIN, INT64_MAX, &p, 1,
+                             1u << TALLY_COL_USER_ID | 1u << TALLY_COL_TIMESTAMP};
+    struct scan *scan;
+    struct scanner *scanner;
+    tally_error error = {0};
+    cr_assert_eq(scan_new(&f.snapshot, &q, &f.budget, &scan, &error), 0, "%s", error.text);
+    cr_assert_eq(scanner_new(scan, &scanner, &error), 0, "%s", error.text);
+    for (size_t part = 0; part < scan_parts(scan); part++) {
+      struct tally_of_rows got = scanned_part(scanner, part, q.columns, q.from, q.to), want = {0};
+      const struct rows *r = &f.rows[part];
+      for (uint32_t i = 0; i < r->count; i++) want.rows += r->text[0][i] == id;
+      cr_assert_eq(got.rows, want.rows, "user %u part %zu", id, part);
+    }
+    scanner_free(scanner);
+    scan_free(scan);
+  }
+  fixture_end(&f);
 }

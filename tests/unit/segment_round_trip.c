@@ -125,6 +125,12 @@ static void check_lookups(struct segment *s, const struct rows *rows, const uint
     cr_assert_eq(segment_find_run(s, service, other, &found, &run, &error), 0);
     cr_assert_eq(found, want);
   }
+  for (uint32_t r = 0; r < runs; r++) {
+    bool found;
+    uint32_t run;
+    int result = segment_find_run(s, rows->text[1][first[r]], rows->text[0][first[r]], &found, &run, &error);
+    cr_assert(result == 0 && found && run == r, "run %u is found as %u", r, run);
+  }
   bool found = true;
   uint32_t run;
   cr_assert_eq(segment_find_run(s, 4000000000u, 1, &found, &run, &error), 0);

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@ void running_config(struct running *running) {
   struct config_sources sources = {flags, no_environment, NULL};
   tally_error error;
   memset(running, 0, sizeof *running);
+  (void)signal(SIGPIPE, SIG_IGN); /* as main.c does: libuv writes to sockets whose peer has gone */
   cr_assert_eq(config_load(&sources, &running->config, NULL, &error), 0, "%s", error.text);
   (void)snprintf(running->config.listen, sizeof running->config.listen, "127.0.0.1:0");
   fake_init(&running->fake);

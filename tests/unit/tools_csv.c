@@ -219,6 +219,11 @@ Test(csv, says_where_and_what_is_wrong_and_goes_on_behind_it) {
   "2! 2 duration_ms: '" value "' does not fit 32 bits: it must lie within -2147483648 and 2147483647\n"
 
 Test(csv, takes_exactly_the_integers_of_32_bits) {
+  EXPECT(INT("0"), "2: timestamp=1 duration_ms=0\n");
+  EXPECT(INT("9"), "2: timestamp=1 duration_ms=9\n");
+  EXPECT(INT("1234567"), "2: timestamp=1 duration_ms=1234567\n");
+  EXPECT(INT("98765432"), "2: timestamp=1 duration_ms=98765432\n");
+  EXPECT(INT("987654321"), "2: timestamp=1 duration_ms=987654321\n");
   EXPECT(INT("-0"), "2: timestamp=1 duration_ms=0\n");
   EXPECT(INT("007"), "2: timestamp=1 duration_ms=7\n");
   EXPECT(INT("000000000000000000000000000012"), "2: timestamp=1 duration_ms=12\n");
@@ -233,6 +238,23 @@ Test(csv, takes_exactly_the_integers_of_32_bits) {
   EXPECT(INT("-"), NO_INT("-"));
   EXPECT(INT(" 1"), NO_INT(" 1"));
   EXPECT(INT("0x1"), NO_INT("0x1"));
+  static const char wrong[] = "/:;aA .-+e_\x7F";
+  for (size_t i = 0; i + 1 < sizeof wrong; i++)
+    for (size_t size = 1; size <= 9; size++)
+      for (size_t at = 0; at < size; at++) { /* one byte that is no digit, at every place */
+        char digits[] = "123456789", text[64], expected[256];
+        digits[at] = wrong[i];
+        if (wrong[i] == '-' && at == 0 && size > 1) continue;
+        int n = snprintf(text, sizeof text, "timestamp,duration_ms\n1,%.*s\n", (int)size, digits);
+        (void)snprintf(expected, sizeof expected,
+                       "2! 2 duration_ms: %s is not an integer: write digits, with a "
+                       "minus in front if it is negative\n",
+                       excerpt_of(digits, size).text);
+        struct value_options values = plain();
+        char *got = read_all(text, (size_t)n, (size_t)n, csv_index_portable, &values);
+        cr_assert_str_eq(got, expected);
+        mem_free(got);
+      }
   EXPECT(INT("\"\""), NO_INT(""));
 }
 

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "model/civil.h"
 #include "tools/ndjson.h"
 
 static struct value_options plain(void) { return (struct value_options){.time_unit = 1}; }
@@ -200,8 +201,10 @@ Test(ndjson, damaged_text_reads_the_same_in_every_split, .timeout = 60) {
   for (int i = 0; i < 4000; i++) {
     char text[sizeof sample];
     memcpy(text, sample, sizeof sample);
-    for (uint64_t n = 1 + hash_mix(state++) % 3; n; n--)
-      text[hash_mix(state++) % (sizeof sample - 1)] = odd[state % (sizeof odd - 1)];
+    for (uint64_t n = 1 + hash_mix(state++) % 3; n; n--) {
+      size_t at = hash_mix(state++) % (sizeof sample - 1);
+      text[at] = odd[hash_mix(state++) % (sizeof odd - 1)];
+    }
     size_t size = sizeof sample - 1;
     char *expected = read_all(text, size, size, &values);
     char *got = read_all(text, size, hash_mix(state++) % (size + 1), &values);
@@ -246,6 +249,25 @@ Test(ndjson, times_have_an_offset_or_a_zone_or_are_integers_of_a_unit) {
   expect_time(&v, "9223372036854775807", 0, "outside");
 }
 
+/* Times that follow each other are read in a shorter way; it must give what timestamp_parse gives. */
+Test(ndjson, times_of_one_day_read_like_single_ones) {
+  struct value_options v = plain();
+  uint64_t state = 3;
+  for (int i = 0; i < 200000; i++) {
+    char text[32], reason[VALUE_REASON];
+    uint64_t r = hash_mix(state++);
+    (void)snprintf(text, sizeof text, "20%02u-02-%02uT%02u:%02u:%02u.%06uZ", 23 + (unsigned)(r % 2),
+                   28 + (unsigned)(r >> 1 & 1), (unsigned)(r >> 8) % 25, (unsigned)(r >> 16) % 61,
+                   (unsigned)(r >> 24) % 61, (unsigned)(r >> 32) % 1000000);
+    if (i % 4 == 0) text[r >> 56 & 15] = "0123456789:.-TZtz /"[(r >> 40) % 19];
+    if (i % 4 == 1) text[26 - (r >> 56 & 15)] = "0123456789:.-TZtz /"[(r >> 40) % 19];
+    int64_t expected = 0, got = 0;
+    bool has_offset, good = timestamp_parse(text, strlen(text), &expected, &has_offset) && has_offset;
+    cr_assert_eq(value_time(&v, text, strlen(text), &got, reason), good, "%s", text);
+    if (good) cr_assert_eq(got, expected, "%s", text);
+  }
+}
+
 Test(ndjson, local_times_take_the_first_of_two_and_no_skipped_one) {
   struct value_options v = plain();
   cr_assert_eq(value_zone(&v, "+05:30"), 0);
@@ -266,6 +288,8 @@ Test(ndjson, local_times_take_the_first_of_two_and_no_skipped_one) {
   /* the other way round, with another period in between */
   expect_time(&v, "2024-01-15T12:00:00", 1705316400000000, NULL);
   expect_time(&v, "2024-10-27T02:30:00", 1729989000000000, NULL);
+  expect_time(&v, "2024-12-01T00:00:00", 1733007600000000, NULL);
+  expect_time(&v, "2024-10-27T02:30:00", 1729989000000000, NULL); /* out of the period behind it as well */
   cr_assert_eq(value_zone(&v, "Europe/Nowhere"), TALLY_NOT_FOUND);
   cr_assert_eq(value_zone(&v, "+25:00"), TALLY_NOT_FOUND);
 }
