@@ -51,7 +51,7 @@ STEPS = [
                                           "-DTALLY_SANITIZE=thread"), False),
     ("unit tests, release", lambda: unit(GCC), False),
     ("unit tests, sanitized", lambda: unit(SAN), False),
-    ("unit tests, threads", lambda: unit(TSAN, "test_api", "test_db", "test_segment", "test_server"), False),
+    ("threads, sanitized", lambda: [[os.path.join(TSAN, "tests", "store_threads")]], False),
     ("formats: Python readers", lambda: python("format/test_formats.py", GCC), False),
     ("differential", lambda: python("differential/run.py", LIBRARY, "--queries", "10000"), False),
     ("facts", lambda: python("program/facts.py", BIN), False),

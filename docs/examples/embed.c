@@ -18,7 +18,8 @@ static void must(int result, const tally_error *error) {
   exit(1);
 }
 
-/* One batch of two events; number `sequence` of the producer "embed". Running the program again sends it again: it counts once. */
+/* One batch of two events; number `sequence` of the producer "embed". Running the program again sends it
+ * again: it counts once. */
 static void append(tally_store *store, uint64_t sequence) {
   tally_error error;
   tally_batch *batch = tally_batch_new();

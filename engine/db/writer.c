@@ -39,11 +39,15 @@ int db_writable(struct db *db, tally_error *error) {
   return result;
 }
 
-/* Under lock: room in the budget for one more memtable, by ending old snapshots that hold one. */
-static struct memtable *make_memtable(struct db *db) {
+/* Queries that hold memtables have this long to end by themselves before the oldest is ended. */
+#define GRACE_TRIES 100
+#define TRY_US 10000
+
+/* Under lock: a memtable, if need be by ending old snapshots that hold one. */
+static struct memtable *make_memtable(struct db *db, bool expire) {
   for (;;) {
     struct memtable *m = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
-    if (m || !snapshot_expire_oldest(db)) return m;
+    if (m || !expire || !snapshot_expire_oldest(db)) return m;
   }
 }
 
@@ -53,9 +57,9 @@ int writer_new_active(struct db *db, tally_error *error) {
   db->spare = NULL;
   if (m) memtable_reset(m);
   /* Queries that are at work give their memtables back within a vector's time. */
-  for (int tries = 0; !m && tries < 1000 && !db->flush_failed; tries++) {
-    m = make_memtable(db);
-    if (!m) (void)os_wait_for(&db->changed, &db->lock, 10000);
+  for (int tries = 0; !m && tries < 10 * GRACE_TRIES && !db->flush_failed; tries++) {
+    m = make_memtable(db, tries >= GRACE_TRIES);
+    if (!m) (void)os_wait_for(&db->changed, &db->lock, TRY_US);
   }
   db->active = m;
   int failed = db->flush_failed;

@@ -19,7 +19,7 @@ struct memtable {
   size_t metadata_capacity;
   _Atomic uint32_t visible;               /* rows that readers may look at */
   int64_t min_timestamp, max_timestamp;   /* over the filled rows; writer's until sealed */
-  int64_t visible_min, visible_max;     /* of the visible rows; read and written under the owner's lock */
+  int64_t visible_min, visible_max;       /* of the visible rows; read and written under the owner's lock */
   uint64_t first_sequence, last_sequence; /* WAL records whose rows are here; 0: none */
   int64_t born;                           /* monotonic time of its first row */
   _Atomic uint32_t references;

@@ -243,7 +243,8 @@ int os_fail(tally_error *error, int number, const char *what, const char *path) 
 int os_fail_sync(tally_error *error, int number, const char *path) {
   char reason[128];
   return fail(error, TALLY_IO,
-              "cannot sync %s: %s: the store takes no more writes, because what was written last may be lost: mend the "
+              "cannot sync %s: %s: the store takes no more writes, because what was written last may be "
+              "lost: mend the "
               "disk, then open the store again",
               path, strerror_r(number, reason, sizeof reason));
 }

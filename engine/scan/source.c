@@ -32,13 +32,15 @@ static int decode_segment(struct scanner *s, int column, uint32_t first, uint32_
   return segment_values(s->segment, column, s->current, first, count, values, valid, all_valid, error);
 }
 
-/* to = bits [first, first + count) of from. */
+/* to = bits [first, first + count) of a memtable's map. The writer may be setting later bits of the last
+ * word. */
 static void copy_bits(const uint64_t *from, uint32_t first, uint32_t count, uint64_t *to) {
   uint32_t shift = first % 64;
   from += first / 64;
   for (uint32_t i = 0; i < count; i += 64, from++) {
-    to[i / 64] = from[0] >> shift;
-    if (shift && i + 64 - shift < count) to[i / 64] |= from[1] << (64 - shift);
+    to[i / 64] = __atomic_load_n(from, __ATOMIC_RELAXED) >> shift;
+    if (shift && i + 64 - shift < count)
+      to[i / 64] |= __atomic_load_n(from + 1, __ATOMIC_RELAXED) << (64 - shift);
   }
 }
 
@@ -119,10 +121,11 @@ int source_metadata(struct scanner *s, tally_error *error) {
     int result = load_segment_metadata(s, error);
     if (result) return result;
   } else {
-    uint32_t row = s->current * CHUNK_ROWS; /* a multiple of 64 */
+    uint32_t row = s->current * CHUNK_ROWS;
     m->at = s->rows->metadata_at + row;
     m->text = s->rows->metadata;
-    m->valid = s->rows->valid[VALID_METADATA] + row / 64;
+    copy_bits(s->rows->valid[VALID_METADATA], row, s->current_rows, m->map);
+    m->valid = m->map;
     m->all_valid = false;
   }
   m->loaded = true;

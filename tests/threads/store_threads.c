@@ -1,13 +1,25 @@
 /* A store under many threads: readers see one snapshot, batches whole, counts that never fall; clean under
  * ThreadSanitizer. */
-#include <criterion/criterion.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tally.h>
+#include <unistd.h>
 
-#include "support/temporary.h"
+static _Atomic uint64_t passed;
+
+/* Counts a check that holds; ends the program at one that does not. */
+static void check(bool ok, const char *what, const char *detail) {
+  if (ok) {
+    atomic_fetch_add(&passed, 1);
+    return;
+  }
+  printf("FAILED: %s: %s\n%" PRIu64 " passed, 1 failed\n", what, detail, atomic_load(&passed));
+  exit(1);
+}
 
 #define WRITERS 3
 #define READERS 3
@@ -39,20 +51,21 @@ static void *write_batches(void *arg) {
       tally_event event = {.timestamp = (int64_t)(s * 7919u + i) * 60000000, .user_id = {user, strlen(user)}};
       event.cost = i % 2 ? 1000000000 : -1000000000;
       event.present = 1u << TALLY_COL_COST;
-      cr_assert_eq(tally_batch_add(b, &event, &e), 0);
+      check(tally_batch_add(b, &event, &e) == 0, "an event is added", e.text);
     }
     const void *bytes;
     size_t size;
-    cr_assert_eq(tally_batch_finish(b, &bytes, &size, &e), 0);
+    check(tally_batch_finish(b, &bytes, &size, &e) == 0, "a batch is finished", e.text);
     tally_append_options o = {
         .producer = producer, .epoch = 1, .sequence = s, .durability = s % 8 ? TALLY_OS : TALLY_DISK};
     for (int repeat = 0; repeat < 2; repeat++) {
       tally_receipt receipt;
-      cr_assert_eq(tally_append(w->shared->store, bytes, size, &o, &receipt, &e), 0, "%s", e.text);
-      cr_assert_eq(receipt.duplicate, repeat == 1);
+      check(tally_append(w->shared->store, bytes, size, &o, &receipt, &e) == 0, "a batch is appended",
+            e.text);
+      check(receipt.duplicate == (repeat == 1), "a repeat is a duplicate", producer);
     }
     atomic_fetch_add(&w->shared->acknowledged, ROWS);
-    if (s % 40 == 0) cr_assert_eq(tally_flush(w->shared->store, &e), 0, "%s", e.text);
+    if (s % 40 == 0) check(tally_flush(w->shared->store, &e) == 0, "a flush", e.text);
   }
   tally_batch_free(b);
   atomic_fetch_sub(&w->shared->writers_left, 1);
@@ -73,19 +86,19 @@ static uint64_t query_once(struct shared *s, bool by_user) {
   q.flags = by_user ? 0 : TALLY_NO_ROLLUPS;
   tally_cursor *c;
   tally_error e;
-  cr_assert_eq(tally_query_open(s->store, &q, &c, &e), 0, "%s", e.text);
+  check(tally_query_open(s->store, &q, &c, &e) == 0, "a query", e.text);
   uint64_t total = 0;
   int result;
   size_t column = by_user ? 1 : 0;
   while ((result = tally_cursor_next(c, &e)) == TALLY_ROW) {
     uint64_t n = number(tally_cursor_cell(c, column));
-    cr_assert_eq(n % ROWS, 0, "a batch was seen by half: %llu rows", (unsigned long long)n);
+    check(n % ROWS == 0, "no batch is seen by half", by_user ? "by user" : "all");
     tally_text sum = tally_cursor_cell(c, column + 1);
-    if (n)
-      cr_assert(sum.size == 6 && memcmp(sum.data, "0.0000", 6) == 0, "sum %.*s", (int)sum.size, sum.data);
+    check(!n || (sum.size == 6 && memcmp(sum.data, "0.0000", 6) == 0), "costs add up to zero",
+          by_user ? "by user" : "all");
     total += n;
   }
-  cr_assert_eq(result, 0, "%s", e.text);
+  check(result == 0, "a query ends well", e.text);
   tally_cursor_close(c);
   return total;
 }
@@ -95,59 +108,42 @@ static void *read_rows(void *arg) {
   uint64_t before = 0;
   for (unsigned i = 0; atomic_load(&s->writers_left) || i < 3; i++) {
     uint64_t least = atomic_load(&s->acknowledged), n = query_once(s, i % 2);
-    cr_assert_geq(n, least, "what was acknowledged before the query is seen");
-    cr_assert_geq(n, before);
+    check(n >= least, "what was acknowledged before the query is seen", "");
+    check(n >= before, "counts never fall", "");
     before = n;
   }
   return NULL;
 }
 
-Test(api, threads_share_a_store_and_each_query_sees_whole_batches_of_one_snapshot, .timeout = 120) {
-  struct temporary t = temporary_make();
+static void clean_up(const char *path) {
+  char command[300];
+  (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
+  if (system(command) != 0) printf("%s is left\n", path);
+}
+
+int main(void) {
+  char path[] = "/tmp/tally-threads-XXXXXX";
+  check(mkdtemp(path) != NULL, "a temporary directory", path);
   tally_error e;
   tally_options o;
   tally_options_init(&o);
   o.create = true;
   o.memory = 64u << 20;
   struct shared s = {0};
-  cr_assert_eq(tally_open(t.path, &o, &s.store, &e), 0, "%s", e.text);
+  check(tally_open(path, &o, &s.store, &e) == 0, "a store opens", e.text);
   atomic_init(&s.writers_left, WRITERS);
   pthread_t thread[WRITERS + READERS];
   struct writer writer[WRITERS];
   for (int i = 0; i < WRITERS; i++) {
     writer[i] = (struct writer){&s, i};
-    cr_assert_eq(pthread_create(&thread[i], NULL, write_batches, &writer[i]), 0);
+    check(pthread_create(&thread[i], NULL, write_batches, &writer[i]) == 0, "a thread", "writer");
   }
   for (int i = 0; i < READERS; i++)
-    cr_assert_eq(pthread_create(&thread[WRITERS + i], NULL, read_rows, &s), 0);
-  for (int i = 0; i < WRITERS + READERS; i++) cr_assert_eq(pthread_join(thread[i], NULL), 0);
-  cr_assert_eq(query_once(&s, true), (uint64_t)WRITERS * BATCHES * ROWS);
-  cr_assert_eq(tally_close(s.store, &e), 0, "%s", e.text);
-  temporary_remove(&t);
-}
-
-Test(api, a_cursor_that_is_cancelled_or_late_ends_with_its_code_and_stays_ended) {
-  struct temporary t = temporary_make();
-  tally_error e;
-  tally_options o;
-  tally_options_init(&o);
-  o.create = true;
-  tally_store *store;
-  cr_assert_eq(tally_open(t.path, &o, &store, &e), 0);
-  tally_cursor *c;
-  tally_query q;
-  tally_query_init(&q);
-  cr_assert_eq(tally_query_open(store, &q, &c, &e), 0);
-  tally_cursor_cancel(c);
-  cr_assert_eq(tally_cursor_next(c, &e), TALLY_CANCELLED);
-  cr_assert_eq(tally_cursor_next(c, &e), TALLY_CANCELLED);
-  tally_cursor_close(c);
-  q.where_count = 1;
-  const char *where[] = {"no_such_column = 1"};
-  q.where = where;
-  cr_assert_eq(tally_query_open(store, &q, &c, &e), TALLY_USAGE);
-  cr_assert_null(c);
-  cr_assert_not_null(strstr(e.text, "no_such_column"), "%s", e.text);
-  cr_assert_eq(tally_close(store, &e), 0);
-  temporary_remove(&t);
+    check(pthread_create(&thread[WRITERS + i], NULL, read_rows, &s) == 0, "a thread", "reader");
+  for (int i = 0; i < WRITERS + READERS; i++) check(pthread_join(thread[i], NULL) == 0, "a thread ends", "");
+  check(query_once(&s, true) == (uint64_t)WRITERS * BATCHES * ROWS, "every row is in once", "");
+  check(tally_close(s.store, &e) == 0, "the store closes", e.text);
+  clean_up(path);
+  printf("%" PRIu64 " passed, 0 failed\n", atomic_load(&passed));
+  return 0;
 }
