@@ -19,18 +19,6 @@ static int64_t now(void) {
 
 /* ------------------------------------------------------------------ the queue */
 
-int sender_init(struct sender *s, struct backend *backend, const struct send_options *options,
-                tally_error *error) {
-  tally_mark mark = {0};
-  *s = (struct sender){.backend = backend, .options = options};
-  s->proved = true;
-  if (!options->producer) return TALLY_OK;
-  int code = backend_mark(backend, options->producer, options->epoch, &mark, error);
-  s->mark = s->acknowledged = mark.sequence;
-  s->proved = !s->mark;
-  return code;
-}
-
 static void free_list(struct ingest_batch *b) {
   while (b) {
     struct ingest_batch *next = b->next;
@@ -221,6 +209,20 @@ static int find_store(struct sender *s, tally_mark *mark, tally_error *error) {
     if (!wait_for(s, pause < left ? pause : left)) return fail(error, TALLY_CANCELLED, "interrupted");
     pause = 2 * pause < PAUSE_MOST ? 2 * pause : PAUSE_MOST;
   }
+}
+
+int sender_init(struct sender *s, struct backend *backend, const struct send_options *options,
+                tally_error *error) {
+  tally_mark mark = {0};
+  *s = (struct sender){.backend = backend, .options = options};
+  s->proved = true;
+  if (!options->producer) return TALLY_OK;
+  int code = backend_mark(backend, options->producer, options->epoch, &mark, error);
+  if (is_lost(code)) code = find_store(s, &mark, error);
+  s->give_up = 0;
+  s->mark = s->acknowledged = mark.sequence;
+  s->proved = !s->mark;
+  return code;
 }
 
 static int fail_unsafe(const struct sender *s, tally_error *error) {

@@ -159,6 +159,6 @@ static size_t lower_bound(const struct bag *bag, uint64_t group) {
 
 size_t bag_group(const struct bag *bag, uint32_t group, const struct bag_entry **first) {
   size_t at = lower_bound(bag, group);
-  *first = bag->run + at;
+  *first = bag->run ? bag->run + at : NULL; /* no runs: nothing to point into */
   return lower_bound(bag, (uint64_t)group + 1) - at;
 }

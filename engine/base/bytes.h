@@ -40,7 +40,9 @@ struct reader {
 };
 
 static inline struct reader reader_make(const void *data, size_t size) {
-  return (struct reader){data, (const uint8_t *)data + size, false};
+  static const uint8_t nothing[1];
+  const uint8_t *at = data ? data : nothing; /* no bytes may come as NULL */
+  return (struct reader){at, at + (data ? size : 0), false};
 }
 static inline size_t reader_left(const struct reader *r) { return (size_t)(r->end - r->at); }
 /* `size` bytes, or NULL (and bad) if there are fewer. Size 0 gives a non-NULL pointer. */

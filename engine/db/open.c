@@ -247,11 +247,16 @@ static int flush_all(struct db *db, tally_error *error) {
   return result;
 }
 
-/* The seal: the WAL is synced, and the manifest promises it. With everything in segments the WAL goes. */
+/* The seal: the WAL is synced, and the manifest promises it. With everything in segments the WAL gives way to
+ * an empty file, whose first sequence bears witness: a manifest that has lost edits does not reach up to it.
+ */
 static int seal_store(struct db *db, tally_error *error) {
   bool flushed = flush_all(db, error) == 0; /* where that fails, the rows are in the WAL */
   int result = db_writable(db, error);
   if (!result && db->wal->durable < db->wal->written) result = writer_sync(db, error);
+  flushed = flushed && !result && db->manifest->state.covered == db->wal->written;
+  if (flushed && db->wal->written >= db->wal->header.first) flushed = writer_rotate(db, error) == 0;
+  if (!result) result = db_writable(db, error);
   if (result) return result;
   struct edit edit = {.state = db->manifest->state};
   edit.state.durable = db->wal->durable;
@@ -263,10 +268,7 @@ static int seal_store(struct db *db, tally_error *error) {
     if (!marks.failed) result = manifest_checkpoint(db->manifest, &marks, error);
     buffer_free(&marks);
   }
-  if (!result && flushed && db->manifest->state.covered == db->wal->written) {
-    wal_files_drop(db, db->wal->written);
-    (void)db->os->unlink(db->os, db->wal->path);
-  }
+  if (!result && flushed) wal_files_drop(db, db->wal->written);
   return result;
 }
 

@@ -414,19 +414,19 @@ def kill_at_random(t, chance, path, arguments, rows):
 
 def a_client_killed_at_random_moments_loses_and_doubles_nothing(t):
     chance = random.Random(SEED)
-    path = workload(t, 60000)
+    path = workload(t, 150000)
     arguments = ["--producer", "p", "--batch-rows", "500"]
-    kills = kill_at_random(t, chance, path, arguments, 60000)
+    kills = kill_at_random(t, chance, path, arguments, 150000)
     holds(kills > 0, "it was never killed")
     equal(t.query(*ASK), [sums_of(path)], f"after {kills} kills")
-    t.ingest(*arguments, path, counts=(0, 0, 120, 0))
+    t.ingest(*arguments, path, counts=(0, 0, 300, 0))
 
 
 def a_server_killed_at_random_moments_loses_and_doubles_nothing(programs, folder):
     chance = random.Random(SEED + 1)
     store = Store(programs, folder, True)
     with store as t:
-        path = workload(t, 60000)
+        path = workload(t, 300000)
         arguments = ["--producer", "p", "--batch-rows", "300", "--retry-for", "60s", path]
         process = subprocess.Popen(t.command("ingest", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         kills = 0
@@ -440,7 +440,7 @@ def a_server_killed_at_random_moments_loses_and_doubles_nothing(programs, folder
         _, err = process.communicate(timeout=TIMEOUT)
         equal(process.returncode, 0, err.decode())
         holds(kills > 0, "it was never killed")
-        equal(Answer(0, "", err.decode()).counts(), (60000, 200, 0, 0), f"after {kills} kills")
+        equal(Answer(0, "", err.decode()).counts(), (300000, 1000, 0, 0), f"after {kills} kills")
         equal(t.query(*ASK), [sums_of(path)], f"after {kills} kills")
 
 
