@@ -73,6 +73,7 @@ void batch_free(struct ingest_batch *batch) {
   buffer_free(&batch->text);
   buffer_free(&batch->bytes);
   buffer_free(&batch->dropped);
+  buffer_free(&batch->order);
   mem_free(batch->problems);
   mem_free(batch);
 }

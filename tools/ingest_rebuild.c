@@ -1,11 +1,16 @@
 /* ingest_rebuild.c - reading the records of a batch again, because the store refuses some of them.
  *
  * A store refuses what a batch cannot know: times too far ahead of its clock, and times older than its
- * retention keeps. It names the first such row. The others that must have failed the same check are left out
- * with it, so that a batch of a thousand of them is not sent a thousand times: times at or after one that is
- * too late for the clock, and times of the same service at or before one that is too old. */
+ * retention keeps. It names the first such row, but not where its limit is. So that a batch of a thousand of
+ * them is not sent a thousand times:
+ *  1. The others that must have failed the same check are left out with it: times at or after one that is too
+ *     late for the clock, and times of the same service at or before one that is too old.
+ *  2. What is left is put in the order of its times, the best ones first (the order of the rows in a batch
+ * means nothing to the store). If a row is refused again it is the one next to the limit, and rule 1 leaves
+ * out all others. */
 #include "tools/ingest_send.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -44,15 +49,17 @@ static enum record_kind again_next(struct again *a) {
   }
 }
 
-/* Goes to the row that was refused. */
+/* Goes to the record of the row that was refused, which is below batch->rows. */
 static int again_find(struct again *a, int64_t row) {
+  const uint32_t *order = (const uint32_t *)(const void *)a->batch->order.data;
+  bool ordered = a->batch->order.size > 0;
   for (int64_t i = 0;; i++) {
     enum record_kind kind = again_next(a);
     if (kind == RECORD_FAILED) return a->error->code;
     if (kind == RECORD_END)
-      return fail(a->error, TALLY_PROTOCOL, "the store refuses row %lld of a batch of %u: report this",
-                  (long long)row, a->batch->rows);
-    if (i == row) return TALLY_OK;
+      return fail(a->error, TALLY_PROTOCOL, "row %lld of a batch cannot be found again: report this",
+                  (long long)row);
+    if (ordered ? a->current == order[row] : i == row) return TALLY_OK;
   }
 }
 
@@ -121,6 +128,71 @@ static int find_refused(struct ingest_batch *batch, struct source_options *optio
   return code;
 }
 
+/* ------------------------------------------------------------------ the rest in order */
+
+/* A row that stays. */
+struct kept {
+  int64_t key; /* ascending: the best first */
+  uint32_t place;
+  size_t start, end;
+  uint64_t line;
+};
+
+static int by_key(const void *left, const void *right) {
+  const struct kept *a = left, *b = right;
+  if (a->key != b->key) return a->key < b->key ? -1 : 1;
+  return a->place < b->place ? -1 : 1;
+}
+
+/* Leaves out what is refused, and lists what stays. */
+static int sift(struct again *a, const struct refused *r, struct buffer *kept,
+                void (*skipped)(void *arg, const struct ingest_batch *batch, const struct problem *problem),
+                void *arg) {
+  enum record_kind kind;
+  while ((kind = again_next(a)) == RECORD_ROW) {
+    if (is_refused(r, a)) {
+      struct problem problem;
+      if (!batch_drop(a->batch, a->current)) return fail_memory(a->error, "a list of skipped rows");
+      blame(a, r->error, &problem);
+      skipped(arg, a->batch, &problem);
+      continue;
+    }
+    int64_t time = a->record.event.timestamp;
+    struct kept k = {0, a->current, a->record.start, a->record.end, a->record.line};
+    if (future(r->error)) k.key = time;
+    if (r->error->code == TALLY_TOO_LATE) k.key = -time;
+    buffer_append(kept, &k, sizeof k);
+    if (kept->failed) return fail_memory(a->error, "a list of rows");
+  }
+  return kind == RECORD_FAILED ? a->error->code : TALLY_OK;
+}
+
+/* Reads the one record again and adds it. */
+static int add_kept(struct again *a, const struct kept *k, tally_batch *builder) {
+  struct problem unused;
+  char *end = (char *)a->batch->text.data + k->end, behind = *end;
+  parser_text(&a->parser, (char *)a->batch->text.data, k->end, true, k->start, k->line);
+  enum record_kind kind = parser_next(&a->parser, &a->record, &unused);
+  if (kind == RECORD_ROW) kind = parser_add(&a->parser, builder, &a->record, &unused, a->error);
+  *end = behind; /* the parser has put the end of its text there */
+  if (kind == RECORD_ROW) return TALLY_OK;
+  return kind == RECORD_FAILED && a->error->code ? a->error->code : fail_memory(a->error, "a record");
+}
+
+static int add_all(struct again *a, struct buffer *kept, tally_batch *builder) {
+  struct kept *rows = (struct kept *)(void *)kept->data;
+  size_t count = kept->size / sizeof *rows;
+  if (count) qsort(rows, count, sizeof *rows, by_key);
+  buffer_clear(&a->batch->order);
+  for (size_t i = 0; i < count; i++) {
+    a->error->code = TALLY_OK;
+    int code = add_kept(a, &rows[i], builder);
+    if (code) return code;
+    buffer_append(&a->batch->order, &rows[i].place, sizeof rows[i].place);
+  }
+  return a->batch->order.failed ? fail_memory(a->error, "a list of rows") : TALLY_OK;
+}
+
 int batch_without_refused(struct ingest_batch *batch, struct source_options *options, tally_batch *builder,
                           const tally_error *refused,
                           void (*skipped)(void *arg, const struct ingest_batch *batch,
@@ -128,26 +200,14 @@ int batch_without_refused(struct ingest_batch *batch, struct source_options *opt
                           void *arg, tally_error *error) {
   struct refused r;
   struct again a;
-  struct problem problem;
-  enum record_kind kind;
+  struct buffer kept = {0};
   int code = find_refused(batch, options, refused, &r, error);
   if (code) return code;
   tally_batch_reset(builder);
   again_start(&a, batch, options, error);
-  while ((kind = again_next(&a)) == RECORD_ROW) {
-    if (!is_refused(&r, &a)) {
-      if (parser_add(&a.parser, builder, &a.record, &problem, error) == RECORD_ROW) continue;
-      kind = RECORD_FAILED; /* the row was good before: no memory */
-      break;
-    }
-    if (!batch_drop(batch, a.current)) {
-      fail_memory(error, "a list of skipped rows");
-      kind = RECORD_FAILED;
-      break;
-    }
-    blame(&a, refused, &problem);
-    skipped(arg, batch, &problem);
-  }
+  code = sift(&a, &r, &kept, skipped, arg);
+  if (!code) code = add_all(&a, &kept, builder);
   parser_free(&a.parser);
-  return kind == RECORD_FAILED ? error->code : batch_build(batch, builder, error);
+  buffer_free(&kept);
+  return code ? code : batch_build(batch, builder, error);
 }

@@ -275,6 +275,7 @@ static void start(struct source *s, struct ingest_batch *b) {
   buffer_clear(&b->text);
   buffer_clear(&b->bytes);
   buffer_clear(&b->dropped);
+  buffer_clear(&b->order);
   b->sequence = 0;
   b->first = b->end = 0;
   b->records = b->rows = b->problem_count = 0;

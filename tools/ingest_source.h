@@ -78,6 +78,7 @@ struct ingest_batch {
   uint8_t fingerprint[16];
   struct buffer bytes;      /* the batch, if it has rows */
   struct buffer dropped;    /* bit i: record i is not in it; empty: all are */
+  struct buffer order;      /* uint32_t: the records of the rows in bytes; empty: in their own order */
   struct problem *problems; /* of the first BATCH_PROBLEMS records left out; NULL: none was */
   uint32_t problem_count;   /* those in problems */
 };
