@@ -27,7 +27,7 @@ static const struct setting settings[] = {
      "directory of the store; made if it is not there"},
     {"listen", "listen", "TALLY_LISTEN", KIND_ADDRESS, false, AT(listen), "127.0.0.1:7420", 0, 0,
      "address to serve on, HOST:PORT; port 0 takes a free one"},
-    {"memory", "memory", "TALLY_MEMORY", KIND_SIZE, false, AT(memory), "256MiB", 32u << 20, (uint64_t)1 << 46,
+    {"memory", "memory", "TALLY_MEMORY", KIND_SIZE, false, AT(memory), "256MiB", 80u << 20, (uint64_t)1 << 46,
      "memory of the engine"},
     {"max_future", "max-future", "TALLY_MAX_FUTURE", KIND_DURATION, false, AT(max_future), "1d", 1,
      36500u * (uint64_t)DAY_MS, "how far ahead of the clock an event may be"},

@@ -20,7 +20,7 @@
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 #define SETTINGS_MAX 64
-#define ENGINE_LEAST (32u << 20) /* what tally_options.memory must be at least */
+#define ENGINE_LEAST (64u << 20) /* what tally_options.memory must be at least */
 #define FILES_BESIDES 512u       /* file descriptors of the store and the process */
 
 enum { OPTION_CONFIG = 1000, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_SETTING };

@@ -162,7 +162,7 @@ def test_wrong_usage_exits_2(folder):
     expect_exit(2, ["extra"], run(*data, "extra"))
     expect_exit(2, ["--memory"], run(*data, "--memory"))
     expect_exit(2, ["--memory", "256MiB"], run(*data, "--memory", "lots"))
-    expect_exit(2, ["--memory", "32MiB"], run(*data, "--memory", "1MiB"))
+    expect_exit(2, ["--memory", "80MiB"], run(*data, "--memory", "1MiB"))
     expect_exit(2, ["--listen", "HOST:PORT"], run(*data, "--listen", "7420"))
     expect_exit(2, ["--log-level"], run(*data, "--log-level", "loud"))
     expect_exit(2, ["TALLY_MEMORY"], run(*data, TALLY_MEMORY="2 GB"))

@@ -182,7 +182,7 @@ Test(config, a_bad_value_is_refused_with_its_place_and_changes_nothing) {
     int line;
     const char *says;
   } files[] = {{"memory = 1GiB\n\nlog_level = loud\n", 3, "log level"},
-               {"memory = 31MiB\n", 1, "out of bounds: write 32MiB to"},
+               {"memory = 79MiB\n", 1, "out of bounds: write 80MiB to"},
                {"max_connections = 0\n", 1, "out of bounds"},
                {"\nquery_timeout = 30\n", 2, "as in 30s"},
                {"listen = nowhere\n", 1, "HOST:PORT"},
