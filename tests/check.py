@@ -58,6 +58,7 @@ STEPS = [
     ("kill", lambda: python("program/kill.py", BIN, "--rounds", "200"), False),
     ("damage, sanitized", lambda: python("program/damage.py", os.path.join(SAN, "bin")), False),
     ("protocol client", lambda: python("protocol/test_client.py", os.path.join(BIN, "tallyd")), False),
+    ("time zones", lambda: python("protocol/test_zones.py", os.path.join(GCC, "tests", "zone_periods")), False),
     ("server", lambda: python("server/test_server.py", os.path.join(BIN, "tallyd")), False),
     ("tool", lambda: python("tool/test_tool.py", BIN), False),
     ("tool: ingest", lambda: python("tool/test_ingest.py", BIN), False),
