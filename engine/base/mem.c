@@ -32,3 +32,13 @@ char *mem_strndup(const char *text, size_t size) {
   copy[size] = '\0';
   return copy;
 }
+
+char *mem_path(const char *folder, const char *name) {
+  size_t first = strlen(folder), second = strlen(name);
+  char *path = mem_alloc(first + second + 2);
+  if (!path) return NULL;
+  memcpy(path, folder, first);
+  path[first] = '/';
+  memcpy(path + first + 1, name, second + 1);
+  return path;
+}

@@ -1,7 +1,6 @@
 /* catalog.c - four dictionaries and their file; see catalog.h and format.h. */
 #include "catalog/catalog.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -204,10 +203,8 @@ int catalog_open(const struct os *os, const char *path, const uint32_t count[DOM
   struct catalog *c = mem_zalloc(1, sizeof *c);
   if (!c) return fail_memory(error, "the catalog");
   c->os = os;
-  size_t length = strlen(path) + sizeof "/" CATALOG_FILE;
-  c->path = mem_alloc(length);
+  c->path = mem_path(path, CATALOG_FILE);
   int result = c->path ? 0 : fail_memory(error, "the catalog");
-  if (!result) (void)snprintf(c->path, length, "%s/" CATALOG_FILE, path);
   for (int d = 0; d < DOMAINS && !result; d++) result = texts_init(&c->dictionary[d], budget, error);
   if (!result) result = open_file(c, path, count, error);
   if (result) {

@@ -141,8 +141,7 @@ static uint32_t claimed_rows(const tally_append_item *item) {
   return item->size >= 12 ? load32((const uint8_t *)item->bytes + 8) : 0;
 }
 
-static int intern(struct db *db, const struct batch *batch, const uint32_t *ids[DOMAINS],
-                  tally_error *error) {
+int intern_batch(struct db *db, const struct batch *batch, const uint32_t *ids[DOMAINS], tally_error *error) {
   for (int d = 0; d < DOMAINS; d++) {
     const struct batch_column *c = &batch->column[domain_column(d)];
     struct buffer *b = &db->id_scratch[d];
@@ -174,7 +173,7 @@ static int take_in(struct group *g, tally_append_item *item, const struct batch 
   const uint32_t *ids[DOMAINS];
   const tally_append_options *o = &item->options;
   int result = make_room(g, batch, error);
-  if (!result) result = intern(db, batch, ids, error);
+  if (!result) result = intern_batch(db, batch, ids, error);
   if (result) return result;
   struct mark_undo undo = {0};
   struct wal_record record = {.batch = item->bytes, .batch_size = item->size};

@@ -1,8 +1,5 @@
 /* flusher.c - sealed memtables become segments: written, synced, published by one manifest edit; then their
  * WAL is dropped. */
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "base/status.h"
 #include "db/inside.h"
@@ -15,19 +12,6 @@ static struct version *extend(struct db *db, struct segment **added, uint32_t co
   for (size_t i = 0; i < old->count; i++) segment_ref(v->segment[v->count++] = old->segment[i]);
   for (uint32_t i = 0; i < count; i++) v->segment[v->count++] = added[i];
   return v;
-}
-
-static void remove_segments(struct db *db, const struct segment_info *info, uint32_t count) {
-  for (uint32_t i = 0; i < count; i++) {
-    char name[64];
-    segment_name(&info[i], name);
-    size_t size = strlen(db->path) + sizeof name + 1;
-    char *path = mem_alloc(size);
-    if (!path) return;
-    (void)snprintf(path, size, "%s/%s", db->path, name);
-    (void)db->os->unlink(db->os, path);
-    mem_free(path);
-  }
 }
 
 static int commit_edit(struct db *db, const struct sealed *sealed, const struct segment_info *info,
@@ -90,6 +74,7 @@ static int open_segments(struct db *db, const struct segment_info *info, uint32_
 static int flush_one(struct db *db, struct sealed *sealed, tally_error *error) {
   struct segment_info *info = NULL;
   uint32_t count = 0;
+  bool uncertain = false; /* the edit may or may not be on the disk: its files stay */
   int result = flush_memtable(db->os, db->path, sealed->memtable, db->sorted,
                               db->manifest->state.next_segment, &db->work_budget, &info, &count, error);
   if (result) return result;
@@ -105,13 +90,13 @@ static int flush_one(struct db *db, struct sealed *sealed, tally_error *error) {
   }
   if (!result && (result = commit_edit(db, sealed, info, count, error)) != 0) {
     version_unref(db, version);
-    if (result == TALLY_IO)
-      db_stop_writes(db, error); /* the edit may or may not be on the disk: its files stay */
+    uncertain = result == TALLY_IO;
+    if (uncertain) db_stop_writes(db, error);
   }
   if (!result)
     install(db, sealed, version);
-  else if (result != TALLY_IO)
-    remove_segments(db, info, count);
+  else if (!uncertain)
+    for (uint32_t i = 0; i < count; i++) segment_remove(db->os, db->path, &info[i]);
   mem_free((void *)segment);
   mem_free(info);
   return result;
@@ -139,11 +124,6 @@ int flush_next(struct db *db, bool *worked, tally_error *error) {
   }
   os_unlock(&db->flushing);
   return result;
-}
-
-static bool too_old(struct db *db) {
-  return db->active && db->active->first_sequence &&
-         db->os->monotonic(db->os) - db->active->born >= db->options.flush_age;
 }
 
 /* Rotates the manifest where its edits have outgrown it. Marks in a checkpoint are of a synced WAL (law 4 of
@@ -176,7 +156,7 @@ void *flusher_run(void *arg) {
     os_lock(&db->lock);
     if (!db->closing && (!db->sealed || db->flush_failed))
       (void)os_wait_for(&db->changed, &db->lock, 1000000);
-    bool closing = db->closing, old = too_old(db), sealed = db->sealed != NULL;
+    bool closing = db->closing, old = writer_due(db), sealed = db->sealed != NULL;
     os_unlock(&db->lock);
     if (closing) return NULL;
     if (old && !sealed) {

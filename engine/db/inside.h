@@ -101,6 +101,8 @@ void db_stop_writes(struct db *db, const tally_error *error);
 int db_writable(struct db *db, tally_error *error);
 /* Writer: seals the active memtable if it has rows (waits for room in the queue of sealed ones). */
 int writer_seal(struct db *db, tally_error *error);
+/* Is the active memtable old enough to be sealed? Under lock. */
+bool writer_due(struct db *db);
 /* Writer: there is an active memtable, with room for the batch. */
 int writer_room(struct db *db, const struct batch *batch, tally_error *error);
 /* Writer: begins a new WAL file. */
@@ -113,6 +115,10 @@ void wal_files_drop(struct db *db, uint64_t covered);
 /* flusher.c */
 int flush_next(struct db *db, bool *worked, tally_error *error);
 void *flusher_run(void *db);
+
+/* append.c: the catalog ids of a batch's dictionaries, in db->id_scratch; lent until the next call. Writer.
+ */
+int intern_batch(struct db *db, const struct batch *batch, const uint32_t *ids[DOMAINS], tally_error *error);
 
 /* recover.c */
 int recover(struct db *db, tally_error *error);

@@ -11,13 +11,6 @@
 #define MEMORY_LEAST (64ull << 20)
 #define MINUTE_US INT64_C(60000000)
 
-static char *join(const char *path, const char *name) {
-  size_t size = strlen(path) + strlen(name) + 2;
-  char *joined = mem_alloc(size);
-  if (joined) (void)snprintf(joined, size, "%s/%s", path, name);
-  return joined;
-}
-
 /* ------------------------------------------------------------------ memory */
 
 /* How the budget is shared: memtables first (active, sealed ones, the flush's sorted copy, and a spare for
@@ -74,7 +67,7 @@ static int set_options(struct db *db, const tally_options *options, tally_error 
 }
 
 static int take_lock(struct db *db, tally_error *error) {
-  char *path = join(db->path, "LOCK");
+  char *path = mem_path(db->path, "LOCK");
   if (!path) return fail_memory(error, "a store");
   int64_t owner = 0;
   int number = db->os->lock(db->os, path, &db->lock_file, &owner), result = 0;
@@ -90,12 +83,18 @@ static int take_lock(struct db *db, tally_error *error) {
 }
 
 static int make_directory(struct db *db, const char *name, bool may_exist, tally_error *error) {
-  char *path = name ? join(db->path, name) : mem_strndup(db->path, strlen(db->path));
+  char *path = name ? mem_path(db->path, name) : mem_strndup(db->path, strlen(db->path));
   if (!path) return fail_memory(error, "a store");
   int number = db->os->mkdir(db->os, path), result = 0;
   if (number && !(number == EEXIST && may_exist)) result = os_fail(error, number, "make the directory", path);
   mem_free(path);
   return result;
+}
+
+static int no_store(const struct db *db, const char *why, tally_error *error) {
+  return fail(error, TALLY_NOT_FOUND,
+              "there is no store in %s: %scheck the path; `tally ingest --db %s` makes one", db->path, why,
+              db->path);
 }
 
 /* The directory holds a manifest, or becomes a store. */
@@ -104,10 +103,7 @@ static int open_manifest(struct db *db, tally_error *error) {
   int exists = manifest_exists(db->os, db->path, &other, error);
   if (exists < 0) return exists;
   if (exists) return manifest_open(db->os, db->path, db->producers, &db->manifest, error);
-  if (!db->options.create || db->options.read_only)
-    return fail(error, TALLY_NOT_FOUND,
-                "there is no store in %s: check the path; `tally ingest --db %s` makes one", db->path,
-                db->path);
+  if (!db->options.create || db->options.read_only) return no_store(db, "", error);
   /* A crash may have come between making the folders and the manifest: they are empty then. */
   int result = make_directory(db, "wal", true, error);
   if (!result) result = make_directory(db, "segments", true, error);
@@ -131,17 +127,10 @@ static int prepare_directory(struct db *db, tally_error *error) {
   if (result) return result;
   bool other;
   int exists = manifest_exists(db->os, db->path, &other, error);
-  if (exists < 0)
-    return exists == TALLY_NOT_FOUND ? fail(error, TALLY_NOT_FOUND,
-                                            "there is no store in %s: there is no such directory: check the "
-                                            "path; `tally ingest --db %s` makes one",
-                                            db->path, db->path)
-                                     : exists;
+  if (exists == TALLY_NOT_FOUND) return no_store(db, "there is no such directory: ", error);
+  if (exists < 0) return exists;
   if (exists) return 0;
-  if (!db->options.create)
-    return fail(error, TALLY_NOT_FOUND,
-                "there is no store in %s: check the path; `tally ingest --db %s` makes one", db->path,
-                db->path);
+  if (!db->options.create) return no_store(db, "", error);
   if (db->os->list(db->os, db->path, see_stranger, NULL) == ENOTEMPTY)
     return fail(error, TALLY_USAGE, "%s holds other files and no store: choose an empty or a new directory",
                 db->path);
@@ -328,8 +317,7 @@ int db_step(struct db *db, bool *worked, tally_error *error) {
   *worked = false;
   os_lock(&db->lock);
   bool sealed = db->sealed != NULL;
-  bool old = db->active && db->active->first_sequence &&
-             db->os->monotonic(db->os) - db->active->born >= db->options.flush_age;
+  bool old = writer_due(db);
   os_unlock(&db->lock);
   if (!sealed && old) {
     writer_enter(db);

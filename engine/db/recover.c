@@ -108,10 +108,8 @@ static int remove_orphans_of_month(void *arg, const char *month) {
 }
 
 static void remove_orphans(struct db *db) {
-  size_t size = strlen(db->path) + 16;
-  char *path = mem_alloc(size);
+  char *path = mem_path(db->path, "segments");
   if (!path) return;
-  (void)snprintf(path, size, "%s/segments", db->path);
   (void)db->os->list(db->os, path, remove_orphans_of_month, db);
   mem_free(path);
 }
@@ -141,21 +139,6 @@ static int take_mark(struct db *db, const struct wal_record *record, tally_error
   }
 }
 
-static int intern(struct db *db, const struct batch *batch, const uint32_t *ids[DOMAINS],
-                  tally_error *error) {
-  for (int d = 0; d < DOMAINS; d++) {
-    const struct batch_column *c = &batch->column[domain_column(d)];
-    uint32_t entries = c->absent ? 0 : c->entries;
-    buffer_clear(&db->id_scratch[d]);
-    uint32_t *to = (uint32_t *)(void *)buffer_add(&db->id_scratch[d], (size_t)(entries + 1) * sizeof *to);
-    if (!to) return fail_memory(error, "recovery");
-    int result = catalog_intern(db->catalog, d, entries, c->sizes, c->texts, to, error);
-    if (result) return result;
-    ids[d] = to;
-  }
-  return 0;
-}
-
 /* Room for a replayed batch; a store that is opened for writing flushes inline. */
 static int room(struct db *db, const struct batch *batch, tally_error *error) {
   if (db->active && memtable_fits(db->active, batch)) return 0;
@@ -180,7 +163,7 @@ static int apply(struct replay *r, struct wal_record *record, tally_error *error
   if (!result) result = batch_check(&batch, TIME_MAX, error);
   if (result == TALLY_INVALID_BATCH || result == TALLY_INVALID_ROW) error->code = result = TALLY_CORRUPT;
   if (!result) result = room(db, &batch, error);
-  if (!result) result = intern(db, &batch, ids, error);
+  if (!result) result = intern_batch(db, &batch, ids, error);
   if (!result) result = take_mark(db, record, error);
   if (!result && !db->options.read_only) {
     result = wal_add(db->wal, record, error);

@@ -1,7 +1,4 @@
 /* writer.c - the writer's role: one thread at a time appends, seals and rotates. */
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "base/status.h"
 #include "db/inside.h"
@@ -117,6 +114,11 @@ int writer_seal(struct db *db, tally_error *error) {
   os_wake(&db->changed);
   os_unlock(&db->lock);
   return 0;
+}
+
+bool writer_due(struct db *db) {
+  return db->active && db->active->first_sequence &&
+         db->os->monotonic(db->os) - db->active->born >= db->options.flush_age;
 }
 
 int writer_room(struct db *db, const struct batch *batch, tally_error *error) {

@@ -2,7 +2,6 @@
  * that order month by month, write each month's segment. */
 #include "maintain/flush.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bitmap.h"
@@ -51,19 +50,6 @@ static void gather(const struct rows *from, struct rows *to, const uint32_t *ord
     uint64_t start = from->metadata_at[order[i]], size = from->metadata_at[order[i] + 1] - start;
     if (size) memcpy(to->metadata + at, from->metadata + start, size);
     to->metadata_at[i + 1] = at += size;
-  }
-}
-
-static void remove_files(const struct flush *f) {
-  for (uint32_t i = 0; i < f->count; i++) {
-    char name[64];
-    segment_name(&f->info[i], name);
-    size_t size = strlen(f->store) + sizeof name + 1;
-    char *path = mem_alloc(size);
-    if (!path) return;
-    (void)snprintf(path, size, "%s/%s", f->store, name);
-    (void)f->os->unlink(f->os, path);
-    mem_free(path);
   }
 }
 
@@ -124,7 +110,7 @@ int flush_memtable(const struct os *os, const char *store, const struct memtable
   mem_free(scratch);
   budget_give(budget, bytes);
   if (result) {
-    remove_files(&f);
+    for (uint32_t i = 0; i < f.count; i++) segment_remove(os, store, &f.info[i]);
     mem_free(f.info);
     return result;
   }

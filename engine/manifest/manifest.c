@@ -341,10 +341,8 @@ static void remove_leftovers(const struct manifest *m) {
   struct leftovers l = {.manifest = m};
   (void)m->os->list(m->os, m->store, see_leftover, &l);
   for (size_t i = 0; i < l.count; i++) {
-    size_t size = strlen(m->store) + strlen(l.name[i]) + 2;
-    char *path = mem_alloc(size);
+    char *path = mem_path(m->store, l.name[i]);
     if (!path) return;
-    (void)snprintf(path, size, "%s/%s", m->store, l.name[i]);
     (void)m->os->unlink(m->os, path);
     mem_free(path);
   }

@@ -39,21 +39,7 @@ static bool holds(const struct key_value *v, enum operator op, const struct lite
   } else {
     order = compare_texts(v->text, text);
   }
-  switch (op) {
-  case OP_NE:
-  case OP_NOT_IN:
-    return order != 0;
-  case OP_LT:
-    return order < 0;
-  case OP_LE:
-    return order <= 0;
-  case OP_GT:
-    return order > 0;
-  case OP_GE:
-    return order >= 0;
-  default:
-    return order == 0;
-  }
+  return operator_holds(op, order);
 }
 
 /* IN holds if it holds for one literal, everything else if it holds for all. */

@@ -26,16 +26,7 @@ static bool has_id(const struct text_test *t, uint32_t id) {
 static bool test_text(const struct text_test *t, tally_text text) {
   if (t->op == OP_PREFIX) return compare_prefix(text, t->text);
   int order = compare_texts(text, t->text);
-  switch (t->op) {
-  case OP_LT:
-    return order < 0;
-  case OP_LE:
-    return order <= 0;
-  case OP_GT:
-    return order > 0;
-  default:
-    return order >= 0;
-  }
+  return operator_holds(t->op, order);
 }
 
 /* Does the id of a text (not 0) satisfy every test? */

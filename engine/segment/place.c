@@ -31,10 +31,7 @@ static char *join(const char *store, const struct segment_info *info, int levels
   segment_name(info, name);
   for (char *p = name; *p; p++)
     if (*p == '/' && --levels == 0) *p = '\0';
-  size_t size = strlen(store) + strlen(name) + 2;
-  char *path = mem_alloc(size);
-  if (path) (void)snprintf(path, size, "%s/%s", store, name);
-  return path;
+  return mem_path(store, name);
 }
 
 char *place_path(const char *store, const struct segment_info *info) { return join(store, info, 3); }
@@ -74,7 +71,7 @@ int place_sync(const struct os *os, const char *store, const struct segment_info
   return sync_directory(os, store, info, 2, error);
 }
 
-void place_remove(const struct os *os, const char *store, const struct segment_info *info) {
+void segment_remove(const struct os *os, const char *store, const struct segment_info *info) {
   char *path = place_path(store, info);
   if (path) (void)os->unlink(os, path);
   mem_free(path);

@@ -10,8 +10,6 @@ char *place_path(const char *store, const struct segment_info *info);
 int place_make(const struct os *os, const char *store, const struct segment_info *info, tally_error *error);
 /* Makes the file's directory entry durable. */
 int place_sync(const struct os *os, const char *store, const struct segment_info *info, tally_error *error);
-/* Removes the file. */
-void place_remove(const struct os *os, const char *store, const struct segment_info *info);
 /* The first and the last microsecond of a month; false if it is not a month of 1970..9999. */
 bool place_month(int32_t month, int64_t *first, int64_t *last);
 

@@ -39,6 +39,10 @@ void segment_name(const struct segment_info *info, char text[64]);
 int segment_write(const struct os *os, const char *store, const struct rows *rows, struct budget *budget,
                   struct segment_info *info, tally_error *error);
 
+/* Removes the file of a segment that no manifest names. One that stays is an orphan, which the next open
+ * removes. */
+void segment_remove(const struct os *os, const char *store, const struct segment_info *info);
+
 /* Sums of one column over some rows. NULLs are skipped. min and max are undefined when nonnull is 0. */
 struct measure {
   int64_t sum; /* exact: a segment whose sums do not fit says so with sums_fit = false */

@@ -63,7 +63,7 @@ static int publish(const struct os *os, const char *store, const struct rows *ro
   mem_free(path);
   if (result) return result;
   result = place_sync(os, store, info, error);
-  if (result) place_remove(os, store, info);
+  if (result) segment_remove(os, store, info);
   return result;
 }
 
