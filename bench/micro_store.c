@@ -37,7 +37,7 @@ struct store_bench {
   struct segment *segment;
   int column; /* that is decoded */
   int64_t *values;
-  uint64_t number; /* of the next file */
+  _Atomic uint64_t number; /* of the next file */
 };
 
 static int no_sync(const struct os *os, struct os_file *file) {
@@ -160,10 +160,9 @@ static void flush_all(void *arg) {
   tally_error error;
   struct segment_info *infos;
   uint32_t count;
-  if (flush_memtable(&b->os, b->micro->directory, b->memtable, b->sorted, b->number, &b->budget, &infos,
+  if (flush_memtable(&b->os, b->micro->directory, b->memtable, b->sorted, &b->number, &b->budget, &infos,
                      &count, &error))
     give_up("cannot flush", &error);
-  b->number += count;
   b->info = infos[0];
   mem_free(infos);
 }

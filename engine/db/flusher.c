@@ -1,129 +1,113 @@
-/* flusher.c - sealed memtables become segments: written, synced, published by one manifest edit; then their
- * WAL is dropped. */
+/* flusher.c - sealed memtables become segments: written and synced by as many threads as memtables may be
+ * sealed, published in the order of their rows; then their WAL is dropped. */
 #include "base/mem.h"
 #include "base/status.h"
 #include "db/inside.h"
 #include "maintain/flush.h"
 
-/* A new version: the current one and `added`. The caller has `flushing`, so nobody else makes one. */
-static struct version *extend(struct db *db, struct segment **added, uint32_t count) {
-  struct version *old = db->version, *v = version_new(old->count + count);
-  if (!v) return NULL;
-  for (size_t i = 0; i < old->count; i++) segment_ref(v->segment[v->count++] = old->segment[i]);
-  for (uint32_t i = 0; i < count; i++) v->segment[v->count++] = added[i];
-  return v;
+/* Under lock: the oldest sealed memtable that nobody works on. */
+static struct sealed *unclaimed(const struct db *db) {
+  struct sealed *s = db->sealed;
+  while (s && s->claimed) s = s->next;
+  return s;
 }
 
-static int commit_edit(struct db *db, const struct sealed *sealed, const struct segment_info *info,
-                       uint32_t count, tally_error *error) {
-  struct edit edit = {.added = info,
-                      .added_count = count,
-                      .marks = sealed->marks.data,
-                      .marks_size = (uint32_t)sealed->marks.size};
-  uint32_t texts[DOMAINS];
-  int result = catalog_persist(db->catalog, texts, error);
-  if (result) return result;
-  os_lock(&db->manifest_lock);
-  edit.state = db->manifest->state;
-  memcpy(edit.state.texts, texts, sizeof texts);
-  edit.state.covered = sealed->memtable->last_sequence;
-  edit.state.next_segment += count;
+static struct sealed *claim(struct db *db) {
   os_lock(&db->lock);
-  if (db->wal_durable > edit.state.durable) edit.state.durable = db->wal_durable;
-  edit.state.next_wal = db->wal_number + 1;
+  struct sealed *s = unclaimed(db);
+  if (s) s->claimed = true;
   os_unlock(&db->lock);
-  if (edit.state.covered > edit.state.durable) edit.state.durable = edit.state.covered;
-  result = manifest_commit(db->manifest, &edit, error);
-  os_unlock(&db->manifest_lock);
+  return s;
+}
+
+static int write_segments(struct db *db, const struct memtable *memtable, struct segment_info **info,
+                          uint32_t *count, tally_error *error) {
+  os_lock(&db->lock);
+  struct memtable *sorted = db->sorted[--db->sorted_free]; /* as many as memtables may be sealed */
+  os_unlock(&db->lock);
+  int result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, &db->work_budget, info,
+                              count, error);
+  os_lock(&db->lock);
+  db->sorted[db->sorted_free++] = sorted;
+  os_unlock(&db->lock);
   return result;
 }
 
-/* Swaps the memtable for its segments, in one step for every later snapshot. */
-static void install(struct db *db, struct sealed *sealed, struct version *version) {
+/* Waits until the memtables before this one are published; false where one of them failed. */
+static bool my_turn(struct db *db, const struct sealed *sealed) {
   os_lock(&db->lock);
-  struct version *old = db->version;
-  db->version = version;
-  db->sealed = sealed->next;
-  if (!db->sealed) db->sealed_end = &db->sealed;
-  db->sealed_count--;
-  db->flushes++;
-  db->flush_failed = 0;
-  struct memtable *m = sealed->memtable;
-  if (!db->spare && atomic_load(&m->references) == 1)
-    db->spare = m;
-  else
-    memtable_unref(m);
-  os_wake(&db->changed);
+  while (db->sealed != sealed && unclaimed(db) != db->sealed) os_wait(&db->changed, &db->lock);
+  bool mine = db->sealed == sealed;
   os_unlock(&db->lock);
-  version_unref(db, old);
-  buffer_free(&sealed->marks);
-  mem_free(sealed);
+  return mine;
 }
 
-static int open_segments(struct db *db, const struct segment_info *info, uint32_t count,
-                         struct segment **segment, tally_error *error) {
-  for (uint32_t i = 0; i < count; i++) {
-    int result = segment_open(db->os, db->path, &info[i], db->cache, &db->catalog_budget, &segment[i], error);
-    if (!result) continue;
-    while (i-- > 0) segment_unref(segment[i]);
-    return result;
-  }
-  return 0;
-}
-
-static int flush_one(struct db *db, struct sealed *sealed, tally_error *error) {
+/* *done: its rows are in segments. It gives up without a failure of its own where one before it failed. */
+static int flush_one(struct db *db, struct sealed *sealed, bool *done, tally_error *error) {
   struct segment_info *info = NULL;
   uint32_t count = 0;
-  bool uncertain = false; /* the edit may or may not be on the disk: its files stay */
-  int result = flush_memtable(db->os, db->path, sealed->memtable, db->sorted,
-                              db->manifest->state.next_segment, &db->work_budget, &info, &count, error);
+  int result = write_segments(db, sealed->memtable, &info, &count, error);
   if (result) return result;
-  struct segment **segment = mem_zalloc(count, sizeof(struct segment *));
-  struct version *version = NULL;
-  if (!segment)
-    result = fail_memory(error, "a flush");
-  else
-    result = open_segments(db, info, count, segment, error);
-  if (!result && !(version = extend(db, segment, count))) {
-    for (uint32_t i = 0; i < count; i++) segment_unref(segment[i]);
-    result = fail_memory(error, "a flush");
-  }
-  if (!result && (result = commit_edit(db, sealed, info, count, error)) != 0) {
-    version_unref(db, version);
-    uncertain = result == TALLY_IO;
-    if (uncertain) db_stop_writes(db, error);
-  }
-  if (!result)
-    install(db, sealed, version);
-  else if (!uncertain)
+  if (my_turn(db, sealed)) {
+    os_lock(&db->publishing);
+    result =
+        publish_version(db, &(struct change){.sealed = sealed, .added = info, .added_count = count}, error);
+    os_unlock(&db->publishing);
+    *done = result == 0;
+  } else {
     for (uint32_t i = 0; i < count; i++) segment_remove(db->os, db->path, &info[i]);
-  mem_free((void *)segment);
+  }
   mem_free(info);
   return result;
 }
 
+/* Keeps the memtable for the next rows, if no reader has it. Under lock. */
+static void recycle(struct db *db, struct memtable *m) {
+  if (!db->spare && atomic_load(&m->references) == 1)
+    db->spare = m;
+  else
+    memtable_unref(m);
+}
+
 int flush_next(struct db *db, bool *worked, tally_error *error) {
   *worked = false;
-  os_lock(&db->flushing);
+  struct sealed *sealed = claim(db);
+  if (!sealed) return 0;
+  uint64_t covered = sealed->memtable->last_sequence;
+  int result = db_writable(db, error);
+  if (!result) result = flush_one(db, sealed, worked, error);
   os_lock(&db->lock);
-  struct sealed *sealed = db->sealed;
-  os_unlock(&db->lock);
-  int result = sealed ? db_writable(db, error) : 0;
-  if (sealed && !result) {
-    uint64_t covered = sealed->memtable->last_sequence;
-    result = flush_one(db, sealed, error);
-    os_lock(&db->lock);
+  sealed->claimed = false;
+  if (result) {
     db->flush_failed = result;
-    if (result) db->flush_error = *error;
-    os_wake(&db->changed);
-    os_unlock(&db->lock);
-    if (!result) {
-      *worked = true;
-      wal_files_drop(db, covered);
-    }
+    db->flush_error = *error;
+  } else if (*worked) {
+    db->flush_failed = 0;
+    db->flushes++;
+    recycle(db, sealed->memtable);
   }
-  os_unlock(&db->flushing);
-  return result;
+  os_wake(&db->changed);
+  os_unlock(&db->lock);
+  if (!*worked) return result;
+  buffer_free(&sealed->marks);
+  mem_free(sealed);
+  wal_files_drop(db, covered);
+  return 0;
+}
+
+int flush_until(struct db *db, uint64_t sequence, tally_error *error) {
+  for (;;) {
+    bool worked;
+    int result = flush_next(db, &worked, error);
+    if (result) return result;
+    os_lock(&db->lock);
+    /* What others work on is waited for; what they fail at is tried again here. */
+    while (db->sealed && db->sealed->memtable->first_sequence <= sequence && !unclaimed(db))
+      os_wait(&db->changed, &db->lock);
+    bool left = db->sealed && db->sealed->memtable->first_sequence <= sequence;
+    os_unlock(&db->lock);
+    if (!left) return 0;
+  }
 }
 
 /* Rotates the manifest where its edits have outgrown it. Marks in a checkpoint are of a synced WAL (law 4 of
@@ -149,21 +133,27 @@ static void checkpoint(struct db *db) {
   buffer_free(&marks);
 }
 
+static void seal_old(struct db *db) {
+  tally_error ignored; /* it is tried again in a second */
+  writer_enter(db);
+  os_lock(&db->lock);
+  bool due = writer_due(db) && !db->sealed;
+  os_unlock(&db->lock);
+  if (due) (void)writer_seal(db, &ignored);
+  writer_leave(db);
+}
+
 void *flusher_run(void *arg) {
   struct db *db = arg;
   tally_error error;
   for (;;) {
     os_lock(&db->lock);
-    if (!db->closing && (!db->sealed || db->flush_failed))
+    if (!db->closing && (!unclaimed(db) || db->flush_failed))
       (void)os_wait_for(&db->changed, &db->lock, 1000000);
-    bool closing = db->closing, old = writer_due(db), sealed = db->sealed != NULL;
+    bool closing = db->closing, old = writer_due(db) && !db->sealed;
     os_unlock(&db->lock);
     if (closing) return NULL;
-    if (old && !sealed) {
-      writer_enter(db);
-      (void)writer_seal(db, &error);
-      writer_leave(db);
-    }
+    if (old) seal_old(db);
     bool worked;
     (void)flush_next(db, &worked, &error); /* a failure is kept in flush_error and tried again in a second */
     if (worked) checkpoint(db);

@@ -22,7 +22,17 @@ struct version {
 struct sealed {
   struct memtable *memtable;
   struct buffer marks;
+  bool claimed; /* a flush works on it */
   struct sealed *next;
+};
+
+/* A step from one version to the next. */
+struct change {
+  const struct segment_info *added; /* written and synced */
+  uint32_t added_count;
+  const uint64_t *removed; /* ids of segments of the current version */
+  uint32_t removed_count;
+  struct sealed *sealed; /* the memtable whose rows `added` has, the oldest one; or NULL */
 };
 
 /* A WAL file that is not written any more. */
@@ -48,7 +58,6 @@ struct db {
   struct cache *cache;
   struct producers *producers; /* the writer's role */
   struct wal *wal;             /* the writer's role */
-  struct memtable *sorted;     /* scratch of the flush; under `flushing` */
 
   /* The writer's role: one thread has it at a time. */
   struct os_mutex queue_lock;
@@ -57,7 +66,7 @@ struct db {
   struct append_call *queue, **queue_end;
   struct buffer batch_scratch, id_scratch[DOMAINS]; /* the writer's role */
 
-  struct os_mutex flushing; /* one flush at a time */
+  struct os_mutex publishing; /* one change of the version at a time */
   struct os_mutex manifest_lock;
   struct manifest *manifest;
 
@@ -67,6 +76,8 @@ struct db {
   struct memtable *active, *spare;
   struct sealed *sealed, **sealed_end;
   uint32_t sealed_count;
+  struct memtable *sorted[SEALED_MOST]; /* scratch of flushes: the first sorted_free are free */
+  uint32_t sorted_free;
   struct db_snapshot *snapshots; /* newest first */
   uint64_t wal_durable;
   struct old_wal *old_wals;
@@ -79,8 +90,10 @@ struct db {
   uint64_t batches, rows_appended, flushes;
   char recovery[400]; /* what the last open found, "" if nothing */
 
-  struct os_thread flusher;
-  bool has_flusher;
+  _Atomic uint64_t next_segment; /* id of the next segment file */
+
+  struct os_thread flusher[SEALED_MOST];
+  uint32_t flushers; /* that run */
 };
 
 struct db_snapshot {
@@ -113,8 +126,15 @@ int writer_new_active(struct db *db, tally_error *error);
 void wal_files_drop(struct db *db, uint64_t covered);
 
 /* flusher.c */
+/* Flushes the oldest sealed memtable that nobody works on, if there is one. */
 int flush_next(struct db *db, bool *worked, tally_error *error);
+/* Returns when the rows of WAL records up to `sequence` that were sealed before are in segments. */
+int flush_until(struct db *db, uint64_t sequence, tally_error *error);
 void *flusher_run(void *db);
+
+/* publish.c: makes the change; has `publishing`. On failure the added files are removed, unless the edit may
+ * be on the disk. */
+int publish_version(struct db *db, const struct change *change, tally_error *error);
 
 /* append.c: the catalog ids of a batch's dictionaries, in db->id_scratch; lent until the next call. Writer.
  */

@@ -13,9 +13,9 @@
 
 /* ------------------------------------------------------------------ memory */
 
-/* How the budget is shared: memtables first (active, sealed ones, the flush's sorted copy, and a spare for
- * what queries hold), the rest is the cache's, the catalog's and the queries', with limits that add up to
- * more than there is: the cache gives way. */
+/* How the budget is shared: memtables first (active, sealed ones, a sorted copy for the flush of each, and a
+ * spare for what queries hold), the rest is the cache's, the catalog's and the queries', with limits that add
+ * up to more than there is: the cache gives way. */
 static void share_memory(struct db *db) {
   uint64_t memory = db->options.memory;
   db->memtable_rows = memory >= 192ull << 20 ? 1u << 18 : memory >= 112ull << 20 ? 1u << 17 : 1u << 16;
@@ -26,7 +26,7 @@ static void share_memory(struct db *db) {
   db->sealed_most = memory >= 192ull << 20 ? SEALED_MOST : 1;
   uint64_t one = memtable_bytes(db->memtable_rows, db->memtable_metadata);
   budget_init(&db->total, memory, NULL);
-  budget_init(&db->memtable_budget, one * (db->sealed_most + 3), &db->total);
+  budget_init(&db->memtable_budget, one * (2 * db->sealed_most + 2), &db->total);
   budget_init(&db->work_budget, memory / 4, &db->total);
   budget_init(&db->catalog_budget, memory * 2 / 5, &db->total);
   budget_init(&db->cache_budget, memory / 4, &db->total);
@@ -44,8 +44,11 @@ static int make_memory(struct db *db, tally_error *error) {
     asks[i]->reclaim = reclaim_cache;
     asks[i]->reclaim_arg = db;
   }
-  db->sorted = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
-  if (!db->sorted) return fail_memory(error, "memtables");
+  for (; db->sorted_free < db->sealed_most; db->sorted_free++) {
+    struct memtable *m = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
+    if (!m) return fail_memory(error, "memtables");
+    db->sorted[db->sorted_free] = m;
+  }
   return producers_new(&db->catalog_budget, &db->producers, error);
 }
 
@@ -146,13 +149,23 @@ static int start(struct db *db, tally_error *error) {
   }
   int result = db->active ? 0 : writer_new_active(db, error);
   if (result || db->options.manual) return result;
-  int number = os_thread_start(&db->flusher, flusher_run, db);
-  if (number) return os_fail(error, number, "start a thread for", db->path);
-  db->has_flusher = true;
+  for (; db->flushers < db->sealed_most; db->flushers++) {
+    int number = os_thread_start(&db->flusher[db->flushers], flusher_run, db);
+    if (number) return os_fail(error, number, "start a thread for", db->path);
+  }
   return 0;
 }
 
+static void stop_flushers(struct db *db) {
+  os_lock(&db->lock);
+  db->closing = true;
+  os_wake(&db->changed);
+  os_unlock(&db->lock);
+  while (db->flushers) os_thread_join(&db->flusher[--db->flushers]);
+}
+
 static void free_all(struct db *db) {
+  stop_flushers(db);
   while (db->sealed) {
     struct sealed *s = db->sealed;
     db->sealed = s->next;
@@ -162,7 +175,7 @@ static void free_all(struct db *db) {
   }
   memtable_unref(db->active);
   memtable_unref(db->spare);
-  memtable_unref(db->sorted);
+  while (db->sorted_free) memtable_unref(db->sorted[--db->sorted_free]);
   version_unref(db, db->version);
   wal_files_drop(db, 0);
   while (db->old_wals) {
@@ -182,7 +195,7 @@ static void free_all(struct db *db) {
   os_condition_destroy(&db->queue_changed);
   os_mutex_destroy(&db->lock);
   os_mutex_destroy(&db->queue_lock);
-  os_mutex_destroy(&db->flushing);
+  os_mutex_destroy(&db->publishing);
   os_mutex_destroy(&db->manifest_lock);
   mem_free(db->path);
   mem_free(db);
@@ -197,7 +210,7 @@ int db_open(const struct os *os, const char *path, const tally_options *options,
   db->sealed_end = &db->sealed;
   os_mutex_init(&db->lock);
   os_mutex_init(&db->queue_lock);
-  os_mutex_init(&db->flushing);
+  os_mutex_init(&db->publishing);
   os_mutex_init(&db->manifest_lock);
   os_condition_init(&db->changed);
   os_condition_init(&db->queue_changed);
@@ -219,21 +232,9 @@ int db_open(const struct os *os, const char *path, const tally_options *options,
 
 /* ------------------------------------------------------------------ close */
 
-static void stop_flusher(struct db *db) {
-  if (!db->has_flusher) return;
-  os_lock(&db->lock);
-  db->closing = true;
-  os_wake(&db->changed);
-  os_unlock(&db->lock);
-  os_thread_join(&db->flusher);
-  db->has_flusher = false;
-}
-
 static int flush_all(struct db *db, tally_error *error) {
-  bool worked = true;
   int result = writer_seal(db, error);
-  while (!result && worked) result = flush_next(db, &worked, error);
-  return result;
+  return result ? result : flush_until(db, UINT64_MAX, error);
 }
 
 /* The seal: the WAL is synced, and the manifest promises it. With everything in segments the WAL gives way to
@@ -262,7 +263,7 @@ static int seal_store(struct db *db, tally_error *error) {
 }
 
 int db_close(struct db *db, tally_error *error) {
-  stop_flusher(db);
+  stop_flushers(db);
   tally_error ignored;
   int result = db_writable(db, &ignored) ? 0 : seal_store(db, error);
   free_all(db);
@@ -294,15 +295,18 @@ int db_sync(struct db *db, tally_error *error) {
 }
 
 int db_flush(struct db *db, tally_error *error) {
+  bool worked;
+  int result = flush_next(db, &worked, error); /* what failed before is tried now, not in a second */
+  if (result) return result;
   writer_enter(db);
-  int result = db_writable(db, error);
+  result = db_writable(db, error);
   if (!result) result = writer_seal(db, error);
   if (!result && !db->active) result = writer_new_active(db, error);
   if (!result && db->wal->written >= db->wal->header.first)
     result = writer_rotate(db, error); /* so that its space can go */
+  uint64_t last = db->wal ? db->wal->written : 0;
   writer_leave(db);
-  bool worked = true;
-  while (!result && worked) result = flush_next(db, &worked, error);
+  if (!result) result = flush_until(db, last, error);
   if (result) return result;
   os_lock(&db->manifest_lock);
   uint64_t covered = db->manifest->state.covered;
@@ -316,10 +320,9 @@ int db_step(struct db *db, bool *worked, tally_error *error) {
     return fail(error, TALLY_USAGE, "tally_step is for stores opened with options.manual");
   *worked = false;
   os_lock(&db->lock);
-  bool sealed = db->sealed != NULL;
-  bool old = writer_due(db);
+  bool old = writer_due(db) && !db->sealed;
   os_unlock(&db->lock);
-  if (!sealed && old) {
+  if (old) {
     writer_enter(db);
     int result = writer_seal(db, error);
     writer_leave(db);

@@ -328,6 +328,7 @@ static int recover_wal(struct db *db, tally_error *error) {
 }
 
 int recover(struct db *db, tally_error *error) {
+  atomic_init(&db->next_segment, db->manifest->state.next_segment);
   int result =
       catalog_open(db->os, db->path, db->manifest->state.texts, &db->catalog_budget, &db->catalog, error);
   if (!result) result = open_segments(db, error);

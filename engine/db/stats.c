@@ -101,11 +101,11 @@ int db_verify(struct db *db, void (*found)(void *arg, const char *file, uint64_t
   for (size_t i = 0; i < s->view.segment_count && !result; i++)
     result = segment_verify(s->view.segments[i], found, arg, error);
   db_snapshot_release(s);
-  os_lock(&db->flushing); /* so that catalog and manifest stand still */
+  os_lock(&db->publishing); /* so that catalog and manifest stand still */
   if (!result) result = catalog_verify(db->catalog, found, arg, error);
   os_lock(&db->manifest_lock);
   if (!result) result = manifest_verify(db->manifest, found, arg, error);
   os_unlock(&db->manifest_lock);
-  os_unlock(&db->flushing);
+  os_unlock(&db->publishing);
   return result;
 }

@@ -72,7 +72,7 @@ int writer_new_active(struct db *db, tally_error *error) {
 static int wait_for_flush(struct db *db, tally_error *error) {
   for (;;) {
     os_lock(&db->lock);
-    while (db->has_flusher && db->sealed_count >= db->sealed_most && !db->flush_failed && !db->read_only)
+    while (db->flushers && db->sealed_count >= db->sealed_most && !db->flush_failed && !db->read_only)
       (void)os_wait_for(&db->changed, &db->lock, 1000000);
     bool room = db->sealed_count < db->sealed_most;
     int failed = room ? 0 : db->flush_failed;
@@ -82,7 +82,7 @@ static int wait_for_flush(struct db *db, tally_error *error) {
     if (room) return 0;
     bool worked;
     int result = db_writable(db, error);
-    if (!result && !db->has_flusher) result = flush_next(db, &worked, error);
+    if (!result && !db->flushers) result = flush_next(db, &worked, error);
     if (result) return result;
   }
 }

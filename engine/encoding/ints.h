@@ -54,6 +54,17 @@ void ints_scratch_free(struct ints_scratch *s);
 
 /* Appends the encoding of v[0..count) to out, count 1..INTS_MAX. out->failed without memory. */
 void ints_encode(const int64_t *v, uint32_t count, struct buffer *out, struct ints_scratch *scratch);
+/* What the sequence before it in the same column was like; zero it before the first. */
+struct ints_memory {
+  uint64_t value_cost; /* sixty-fourths of a byte */
+  uint8_t scheme, uses, for_bits, entropy;
+  bool delta_beaten;
+  bool runs; /* RLE was possible */
+};
+/* The same for the next chunk of a column: the scheme of the chunk before is taken without a look at the
+ * others while it takes between 7/8 and 17/16 of what it took then, eight times at most. */
+void ints_encode_next(const int64_t *v, uint32_t count, struct buffer *out, struct ints_scratch *scratch,
+                      struct ints_memory *memory);
 /* Checks the encoding of `count` values in exactly size bytes. False if it is not one. */
 bool ints_open(const void *bytes, size_t size, uint32_t count, struct ints *ints);
 /* Decodes values [first, first + count) of an opened sequence; the range must lie within it. FOR costs time

@@ -3,13 +3,16 @@
  *
  * Sizes of frames are computed, not tried: only the winner is packed. Schemes that a lower bound or a sample
  * rules out are not sized: DELTA when a sample of the differences needs clearly more bits than one of the
- * values, DICT when its distinct values alone cost too much, RLE when runs are short. */
+ * values, DICT when its distinct values alone cost too much, RLE when runs are short. Of a column's chunks,
+ * one after the other, most look like the one before: its scheme goes first, and while it does as well as
+ * then, the others are not looked at (ints_memory). */
 #include "encoding/bits.h"
 #include "encoding/ints.h"
 #include "encoding/ints_format.h"
 
 #define RUN_MIN 3u       /* RLE is sized when runs have this many values on average */
 #define DELTA_SAMPLE 64u /* differences looked at before all are */
+#define MEMORY_MOST 8u   /* after this many sequences the choice is made anew */
 
 struct survey {
   int64_t min, max;
@@ -37,8 +40,11 @@ struct choice {
   struct int_frame_plan frame;
   const int64_t *framed; /* what the frame of the scheme is about */
   uint32_t framed_count, values_count;
+  size_t delta_size;
+  bool delta_beaten;
   unsigned for_bits; /* that FOR takes for a value */
-  uint32_t alike;    /* equally likely values with as many equal pairs as a sample had */
+  unsigned hopeful;  /* the schemes beside FOR that samples do not rule out */
+  uint8_t entropy;   /* three times the bits of entropy that a sample shows */
 };
 
 static void encode_at(const int64_t *v, uint32_t count, unsigned allowed, struct buffer *out,
@@ -71,21 +77,22 @@ static bool delta_hopeful(const struct choice *c, uint64_t bits) {
   return guess_for(some, DELTA_SAMPLE, survey_of(some, DELTA_SAMPLE)).bits <= bits + 32;
 }
 
-static bool consider_frames(struct choice *c) {
-  const int64_t *v = c->v;
-  struct int_frame_guess guess = guess_for(v, c->count, c->survey);
-  struct int_frame_plan plan = int_frame_plan(v, c->count, guess.base);
-  c->alike = guess.alike;
+static void consider_for(struct choice *c, struct int_frame_guess guess) {
+  struct int_frame_plan plan = int_frame_plan(c->v, c->count, guess.base);
   c->for_bits = (unsigned)(plan.size * 8 / c->count);
-  consider(c, INTS_FOR, 1 + plan.size, &plan, v, c->count);
-  if (!delta_hopeful(c, guess.bits)) return true;
+  consider(c, INTS_FOR, 1 + plan.size, &plan, c->v, c->count);
+}
+
+static bool consider_delta(struct choice *c) {
+  const int64_t *v = c->v;
   uint32_t n = c->count - 1;
   buffer_clear(&c->level->deltas);
   int64_t *d = (int64_t *)(void *)buffer_add(&c->level->deltas, n * sizeof *d);
   if (!d) return false;
   for (uint32_t i = 0; i < n; i++) d[i] = (int64_t)((uint64_t)v[i + 1] - (uint64_t)v[i]);
-  plan = int_frame_plan(d, n, guess_for(d, n, survey_of(d, n)).base);
-  consider(c, INTS_DELTA, 1 + varint_size(zigzag(v[0])) + plan.size, &plan, d, n);
+  struct int_frame_plan plan = int_frame_plan(d, n, guess_for(d, n, survey_of(d, n)).base);
+  c->delta_size = 1 + varint_size(zigzag(v[0])) + plan.size;
+  consider(c, INTS_DELTA, c->delta_size, &plan, d, n);
   return true;
 }
 
@@ -137,7 +144,7 @@ static uint64_t log2_thrice(uint64_t x) {
 /* A dictionary is worth a closer look if indexes at the entropy that the sample shows (that of order 2, which
  * is below Shannon's) would take four fifths of the best size so far, or less. */
 static bool dictionary_hopeful(const struct choice *c) {
-  return log2_thrice(c->alike) * c->count * 5 < (uint64_t)c->size * 8 * 3 * 4;
+  return (uint64_t)c->entropy * c->count * 5 < (uint64_t)c->size * 8 * 3 * 4;
 }
 
 /* True if the first `seen` values show that a dictionary would hardly save a tenth: nearly all are distinct;
@@ -296,25 +303,118 @@ static void write_choice(const struct choice *c, struct buffer *out) {
   int_frame_write(c->framed, c->framed_count, &c->frame, out, &c->level->quotients);
 }
 
+static bool rle_allowed(const struct choice *c, unsigned allowed) {
+  return allowed & ALLOW(INTS_RLE) && c->survey.runs <= c->count / RUN_MIN;
+}
+
+/* Sizes FOR, and looks by samples at what else may do better. */
+static void survey_schemes(struct choice *c) {
+  struct int_frame_guess guess = guess_for(c->v, c->count, c->survey);
+  consider_for(c, guess);
+  c->entropy = (uint8_t)log2_thrice(guess.alike);
+  c->hopeful =
+      (delta_hopeful(c, guess.bits) ? ALLOW(INTS_DELTA) : 0) | (dictionary_hopeful(c) ? ALLOW(INTS_DICT) : 0);
+}
+
+/* The smallest of the allowed schemes. False without memory. */
+static bool choose(struct choice *c, unsigned allowed) {
+  survey_schemes(c);
+  if (c->hopeful & ALLOW(INTS_DELTA) && !consider_delta(c)) return false;
+  c->delta_beaten = c->scheme == INTS_FOR && c->delta_size > c->size + c->size / 8;
+  if (c->hopeful & allowed & ALLOW(INTS_DICT) && !consider_dict(c)) return false;
+  return !rle_allowed(c, allowed) || consider_rle(c);
+}
+
+/* Sixty-fourths of a byte that a value takes. */
+static uint64_t value_cost(const struct choice *c, size_t size) { return (uint64_t)size * 64 / c->count; }
+
+/* May another scheme beat FOR, which won the time before? Those that samples rule out cannot; DELTA not where
+ * it was clearly beaten; DICT not where the values are as different from each other as they were. */
+static bool rivals(const struct choice *c, const struct ints_memory *m) {
+  return (c->hopeful & ALLOW(INTS_DELTA) && !m->delta_beaten) ||
+         (c->hopeful & ALLOW(INTS_DICT) && c->entropy + 3u < m->entropy);
+}
+
+/* The scheme of the sequence before, alone; chosen if it does about as well as there: `settled`. False
+ * without memory. */
+static bool choose_again(struct choice *c, const struct ints_memory *m, bool *settled) {
+  *settled = false;
+  if (m->uses == 0 || m->uses == MEMORY_MOST || rle_allowed(c, ALLOW_ALL) != m->runs) return true;
+  uint64_t most = m->value_cost + m->value_cost / 8, least = m->value_cost / 2;
+  size_t bound = (size_t)((most + 1) * c->count / 64);
+  c->size = bound + bound / 4; /* for dictionary_lost, which asks for a tenth less */
+  c->for_bits = m->for_bits;
+  bool ok = true;
+  switch (m->scheme) {
+  case INTS_FOR:
+    survey_schemes(c);
+    if (rivals(c, m)) c->size = SIZE_MAX;
+    break;
+  case INTS_DELTA:
+    ok = consider_delta(c);
+    break;
+  case INTS_DICT:
+    ok = consider_dict(c);
+    break;
+  case INTS_RLE:
+    ok = consider_rle(c);
+    break;
+  default:
+    break;
+  }
+  *settled = ok && c->size < bound && value_cost(c, c->size) >= least;
+  if (!*settled) c->size = SIZE_MAX;
+  return ok;
+}
+
+static void remember(struct ints_memory *m, const struct choice *c) {
+  *m = (struct ints_memory){.scheme = c->scheme,
+                            .uses = 1,
+                            .for_bits = (uint8_t)c->for_bits,
+                            .entropy = c->entropy,
+                            .delta_beaten = c->delta_beaten,
+                            .runs = rle_allowed(c, ALLOW_ALL),
+                            .value_cost = value_cost(c, c->size)};
+}
+
+static bool choose_with(struct choice *c, struct ints_memory *m) {
+  bool settled;
+  if (!choose_again(c, m, &settled)) return false;
+  if (settled) {
+    m->uses++;
+    return true;
+  }
+  if (!choose(c, ALLOW_ALL)) return false;
+  remember(m, c);
+  return true;
+}
+
 /* Encodes by the smallest allowed scheme. `level` is free working memory, and one further level for each
- * scheme that nests. */
-static void encode_at(const int64_t *v, uint32_t count, unsigned allowed, struct buffer *out,
-                      struct ints_level *level) {
+ * scheme that nests; `memory` may be NULL. */
+static void encode_by(const int64_t *v, uint32_t count, unsigned allowed, struct buffer *out,
+                      struct ints_level *level, struct ints_memory *memory) {
   struct choice c = {.v = v, .count = count, .survey = survey_of(v, count), .level = level, .size = SIZE_MAX};
   if (c.survey.runs == 1) {
     write8(out, INTS_CONST);
     write_varint(out, zigzag(v[0]));
     return;
   }
-  bool ok = consider_frames(&c);
-  if (ok && allowed & ALLOW(INTS_DICT) && dictionary_hopeful(&c)) ok = consider_dict(&c);
-  if (ok && allowed & ALLOW(INTS_RLE) && c.survey.runs <= count / RUN_MIN) ok = consider_rle(&c);
-  if (ok)
+  if (memory ? choose_with(&c, memory) : choose(&c, allowed))
     write_choice(&c, out);
   else
     out->failed = true;
 }
 
+static void encode_at(const int64_t *v, uint32_t count, unsigned allowed, struct buffer *out,
+                      struct ints_level *level) {
+  encode_by(v, count, allowed, out, level, NULL);
+}
+
 void ints_encode(const int64_t *v, uint32_t count, struct buffer *out, struct ints_scratch *scratch) {
   encode_at(v, count, ALLOW_ALL, out, scratch->ints);
+}
+
+void ints_encode_next(const int64_t *v, uint32_t count, struct buffer *out, struct ints_scratch *scratch,
+                      struct ints_memory *memory) {
+  encode_by(v, count, ALLOW_ALL, out, scratch->ints, memory);
 }

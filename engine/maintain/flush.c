@@ -22,7 +22,7 @@ struct flush {
   uint32_t *order;
   struct segment_info *info;
   uint32_t count, capacity;
-  uint64_t next_id;
+  _Atomic uint64_t *next_id;
 };
 
 static void gather_valid(uint64_t *to, const uint64_t *from, const uint32_t *order, uint32_t n) {
@@ -62,11 +62,10 @@ static int write_month(struct flush *f, uint32_t first, uint32_t n, int32_t mont
     f->capacity = capacity;
   }
   gather(f->from, &f->sorted->rows, f->order + first, n);
-  struct segment_info info = {.id = f->next_id, .month = month};
+  struct segment_info info = {.id = atomic_fetch_add(f->next_id, 1), .month = month};
   int result = segment_write(f->os, f->store, &f->sorted->rows, f->budget, &info, error);
   if (result) return result;
   f->info[f->count++] = info;
-  f->next_id++;
   return 0;
 }
 
@@ -86,7 +85,7 @@ static int write_months(struct flush *f, tally_error *error) {
 }
 
 int flush_memtable(const struct os *os, const char *store, const struct memtable *memtable,
-                   struct memtable *sorted, uint64_t first_id, struct budget *budget,
+                   struct memtable *sorted, _Atomic uint64_t *next_id, struct budget *budget,
                    struct segment_info **infos, uint32_t *count, tally_error *error) {
   uint32_t n = memtable->rows.count;
   struct flush f = {.os = os,
@@ -94,7 +93,7 @@ int flush_memtable(const struct os *os, const char *store, const struct memtable
                     .from = &memtable->rows,
                     .sorted = sorted,
                     .budget = budget,
-                    .next_id = first_id};
+                    .next_id = next_id};
   uint64_t bytes = flush_scratch_bytes(n);
   if (!budget_take(budget, bytes))
     return fail(error, TALLY_MEMORY_LIMIT, "no room in the memory budget to flush: raise --memory");

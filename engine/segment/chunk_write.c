@@ -104,7 +104,7 @@ static void put_numbers(struct output *o, const struct chunk *c, struct director
   if (column_kind(c->column) == KIND_TEXT) {
     *z = text_zone(scratch->values, c->count);
     if (directory_has_block(z, column_slot(c->column), c->count))
-      ints_encode(scratch->values, c->count, &o->buffer, &scratch->ints);
+      ints_encode_next(scratch->values, c->count, &o->buffer, &scratch->ints, &scratch->column);
     return;
   }
   uint32_t nulls = c->valid ? c->count - (uint32_t)bitmap_count(c->valid, c->count) : 0;
@@ -114,7 +114,7 @@ static void put_numbers(struct output *o, const struct chunk *c, struct director
   if (column_kind(c->column) == KIND_COST)
     put_costs(&o->buffer, c, nulls, d, scratch);
   else
-    ints_encode(scratch->values, c->count - nulls, &o->buffer, &scratch->ints);
+    ints_encode_next(scratch->values, c->count - nulls, &o->buffer, &scratch->ints, &scratch->column);
 }
 
 static void put_metadata(struct output *o, const struct chunk *c, struct zone *z, uint64_t *bytes,
@@ -141,6 +141,7 @@ static const uint64_t *validity(const struct rows *rows, int column, uint32_t fi
 
 int chunk_write_slot(struct output *o, const struct rows *rows, int slot, struct directory *d,
                      struct chunk_scratch *scratch, tally_error *error) {
+  scratch->column = (struct ints_memory){0};
   for (uint32_t i = 0; i < d->chunks; i++) {
     uint32_t block = (uint32_t)slot * d->chunks + i;
     struct chunk c = {rows, slot_column(slot), i * CHUNK_ROWS, directory_chunk_rows(d, i), NULL};

@@ -6,6 +6,7 @@
 #include "segment/directory.h"
 #include "segment/output.h"
 #include "segment/price.h"
+#include "segment/summary.h"
 
 /* Working memory of the chunk and run writers: a few chunks of values. */
 struct chunk_scratch {
@@ -13,6 +14,10 @@ struct chunk_scratch {
   struct buffer trial;
   int64_t values[CHUNK_ROWS], tokens[CHUNK_ROWS], rest[CHUNK_ROWS];
   uint64_t at[CHUNK_ROWS + 1];
+  struct ints_memory column, priced, plain; /* of the slot at work; its costs both ways */
+  struct {
+    struct ints_memory users, rows, tokens, errors, nonnull[RUN_COUNTS];
+  } runs;
   struct price price; /* the last one found: the next costs often follow it too */
 };
 

@@ -100,7 +100,7 @@ void cost_write(struct buffer *out, const struct costs *c, struct chunk_scratch 
   if (fit_parts(c, &scratch->price, prices, scratch->rest)) {
     if (c->nulls) chunk_compact(scratch->rest, c->valid, c->count);
     put_parts(out, c, prices);
-    ints_encode(scratch->rest, c->count - c->nulls, out, &scratch->ints);
+    ints_encode_next(scratch->rest, c->count - c->nulls, out, &scratch->ints, &scratch->priced);
     priced = out->size - start;
   }
   if (priced <= plain_guess(c, scratch->price.unit) / 4) return; /* plain ones would not beat that */
@@ -108,7 +108,7 @@ void cost_write(struct buffer *out, const struct costs *c, struct chunk_scratch 
   if (c->nulls) chunk_compact(scratch->rest, c->valid, c->count);
   buffer_clear(&scratch->trial);
   write8(&scratch->trial, COST_PLAIN);
-  ints_encode(scratch->rest, c->count - c->nulls, &scratch->trial, &scratch->ints);
+  ints_encode_next(scratch->rest, c->count - c->nulls, &scratch->trial, &scratch->ints, &scratch->plain);
   if (priced <= scratch->trial.size) return;
   out->size = start;
   buffer_append(out, scratch->trial.data, scratch->trial.size);

@@ -10,10 +10,10 @@ static void put_group(struct buffer *out, const struct summary *s, uint32_t piec
   int64_t *v = scratch->values;
   size_t start = out->size;
   for (uint32_t i = 0; i < count; i++) v[i] = s->user[first + i];
-  ints_encode(v, count, out, &scratch->ints);
+  ints_encode_next(v, count, out, &scratch->ints, &scratch->runs.users);
   size_t users = out->size - start;
   for (uint32_t i = 0; i < count; i++) v[i] = s->row[first + i + 1] - s->row[first + i];
-  ints_encode(v, count, out, &scratch->ints);
+  ints_encode_next(v, count, out, &scratch->ints, &scratch->runs.rows);
   if (out->failed) return;
   uint8_t *p = out->data + entry;
   store32(p, s->user[first]);
@@ -45,10 +45,10 @@ static void put_size(struct buffer *out, size_t start) {
   memcpy(out->data + start, varint, n);
 }
 
-static void put_sequence(struct buffer *out, const int64_t *v, uint32_t count,
+static void put_sequence(struct buffer *out, const int64_t *v, uint32_t count, struct ints_memory *memory,
                          struct chunk_scratch *scratch) {
   size_t start = out->size;
-  ints_encode(v, count, out, &scratch->ints);
+  ints_encode_next(v, count, out, &scratch->ints, memory);
   put_size(out, start);
 }
 
@@ -62,20 +62,20 @@ static void put_costs(struct buffer *out, const struct summary *s, const struct 
   put_size(out, start);
 }
 
-static void put_counts(struct buffer *out, const uint32_t *counts, uint32_t count,
+static void put_counts(struct buffer *out, const uint32_t *counts, uint32_t count, struct ints_memory *memory,
                        struct chunk_scratch *scratch) {
   for (uint32_t i = 0; i < count; i++) scratch->values[i] = counts[i];
-  put_sequence(out, scratch->values, count, scratch);
+  put_sequence(out, scratch->values, count, memory, scratch);
 }
 
 static void put_sum_group(struct buffer *out, const struct summary *s, const struct directory *d,
                           uint32_t first, uint32_t count, struct chunk_scratch *scratch) {
-  put_sequence(out, s->tokens + first, count, scratch);
+  put_sequence(out, s->tokens + first, count, &scratch->runs.tokens, scratch);
   put_costs(out, s, d, first, count, scratch);
-  put_counts(out, s->errors + first, count, scratch);
+  put_counts(out, s->errors + first, count, &scratch->runs.errors, scratch);
   for (int c = 0; c < RUN_COUNTS; c++)
     if (d->total.measure[run_count_measure((enum run_count)c)].nonnull != d->rows)
-      put_counts(out, s->nonnull[c] + first, count, scratch);
+      put_counts(out, s->nonnull[c] + first, count, &scratch->runs.nonnull[c], scratch);
 }
 
 /* A group's sequences take at most 9 bytes a value or so: their size fits 16 bits. */

@@ -115,6 +115,14 @@ static void *read_rows(void *arg) {
   return NULL;
 }
 
+/* Flushes as often as it can: its own thread and the store's work on memtables side by side. */
+static void *flush_often(void *arg) {
+  struct shared *s = arg;
+  tally_error e;
+  while (atomic_load(&s->writers_left)) check(tally_flush(s->store, &e) == 0, "a flush ends well", e.text);
+  return NULL;
+}
+
 static void clean_up(const char *path) {
   char command[300];
   (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
@@ -128,11 +136,11 @@ int main(void) {
   tally_options o;
   tally_options_init(&o);
   o.create = true;
-  o.memory = 64u << 20;
+  o.memory = 192u << 20; /* from here on two memtables are flushed at once */
   struct shared s = {0};
   check(tally_open(path, &o, &s.store, &e) == 0, "a store opens", e.text);
   atomic_init(&s.writers_left, WRITERS);
-  pthread_t thread[WRITERS + READERS];
+  pthread_t thread[WRITERS + READERS + 1];
   struct writer writer[WRITERS];
   for (int i = 0; i < WRITERS; i++) {
     writer[i] = (struct writer){&s, i};
@@ -140,7 +148,9 @@ int main(void) {
   }
   for (int i = 0; i < READERS; i++)
     check(pthread_create(&thread[WRITERS + i], NULL, read_rows, &s) == 0, "a thread", "reader");
-  for (int i = 0; i < WRITERS + READERS; i++) check(pthread_join(thread[i], NULL) == 0, "a thread ends", "");
+  check(pthread_create(&thread[WRITERS + READERS], NULL, flush_often, &s) == 0, "a thread", "flusher");
+  for (int i = 0; i < WRITERS + READERS + 1; i++)
+    check(pthread_join(thread[i], NULL) == 0, "a thread ends", "");
   check(query_once(&s, true) == (uint64_t)WRITERS * BATCHES * ROWS, "every row is in once", "");
   check(tally_close(s.store, &e) == 0, "the store closes", e.text);
   clean_up(path);

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "db/db.h"
+#include "os/thread.h"
 #include "support/temporary.h"
 
 struct fixture {
@@ -338,6 +339,89 @@ Test(db, rows_beyond_the_memtables_are_flushed_by_themselves_and_counted_once) {
     } else
       temporary_remove(&g.directory);
     cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+    cr_assert_eq(rows(&f), total);
+    end(&f);
+  }
+}
+
+/* Holds the first segment file back until the second one is synced, or refuses it once. */
+static struct os_mutex gate;
+static struct os_condition gate_changed;
+static struct os_file *first_segment;
+static unsigned segments_begun, segments_synced;
+static bool refuse_first, refused;
+
+static int gate_open(const struct os *os, const char *path, enum os_open how, struct os_file **file) {
+  int code = os_posix()->open(os, path, how, file);
+  if (code || how != OS_CREATE || !strstr(path, ".seg")) return code;
+  os_lock(&gate);
+  if (++segments_begun == 1) first_segment = *file;
+  os_unlock(&gate);
+  return 0;
+}
+
+static int gate_write(const struct os *os, struct os_file *file, const void *from, size_t size,
+                      uint64_t offset) {
+  os_lock(&gate);
+  bool held = file == first_segment && !refused;
+  for (int i = 0; held && segments_synced == 0 && i < 100; i++)
+    (void)os_wait_for(&gate_changed, &gate, 100000);
+  bool refuse = held && refuse_first;
+  if (refuse) refused = true;
+  os_unlock(&gate);
+  return refuse ? ENOSPC : os_posix()->write(os, file, from, size, offset);
+}
+
+static int gate_sync(const struct os *os, struct os_file *file) {
+  int code = os_posix()->sync(os, file);
+  os_lock(&gate);
+  if (segments_begun > 1 && file != first_segment) segments_synced++;
+  os_wake(&gate_changed);
+  os_unlock(&gate);
+  return code;
+}
+
+Test(db, two_flushes_at_once_publish_in_the_order_of_their_rows_also_where_the_first_one_fails) {
+  os_mutex_init(&gate);
+  os_condition_init(&gate_changed);
+  for (int fails = 0; fails < 2; fails++) {
+    struct fixture f = {.directory = temporary_make(), .os = *os_posix()};
+    f.os.open = gate_open;
+    f.os.write = gate_write;
+    f.os.sync = gate_sync;
+    segments_begun = segments_synced = 0;
+    first_segment = NULL;
+    refuse_first = fails;
+    refused = false;
+    tally_error e;
+    tally_options o = {.create = true, .memory = 256u << 20};
+    cr_assert_eq(db_open(&f.os, f.directory.path, &o, &f.db, &e), 0, "%s", e.text);
+    uint64_t total = 0;
+    for (uint64_t i = 0; i < 14; i++, total += 50000) /* two memtables of 262,144 rows, and some */
+      cr_assert_eq(append(&f, "p", 1, i + 1, (int64_t)(i * 50000), 50000, TALLY_OS, NULL, &e), 0, "%s",
+                   e.text);
+    for (int i = 0; i < 100 && (segments_synced == 0 || (fails && !refused)); i++) {
+      cr_assert_eq(rows(&f), total, "each row once, whatever is done");
+      os_lock(&gate);
+      (void)os_wait_for(&gate_changed, &gate, 100000);
+      os_unlock(&gate);
+    }
+    cr_assert_gt(segments_synced, 0, "the second flush did not wait for the first");
+    int result = db_flush(f.db, &e);
+    if (result) result = db_flush(f.db, &e); /* the refusal was its own */
+    cr_assert_eq(result, 0, "%s", e.text);
+    cr_assert_eq(rows(&f), total);
+    struct db_snapshot *s;
+    cr_assert_eq(db_snapshot_take(f.db, &s, &e), 0);
+    const struct snapshot *v = db_snapshot_view(s);
+    cr_assert_geq(v->segment_count, 3);
+    for (size_t i = 1; i < v->segment_count; i++)
+      cr_assert_lt(v->segments[i - 1]->info.min_timestamp, v->segments[i]->info.min_timestamp,
+                   "segments follow each other as their rows came");
+    db_snapshot_release(s);
+    close_db(&f);
+    f.os = *os_posix();
+    cr_assert_eq(db_open(&f.os, f.directory.path, &o, &f.db, &e), 0, "%s", e.text);
     cr_assert_eq(rows(&f), total);
     end(&f);
   }

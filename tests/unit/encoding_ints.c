@@ -310,6 +310,29 @@ Test(ints, numbers_outside_of_the_format_are_refused) {
   }
 }
 
+Test(ints, a_column_whose_chunks_change_reads_back_and_takes_little_more_than_the_best_choice, .fini = done) {
+  seed();
+  size_t chosen = 0, best = 0;
+  struct ints_memory memory = {0};
+  for (unsigned round = 0, shape = 0; round < 3000; round++) {
+    if (below(12) == 0) shape = (unsigned)below(SHAPES);
+    if (below(100) == 0) memory = (struct ints_memory){0};
+    uint32_t n = below(4) ? 4096 : any_count();
+    fill(shape, n);
+    struct ints s = encode(n);
+    best += out.size;
+    buffer_clear(&out);
+    ints_encode_next(v, n, &out, &scratch, &memory);
+    cr_assert(!out.failed && ints_open(out.data, out.size, n, &s), "round %u, shape %u, n %u", round, shape,
+              n);
+    ints_decode(&s, 0, n, back);
+    cr_assert_arr_eq(back, v, n * sizeof *v, "round %u, shape %u, n %u", round, shape, n);
+    cr_assert_leq(out.size, 8 * (size_t)n + 12);
+    chosen += out.size;
+  }
+  cr_assert_leq(chosen, best + best / 50, "%zu bytes, the best choices take %zu", chosen, best);
+}
+
 static int allowed;
 static int fail_after(size_t size) {
   (void)size;

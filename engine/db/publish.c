@@ -1,0 +1,97 @@
+/* publish.c - the one place where a new version comes to be: files that are written and synced enter the
+ * manifest by one edit, and then every later snapshot sees them, and what they replace no more, in one step.
+ */
+#include "base/mem.h"
+#include "base/status.h"
+#include "db/inside.h"
+
+static bool is_removed(const struct change *change, const struct segment *s) {
+  for (uint32_t i = 0; i < change->removed_count; i++)
+    if (change->removed[i] == s->info.id) return true;
+  return false;
+}
+
+/* The version after the change: the current one's segments that stay, and `added`, whose references it takes
+ * over. The caller has `publishing`, so nobody else makes one. */
+static struct version *follow(struct db *db, const struct change *change, struct segment **added) {
+  struct version *old = db->version, *v = version_new(old->count + change->added_count);
+  if (!v) return NULL;
+  for (size_t i = 0; i < old->count; i++)
+    if (!is_removed(change, old->segment[i])) segment_ref(v->segment[v->count++] = old->segment[i]);
+  for (uint32_t i = 0; i < change->added_count; i++) v->segment[v->count++] = added[i];
+  return v;
+}
+
+static int commit_edit(struct db *db, const struct change *change, tally_error *error) {
+  const struct sealed *sealed = change->sealed;
+  struct edit edit = {.added = change->added,
+                      .added_count = change->added_count,
+                      .removed = change->removed,
+                      .removed_count = change->removed_count,
+                      .marks = sealed ? sealed->marks.data : NULL,
+                      .marks_size = sealed ? (uint32_t)sealed->marks.size : 0};
+  uint32_t texts[DOMAINS];
+  int result = catalog_persist(db->catalog, texts, error);
+  if (result) return result;
+  os_lock(&db->manifest_lock);
+  edit.state = db->manifest->state;
+  memcpy(edit.state.texts, texts, sizeof texts);
+  if (sealed) edit.state.covered = sealed->memtable->last_sequence;
+  edit.state.next_segment = atomic_load(&db->next_segment);
+  os_lock(&db->lock);
+  if (db->wal_durable > edit.state.durable) edit.state.durable = db->wal_durable;
+  edit.state.next_wal = db->wal_number + 1;
+  os_unlock(&db->lock);
+  if (edit.state.covered > edit.state.durable) edit.state.durable = edit.state.covered;
+  result = manifest_commit(db->manifest, &edit, error);
+  os_unlock(&db->manifest_lock);
+  return result;
+}
+
+static void install(struct db *db, struct sealed *sealed, struct version *version) {
+  os_lock(&db->lock);
+  struct version *old = db->version;
+  db->version = version;
+  if (sealed) {
+    db->sealed = sealed->next;
+    if (!db->sealed) db->sealed_end = &db->sealed;
+    db->sealed_count--;
+  }
+  os_wake(&db->changed);
+  os_unlock(&db->lock);
+  version_unref(db, old);
+}
+
+static int open_segments(struct db *db, const struct change *change, struct segment **segment,
+                         tally_error *error) {
+  for (uint32_t i = 0; i < change->added_count; i++) {
+    int result = segment_open(db->os, db->path, &change->added[i], db->cache, &db->catalog_budget,
+                              &segment[i], error);
+    if (!result) continue;
+    while (i-- > 0) segment_unref(segment[i]);
+    return result;
+  }
+  return 0;
+}
+
+int publish_version(struct db *db, const struct change *change, tally_error *error) {
+  bool uncertain = false; /* the edit may or may not be on the disk: its files stay */
+  struct version *version = NULL;
+  struct segment **segment = mem_zalloc(change->added_count + 1u, sizeof(struct segment *));
+  int result = segment ? open_segments(db, change, segment, error) : fail_memory(error, "a flush");
+  if (!result && !(version = follow(db, change, segment))) {
+    for (uint32_t i = 0; i < change->added_count; i++) segment_unref(segment[i]);
+    result = fail_memory(error, "a flush");
+  }
+  if (!result && (result = commit_edit(db, change, error)) != 0) {
+    version_unref(db, version);
+    uncertain = result == TALLY_IO;
+    if (uncertain) db_stop_writes(db, error);
+  }
+  if (!result)
+    install(db, change->sealed, version);
+  else if (!uncertain)
+    for (uint32_t i = 0; i < change->added_count; i++) segment_remove(db->os, db->path, &change->added[i]);
+  mem_free((void *)segment);
+  return result;
+}
