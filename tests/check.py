@@ -125,7 +125,9 @@ def main():
         for note in notes:
             print("     " + note)
         if f:
-            print("\n".join("     " + line for line in output.splitlines()[-60:]), flush=True)
+            lines = output.splitlines()
+            said = [line for line in lines if re.search(r"FAIL|Assertion|ERROR: |CRASH", line)]  # these may be far from the end
+            print("\n".join("     " + line for line in said[:40] + ["..."] + lines[-60:]), flush=True)
             if name.startswith("build"):
                 break
     print(f"tools/check: {time.time() - start:.0f} s")
