@@ -12,7 +12,8 @@
 
 #define RUN_MIN 3u       /* RLE is sized when runs have this many values on average */
 #define DELTA_SAMPLE 64u /* differences looked at before all are */
-#define MEMORY_MOST 8u   /* after this many sequences the choice is made anew */
+#define PLAIN_BYTES(count) (8 * (size_t)(count) + 12) /* FOR never takes more */
+#define MEMORY_MOST 8u                                /* after this many sequences the choice is made anew */
 
 struct survey {
   int64_t min, max;
@@ -342,6 +343,7 @@ static bool choose_again(struct choice *c, const struct ints_memory *m, bool *se
   if (m->uses == 0 || m->uses == MEMORY_MOST || rle_allowed(c, ALLOW_ALL) != m->runs) return true;
   uint64_t most = m->value_cost + m->value_cost / 8, least = m->value_cost / 2;
   size_t bound = (size_t)((most + 1) * c->count / 64);
+  if (bound > PLAIN_BYTES(c->count)) bound = PLAIN_BYTES(c->count) + 1;
   c->size = bound + bound / 4; /* for dictionary_lost, which asks for a tenth less */
   c->for_bits = m->for_bits;
   bool ok = true;
