@@ -73,6 +73,8 @@ int client_events(struct client *client, const tally_scan *scan, struct client_r
                   tally_error *error);
 int client_stats(struct client *client, struct client_rows **rows, tally_error *error);
 int client_verify(struct client *client, struct client_rows **rows, tally_error *error);
+int client_job(struct client *client, const char *const *words, size_t count, struct client_rows **rows,
+               tally_error *error);
 
 size_t client_rows_columns(const struct client_rows *rows);
 /* Borrowed until client_rows_close. column < client_rows_columns. */

@@ -110,6 +110,14 @@ int client_verify(struct client *client, struct client_rows **rows, tally_error 
   return start_empty(client, MESSAGE_VERIFY, rows, error);
 }
 
+int client_job(struct client *client, const char *const *words, size_t count, struct client_rows **rows,
+               tally_error *error) {
+  uint64_t id;
+  if (ready(client, error)) return error->code;
+  int put = message_put_job(&client->connection.out, client->next_id, words, count, error);
+  return client_asked(client, put, &id) ? put : start(client, id, rows, error);
+}
+
 /* ------------------------------------------------------------------ pulling */
 
 size_t client_rows_columns(const struct client_rows *rows) { return rows->count; }

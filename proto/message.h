@@ -34,6 +34,7 @@
   X(VERIFY, 8, "VERIFY", CLIENT)                                                                             \
   X(FLUSH, 9, "FLUSH", CLIENT)                                                                               \
   X(CANCEL, 10, "CANCEL", CLIENT)                                                                            \
+  X(JOB, 11, "JOB", CLIENT)                                                                                  \
   X(WELCOME, 65, "WELCOME", SERVER)                                                                          \
   X(PONG, 66, "PONG", SERVER)                                                                                \
   X(APPENDED, 67, "APPENDED", SERVER)                                                                        \
@@ -78,7 +79,7 @@ struct message_welcome {
   uint32_t batch_rows;    /* most rows of a batch */
   uint32_t batch_bytes;   /* most bytes of a batch */
   uint32_t append_window; /* APPENDs that may be under way on this connection */
-  uint32_t answer_window; /* QUERY, EVENTS, STATS, VERIFY that may be under way on this connection */
+  uint32_t answer_window; /* QUERY, EVENTS, STATS, VERIFY, JOB that may be under way on this connection */
   uint32_t
       idle_timeout; /* milliseconds of silence with nothing under way until the server hangs up; 0: none */
   uint32_t store_version;            /* format version of the store; bit 31: a development version */
@@ -166,6 +167,18 @@ void message_query_free(struct message_query *query);
 int message_put_events(struct buffer *out, uint64_t id, const tally_scan *scan, tally_error *error);
 int message_get_events(const struct frame *frame, struct message_events *events, tally_error *error);
 void message_events_free(struct message_events *events);
+
+/* JOB: u32 count and so many texts: the job's words. */
+#define MESSAGE_WORDS_MAX 256u
+struct message_job {
+  const char *const *words; /* in `memory` */
+  size_t count;
+  char *memory;
+};
+int message_put_job(struct buffer *out, uint64_t id, const char *const *words, size_t count,
+                    tally_error *error);
+int message_get_job(const struct frame *frame, struct message_job *job, tally_error *error);
+void message_job_free(struct message_job *job);
 
 /* ------------------------------------------------------------------ answers */
 

@@ -1,4 +1,4 @@
-/* message_query.c - QUERY and EVENTS; see message.h for their layout.
+/* message_query.c - QUERY, EVENTS and JOB; see message.h for their layout.
  *
  * A request's texts become C strings in one block, laid out as: the array of `where` pointers, then every
  * text with its NUL. A text takes 4 bytes of size on the wire, so the payload's bytes plus one pointer a
@@ -12,9 +12,9 @@
 #define EVENTS_FLAGS ((uint32_t)(TALLY_ORDER_DESC | TALLY_ORDER_NONE))
 #define TEXTS_MAX 7 /* of a request, without its predicates */
 
-static void put_where(struct buffer *out, const char *const *where, size_t count) {
+static void put_list(struct buffer *out, const char *const *texts, size_t count) {
   write32(out, (uint32_t)count);
-  for (size_t i = 0; i < count; i++) put_string(out, where[i]);
+  for (size_t i = 0; i < count; i++) put_string(out, texts[i]);
 }
 
 int message_put_query(struct buffer *out, uint64_t id, const tally_query *query, tally_error *error) {
@@ -25,7 +25,7 @@ int message_put_query(struct buffer *out, uint64_t id, const tally_query *query,
   const char *const texts[TEXTS_MAX] = {query->from, query->to,         query->group_by, query->bucket,
                                         query->tz,   query->aggregates, query->order_by};
   for (size_t i = 0; i < TEXTS_MAX; i++) put_string(out, texts[i]);
-  put_where(out, query->where, query->where_count);
+  put_list(out, query->where, query->where_count);
   return frame_end(out, start, MESSAGE_QUERY, id, error);
 }
 
@@ -36,7 +36,7 @@ int message_put_events(struct buffer *out, uint64_t id, const tally_scan *scan, 
   write64(out, scan->timeout);
   const char *const texts[] = {scan->from, scan->to, scan->tz, scan->columns};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) put_string(out, texts[i]);
-  put_where(out, scan->where, scan->where_count);
+  put_list(out, scan->where, scan->where_count);
   return frame_end(out, start, MESSAGE_EVENTS, id, error);
 }
 
@@ -158,4 +158,35 @@ int message_get_events(const struct frame *frame, struct message_events *events,
 void message_events_free(struct message_events *events) {
   mem_free(events->memory);
   events->memory = NULL;
+}
+
+/* ------------------------------------------------------------------ jobs */
+
+int message_put_job(struct buffer *out, uint64_t id, const char *const *words, size_t count,
+                    tally_error *error) {
+  size_t start = frame_begin(out);
+  put_list(out, words, count);
+  return frame_end(out, start, MESSAGE_JOB, id, error);
+}
+
+int message_get_job(const struct frame *frame, struct message_job *job, tally_error *error) {
+  size_t count, strings;
+  struct reader reader = payload_reader(frame);
+  if (measure(frame, reader, 0, &count, &strings, error)) return error->code;
+  if (count == 0 || count > MESSAGE_WORDS_MAX)
+    return fail(error, TALLY_USAGE, "a job has 1 to %u words, not %zu", MESSAGE_WORDS_MAX, count);
+  size_t pointers = count * sizeof(char *);
+  *job = (struct message_job){.count = count, .memory = mem_alloc(pointers + strings)};
+  if (!job->memory) return fail_memory(error, "a request");
+  const char **words = (const char **)(void *)job->memory;
+  char *at = job->memory + pointers;
+  (void)read32(&reader);
+  for (size_t i = 0; i < count; i++) words[i] = keep(&at, get_text(&reader));
+  job->words = words;
+  return 0;
+}
+
+void message_job_free(struct message_job *job) {
+  mem_free(job->memory);
+  job->memory = NULL;
 }

@@ -21,9 +21,17 @@ static int decode(struct answer *answer, const struct frame *frame, uint64_t mos
     code = message_get_events(frame, &answer->events, error);
     limit_timeout(&answer->events.scan.timeout, most);
     return code;
+  case MESSAGE_JOB:
+    return message_get_job(frame, &answer->work, error);
   default:
     return message_get_empty(frame, error);
   }
+}
+
+static void free_requests(struct answer *answer) {
+  message_query_free(&answer->query);
+  message_events_free(&answer->events);
+  message_job_free(&answer->work);
 }
 
 static void run(struct job *job);
@@ -39,15 +47,13 @@ int answer_init(struct answer *answer, const struct frame *frame, uint64_t most,
   int code = decode(answer, frame, most, error);
   if (code != TALLY_OK) return code;
   if (uv_mutex_init(&answer->lock) == 0) return TALLY_OK;
-  message_query_free(&answer->query);
-  message_events_free(&answer->events);
+  free_requests(answer);
   return fail_memory(error, "a request");
 }
 
 void answer_free(struct answer *answer) {
   uv_mutex_destroy(&answer->lock);
-  message_query_free(&answer->query);
-  message_events_free(&answer->events);
+  free_requests(answer);
   buffer_free(&answer->out);
   mem_free(answer->cells);
 }
@@ -95,6 +101,8 @@ static int open_request(struct answer *answer, struct store_rows **rows, tally_e
     return operations->events(answer->store, &answer->events.scan, rows, error);
   case MESSAGE_STATS:
     return operations->stats(answer->store, rows, error);
+  case MESSAGE_JOB:
+    return operations->job(answer->store, answer->work.words, answer->work.count, rows, error);
   default:
     return operations->verify(answer->store, rows, error);
   }

@@ -1,4 +1,4 @@
-/* answer.h - one request that a worker answers: QUERY, EVENTS, STATS, VERIFY and FLUSH.
+/* answer.h - one request that a worker answers: QUERY, EVENTS, STATS, VERIFY, JOB and FLUSH.
  *
  * 1. An answer is pulled: each pull runs on a worker, makes at most one frame of rows (and COLUMNS before the
  *    first, END or ERROR behind the last), and comes home to the loop with its bytes. Between pulls the
@@ -27,6 +27,7 @@ struct answer {
   uint64_t id;
   struct message_query query;
   struct message_events events;
+  struct message_job work;
   uint64_t rows_sent;
   size_t columns;
   tally_text *cells;

@@ -126,7 +126,8 @@ static void answer_unlink(struct session *session, struct session_answer *mine) 
 
 static void send_away(struct session *session, struct session_answer *mine) {
   struct server *server = session->server;
-  bool long_one = mine->answer.type == MESSAGE_VERIFY || mine->answer.type == MESSAGE_FLUSH;
+  uint8_t type = mine->answer.type;
+  bool long_one = type == MESSAGE_VERIFY || type == MESSAGE_FLUSH || type == MESSAGE_JOB;
   mine->away = true;
   session->away++;
   answer_pull(&mine->answer, long_one ? &server->upkeep : &server->queries);
@@ -312,6 +313,7 @@ static void take_frame(struct session *session, const struct frame *frame) {
   case MESSAGE_EVENTS:
   case MESSAGE_STATS:
   case MESSAGE_VERIFY:
+  case MESSAGE_JOB:
   case MESSAGE_FLUSH:
     take_answer(session, frame);
     return;

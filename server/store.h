@@ -23,6 +23,8 @@ struct store_operations {
   int (*events)(struct store *store, const tally_scan *scan, struct store_rows **rows, tally_error *error);
   int (*stats)(struct store *store, struct store_rows **rows, tally_error *error);
   int (*verify)(struct store *store, struct store_rows **rows, tally_error *error);
+  int (*job)(struct store *store, const char *const *words, size_t count, struct store_rows **rows,
+             tally_error *error);
   int (*flush)(struct store *store, tally_error *error);
   int (*close)(struct store *store, tally_error *error); /* syncs; frees the store whatever it returns */
 

@@ -55,6 +55,13 @@ static int engine_verify(struct store *store, struct store_rows **rows, tally_er
   return opened(code, made, rows);
 }
 
+static int engine_job(struct store *store, const char *const *words, size_t count, struct store_rows **rows,
+                      tally_error *error) {
+  tally_cursor *made = NULL;
+  int code = tally_job_open(engine(store), words, count, &made, error);
+  return opened(code, made, rows);
+}
+
 static int engine_flush(struct store *store, tally_error *error) { return tally_flush(engine(store), error); }
 
 static int engine_close(struct store *store, tally_error *error) {
@@ -85,6 +92,7 @@ static const struct store_operations operations = {
     .events = engine_events,
     .stats = engine_stats,
     .verify = engine_verify,
+    .job = engine_job,
     .flush = engine_flush,
     .close = engine_close,
     .columns = engine_columns,

@@ -56,6 +56,7 @@ STEPS = [
     ("differential", lambda: python("differential/run.py", LIBRARY, "--queries", "10000"), False),
     ("facts", lambda: python("program/facts.py", BIN), False),
     ("kill", lambda: python("program/kill.py", BIN, "--rounds", "200"), False),
+    ("kill during jobs", lambda: python("program/jobs.py", BIN, "--rounds", "10"), False),
     ("damage, sanitized", lambda: python("program/damage.py", os.path.join(SAN, "bin")), False),
     ("protocol client", lambda: python("protocol/test_client.py", os.path.join(BIN, "tallyd")), False),
     ("time zones", lambda: python("protocol/test_zones.py", os.path.join(GCC, "tests", "zone_periods")), False),

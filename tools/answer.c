@@ -40,6 +40,8 @@ static int start_answer(struct backend *backend, const struct request *request, 
     return backend_events(backend, request->scan, rows, error);
   case ANSWER_STATS:
     return backend_stats(backend, rows, error);
+  case ANSWER_JOB:
+    return backend_job(backend, request->words, request->word_count, rows, error);
   case ANSWER_VERIFY:
   default:
     return backend_verify(backend, rows, error);

@@ -36,6 +36,10 @@ int backend_stats(struct backend *b, struct rows **rows, tally_error *error) {
 int backend_verify(struct backend *b, struct rows **rows, tally_error *error) {
   return b->kind->verify(b, rows, error);
 }
+int backend_job(struct backend *b, const char *const *words, size_t count, struct rows **rows,
+                tally_error *error) {
+  return b->kind->job(b, words, count, rows, error);
+}
 int backend_flush(struct backend *b, tally_error *error) { return b->kind->flush(b, error); }
 void backend_cancel(struct backend *b) { b->kind->cancel(b); }
 

@@ -33,6 +33,8 @@ int backend_query(struct backend *backend, const tally_query *query, struct rows
 int backend_events(struct backend *backend, const tally_scan *scan, struct rows **rows, tally_error *error);
 int backend_stats(struct backend *backend, struct rows **rows, tally_error *error);
 int backend_verify(struct backend *backend, struct rows **rows, tally_error *error);
+int backend_job(struct backend *backend, const char *const *words, size_t count, struct rows **rows,
+                tally_error *error);
 int backend_flush(struct backend *backend, tally_error *error);
 
 size_t rows_columns(const struct rows *rows);

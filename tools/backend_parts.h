@@ -21,6 +21,8 @@ struct backend_kind {
   int (*events)(struct backend *backend, const tally_scan *scan, struct rows **rows, tally_error *error);
   int (*stats)(struct backend *backend, struct rows **rows, tally_error *error);
   int (*verify)(struct backend *backend, struct rows **rows, tally_error *error);
+  int (*job)(struct backend *backend, const char *const *words, size_t count, struct rows **rows,
+             tally_error *error);
   int (*flush)(struct backend *backend, tally_error *error);
   void (*cancel)(struct backend *backend);
 };

@@ -129,6 +129,13 @@ static int server_verify(struct backend *b, struct rows **rows, tally_error *err
   if (code == 0) code = client_verify(client_of(b), &answer, error);
   return wrap_rows(b, code, answer, rows, error);
 }
+static int server_job(struct backend *b, const char *const *words, size_t count, struct rows **rows,
+                      tally_error *error) {
+  struct client_rows *answer = NULL;
+  int code = connected(b, error);
+  if (code == 0) code = client_job(client_of(b), words, count, &answer, error);
+  return wrap_rows(b, code, answer, rows, error);
+}
 static int server_flush(struct backend *b, tally_error *error) {
   int code = connected(b, error);
   return code ? code : noted(b, client_flush(client_of(b), error));
@@ -147,6 +154,7 @@ static const struct backend_kind server_kind = {
     .events = server_events,
     .stats = server_stats,
     .verify = server_verify,
+    .job = server_job,
     .flush = server_flush,
     .cancel = server_cancel,
 };

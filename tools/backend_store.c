@@ -223,6 +223,12 @@ static int store_verify(struct backend *b, struct rows **rows, tally_error *erro
   int code = tally_verify_open(store_of(b)->store, &cursor, error);
   return wrap_cursor(store_of(b), code, cursor, rows, error);
 }
+static int store_job(struct backend *b, const char *const *words, size_t count, struct rows **rows,
+                     tally_error *error) {
+  tally_cursor *cursor = NULL;
+  int code = tally_job_open(store_of(b)->store, words, count, &cursor, error);
+  return wrap_cursor(store_of(b), code, cursor, rows, error);
+}
 static int store_flush(struct backend *b, tally_error *error) {
   return tally_flush(store_of(b)->store, error);
 }
@@ -264,6 +270,7 @@ static const struct backend_kind store_kind = {
     .events = store_events,
     .stats = store_stats,
     .verify = store_verify,
+    .job = store_job,
     .flush = store_flush,
     .cancel = store_cancel,
 };

@@ -38,6 +38,7 @@ struct globals {
   X(generate, "write synthetic events as CSV")                                                               \
   X(stats, "print figures about the store")                                                                  \
   X(flush, "write the rows in memory to segments now")                                                       \
+  X(compact, "merge segments until each month has few")                                                      \
   X(verify, "read and check every block of the store")                                                       \
   X(shell, "work interactively")
 

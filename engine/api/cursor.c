@@ -1,21 +1,13 @@
 /* cursor.c - cursors of <tally.h>: a query's or a scan's rows over a snapshot, or a list of figures or
  * findings. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "api/inside.h"
-#include "base/bytes.h"
+#include "api/list.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "query/query.h"
-
-/* Rows that are ready from the start: NUL-terminated cells, one after the other. */
-struct list {
-  const tally_result_column *column;
-  size_t columns;
-  struct buffer cells;
-  size_t at;
-};
 
 struct tally_cursor {
   struct db_snapshot *snapshot; /* NULL: a list */
@@ -23,7 +15,7 @@ struct tally_cursor {
   struct budget budget;
   struct result *result;
   struct list list;
-  const char *cell[4]; /* of the list's current row */
+  const char *cell[LIST_COLUMNS]; /* of the list's current row */
   _Atomic bool cancelled;
   int ended; /* TALLY_ROW while rows may come; else what every later call returns */
   tally_error error;
@@ -112,23 +104,24 @@ static int next_result(tally_cursor *c, tally_error *error) {
 
 /* ------------------------------------------------------------------ lists */
 
-static int put_figure(void *arg, const char *name, const char *value) {
-  struct buffer *cells = arg;
-  buffer_append(cells, name, strlen(name) + 1);
-  buffer_append(cells, value, strlen(value) + 1);
-  return cells->failed ? TALLY_NO_MEMORY : 0;
+void list_text(struct list *l, const char *text) { buffer_append(&l->cells, text, strlen(text) + 1); }
+
+void list_number(struct list *l, uint64_t number) {
+  char text[24];
+  int n = snprintf(text, sizeof text, "%" PRIu64, number);
+  buffer_append(&l->cells, text, (size_t)n + 1);
 }
 
-static void put_problem(void *arg, const char *file, uint64_t offset, const char *problem) {
-  struct buffer *cells = arg;
-  char number[24];
-  int n = snprintf(number, sizeof number, "%llu", (unsigned long long)offset);
-  buffer_append(cells, file, strlen(file) + 1);
-  buffer_append(cells, number, (size_t)n + 1);
-  buffer_append(cells, problem, strlen(problem) + 1);
+tally_cursor *cursor_of_list(const tally_result_column *columns, size_t count, struct list **list,
+                             tally_error *error) {
+  tally_cursor *c = cursor_new(error);
+  if (!c) return NULL;
+  c->list = (struct list){.column = columns, .columns = count};
+  *list = &c->list;
+  return c;
 }
 
-static int finish_list(tally_cursor *c, int result, tally_cursor **cursor, tally_error *error) {
+int cursor_finish_list(tally_cursor *c, int result, tally_cursor **cursor, tally_error *error) {
   if (!result && c->list.cells.failed) result = fail_memory(error, "a list of figures");
   if (result) {
     tally_cursor_close(c);
@@ -138,27 +131,41 @@ static int finish_list(tally_cursor *c, int result, tally_cursor **cursor, tally
   return 0;
 }
 
+static int put_figure(void *arg, const char *name, const char *value) {
+  struct list *list = arg;
+  list_text(list, name);
+  list_text(list, value);
+  return list->cells.failed ? TALLY_NO_MEMORY : 0;
+}
+
+static void put_problem(void *arg, const char *file, uint64_t offset, const char *problem) {
+  struct list *list = arg;
+  list_text(list, file);
+  list_number(list, offset);
+  list_text(list, problem);
+}
+
 int tally_stats_open(tally_store *store, tally_cursor **cursor, tally_error *error) {
   static const tally_result_column columns[] = {{"name", TALLY_TYPE_TEXT}, {"value", TALLY_TYPE_TEXT}};
   tally_error ignored;
+  struct list *list;
   if (!error) error = &ignored;
   *cursor = NULL;
-  tally_cursor *c = cursor_new(error);
+  tally_cursor *c = cursor_of_list(columns, 2, &list, error);
   if (!c) return error->code;
-  c->list = (struct list){.column = columns, .columns = 2};
-  return finish_list(c, db_stats(store->db, put_figure, &c->list.cells, error), cursor, error);
+  return cursor_finish_list(c, db_stats(store->db, put_figure, list, error), cursor, error);
 }
 
 int tally_verify_open(tally_store *store, tally_cursor **cursor, tally_error *error) {
   static const tally_result_column columns[] = {
       {"file", TALLY_TYPE_TEXT}, {"offset", TALLY_TYPE_INT}, {"problem", TALLY_TYPE_TEXT}};
   tally_error ignored;
+  struct list *list;
   if (!error) error = &ignored;
   *cursor = NULL;
-  tally_cursor *c = cursor_new(error);
+  tally_cursor *c = cursor_of_list(columns, 3, &list, error);
   if (!c) return error->code;
-  c->list = (struct list){.column = columns, .columns = 3};
-  return finish_list(c, db_verify(store->db, put_problem, &c->list.cells, error), cursor, error);
+  return cursor_finish_list(c, db_verify(store->db, put_problem, list, error), cursor, error);
 }
 
 static int next_list(tally_cursor *c) {

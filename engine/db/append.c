@@ -53,11 +53,12 @@ static void roll_back(struct group *g, const tally_error *error) {
 
 static void publish(struct group *g) {
   struct db *db = g->db;
-  uint64_t rows = 0, batches = 0;
+  uint64_t rows = 0, batches = 0, bytes = 0;
   for (size_t i = 0; i < g->count; i++) {
     if (!g->member[i].has_rows) continue;
     batches++;
     rows += g->member[i].item->receipt.rows;
+    bytes += g->member[i].item->size;
   }
   os_lock(&db->lock);
   if (batches) {
@@ -71,6 +72,7 @@ static void publish(struct group *g) {
   }
   db->batches += batches;
   db->rows_appended += rows;
+  db->batch_bytes += bytes;
   db->wal_size = db->wal->size;
   os_unlock(&db->lock);
 }

@@ -2,7 +2,8 @@
  *
  * Laws: 1. acknowledged => recoverable at the promised durability. 2. Segments + memtables = each accepted
  * row once, in every snapshot. 3. Readers never wait for the writer's I/O. 4. Locks are taken in this order:
- * the writer's role, `publishing`, `manifest_lock`, `lock`; then the rooms' own (catalog, cache). */
+ * the writer's role, `maintaining`, `publishing`, `manifest_lock`, `lock`; then the rooms' own (catalog,
+ * cache). */
 #ifndef DB_DB_H
 #define DB_DB_H
 
@@ -22,6 +23,17 @@ int db_mark(struct db *db, const char *producer, uint64_t epoch, tally_mark *mar
 int db_sync(struct db *db, tally_error *error);
 int db_flush(struct db *db, tally_error *error);
 int db_step(struct db *db, bool *worked, tally_error *error);
+
+/* What replacing some segments of a month did. */
+struct rewrite_report {
+  int32_t month;
+  uint64_t inputs, outputs; /* segments */
+  uint64_t rows, dropped, changed, bytes_before, bytes_after;
+};
+/* Merges until every month is settled; `merged` is told of each merge, and ends it by another value than 0.
+ */
+int db_compact(struct db *db, int (*merged)(void *arg, const struct rewrite_report *report), void *arg,
+               tally_error *error);
 
 /* A snapshot that keeps its view alive. Between pin and unpin the view may be used; outside, the store may
  * take it back when its memory is needed: then pin returns TALLY_SNAPSHOT_EXPIRED. `stop` is set when it

@@ -12,6 +12,8 @@ static struct sealed *unclaimed(const struct db *db) {
   return s;
 }
 
+bool flush_waits(const struct db *db) { return unclaimed(db) != NULL; }
+
 static struct sealed *claim(struct db *db) {
   os_lock(&db->lock);
   struct sealed *s = unclaimed(db);
@@ -23,12 +25,14 @@ static struct sealed *claim(struct db *db) {
 static int write_segments(struct db *db, const struct memtable *memtable, struct segment_info **info,
                           uint32_t *count, tally_error *error) {
   os_lock(&db->lock);
-  struct memtable *sorted = db->sorted[--db->sorted_free]; /* as many as memtables may be sealed */
+  while (!db->sorted_free) os_wait(&db->changed, &db->lock); /* a merge gives one back in a moment */
+  struct memtable *sorted = db->sorted[--db->sorted_free];
   os_unlock(&db->lock);
   int result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, &db->work_budget, info,
                               count, error);
   os_lock(&db->lock);
   db->sorted[db->sorted_free++] = sorted;
+  os_wake(&db->changed);
   os_unlock(&db->lock);
   return result;
 }

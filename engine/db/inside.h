@@ -4,6 +4,7 @@
 
 #include "base/budget.h"
 #include "db/db.h"
+#include "maintain/rewrite.h"
 #include "manifest/manifest.h"
 #include "os/thread.h"
 #include "wal/writer.h"
@@ -41,6 +42,12 @@ struct old_wal {
   struct old_wal *next;
 };
 
+/* When rows of a month last became a segment (monotonic time). */
+struct month_age {
+  int32_t month;
+  int64_t flushed;
+};
+
 struct append_call; /* append.c */
 
 struct db {
@@ -66,13 +73,15 @@ struct db {
   struct append_call *queue, **queue_end;
   struct buffer batch_scratch, id_scratch[DOMAINS]; /* the writer's role */
 
-  struct os_mutex publishing; /* one change of the version at a time */
+  struct os_mutex maintaining; /* one job that replaces segments at a time */
+  struct os_mutex publishing;  /* one change of the version at a time */
   struct os_mutex manifest_lock;
   struct manifest *manifest;
 
   struct os_mutex lock; /* what follows */
   struct os_condition changed;
   struct version *version;
+  uint64_t versions; /* how many there have been since it was opened */
   struct memtable *active, *spare;
   struct sealed *sealed, **sealed_end;
   uint32_t sealed_count;
@@ -87,13 +96,22 @@ struct db {
   int flush_failed;
   tally_error flush_error;
   bool closing;
-  uint64_t batches, rows_appended, flushes;
+  uint64_t batches, rows_appended, flushes, merges;
+  uint64_t batch_bytes, flushed_bytes, rewritten_bytes; /* since it was opened */
+  struct month_age *month;
+  size_t month_count;
+  int maintenance_failed;
+  tally_error maintenance_error;
+  int64_t opened;     /* monotonic time */
   char recovery[400]; /* what the last open found, "" if nothing */
 
   _Atomic uint64_t next_segment; /* id of the next segment file */
 
   struct os_thread flusher[SEALED_MOST];
   uint32_t flushers; /* that run */
+  struct os_thread maintainer;
+  bool has_maintainer;
+  _Atomic bool stop_maintenance; /* the store closes: jobs end at their next step */
 };
 
 struct db_snapshot {
@@ -130,11 +148,23 @@ void wal_files_drop(struct db *db, uint64_t covered);
 int flush_next(struct db *db, bool *worked, tally_error *error);
 /* Returns when the rows of WAL records up to `sequence` that were sealed before are in segments. */
 int flush_until(struct db *db, uint64_t sequence, tally_error *error);
+/* Does a sealed memtable wait for somebody to flush it? Under lock. */
+bool flush_waits(const struct db *db);
 void *flusher_run(void *db);
 
 /* publish.c: makes the change; has `publishing`. On failure the added files are removed, unless the edit may
  * be on the disk. */
 int publish_version(struct db *db, const struct change *change, tally_error *error);
+
+/* compact.c */
+/* Under lock: a segment of the month was published. */
+void month_flushed(struct db *db, int32_t month);
+/* Replaces segments of one month by what the rules leave of their rows. Has `maintaining`. */
+int rewrite_segments(struct db *db, struct segment **input, size_t inputs, const struct row_rule *rules,
+                     size_t rule_count, struct rewrite_report *report, tally_error *error);
+/* One merge, if there is one to do; `settle`: also those that a busy month waits with. */
+int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report *report, tally_error *error);
+void *maintainer_run(void *db);
 
 /* append.c: the catalog ids of a batch's dictionaries, in db->id_scratch; lent until the next call. Writer.
  */

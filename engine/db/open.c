@@ -153,19 +153,25 @@ static int start(struct db *db, tally_error *error) {
     int number = os_thread_start(&db->flusher[db->flushers], flusher_run, db);
     if (number) return os_fail(error, number, "start a thread for", db->path);
   }
+  int number = os_thread_start(&db->maintainer, maintainer_run, db);
+  if (number) return os_fail(error, number, "start a thread for", db->path);
+  db->has_maintainer = true;
   return 0;
 }
 
-static void stop_flushers(struct db *db) {
+static void stop_threads(struct db *db) {
+  atomic_store(&db->stop_maintenance, true);
   os_lock(&db->lock);
   db->closing = true;
   os_wake(&db->changed);
   os_unlock(&db->lock);
   while (db->flushers) os_thread_join(&db->flusher[--db->flushers]);
+  if (db->has_maintainer) os_thread_join(&db->maintainer);
+  db->has_maintainer = false;
 }
 
 static void free_all(struct db *db) {
-  stop_flushers(db);
+  stop_threads(db);
   while (db->sealed) {
     struct sealed *s = db->sealed;
     db->sealed = s->next;
@@ -195,8 +201,10 @@ static void free_all(struct db *db) {
   os_condition_destroy(&db->queue_changed);
   os_mutex_destroy(&db->lock);
   os_mutex_destroy(&db->queue_lock);
+  os_mutex_destroy(&db->maintaining);
   os_mutex_destroy(&db->publishing);
   os_mutex_destroy(&db->manifest_lock);
+  mem_free(db->month);
   mem_free(db->path);
   mem_free(db);
 }
@@ -206,10 +214,12 @@ int db_open(const struct os *os, const char *path, const tally_options *options,
   struct db *db = mem_zalloc(1, sizeof *db);
   if (!db) return fail_memory(error, "a store");
   db->os = os;
+  db->opened = os->monotonic(os);
   db->queue_end = &db->queue;
   db->sealed_end = &db->sealed;
   os_mutex_init(&db->lock);
   os_mutex_init(&db->queue_lock);
+  os_mutex_init(&db->maintaining);
   os_mutex_init(&db->publishing);
   os_mutex_init(&db->manifest_lock);
   os_condition_init(&db->changed);
@@ -263,7 +273,7 @@ static int seal_store(struct db *db, tally_error *error) {
 }
 
 int db_close(struct db *db, tally_error *error) {
-  stop_flushers(db);
+  stop_threads(db);
   tally_error ignored;
   int result = db_writable(db, &ignored) ? 0 : seal_store(db, error);
   free_all(db);
@@ -328,5 +338,7 @@ int db_step(struct db *db, bool *worked, tally_error *error) {
     writer_leave(db);
     if (result) return result;
   }
-  return flush_next(db, worked, error);
+  struct rewrite_report report;
+  int result = flush_next(db, worked, error);
+  return result || *worked ? result : compact_next(db, false, worked, &report, error);
 }

@@ -48,14 +48,20 @@ static int commit_edit(struct db *db, const struct change *change, tally_error *
   return result;
 }
 
-static void install(struct db *db, struct sealed *sealed, struct version *version) {
+static void install(struct db *db, const struct change *change, struct version *version) {
+  struct sealed *sealed = change->sealed;
   os_lock(&db->lock);
   struct version *old = db->version;
   db->version = version;
+  db->versions++;
   if (sealed) {
     db->sealed = sealed->next;
     if (!db->sealed) db->sealed_end = &db->sealed;
     db->sealed_count--;
+    for (uint32_t i = 0; i < change->added_count; i++) {
+      month_flushed(db, change->added[i].month);
+      db->flushed_bytes += change->added[i].size;
+    }
   }
   os_wake(&db->changed);
   os_unlock(&db->lock);
@@ -89,7 +95,7 @@ int publish_version(struct db *db, const struct change *change, tally_error *err
     if (uncertain) db_stop_writes(db, error);
   }
   if (!result)
-    install(db, change->sealed, version);
+    install(db, change, version);
   else if (!uncertain)
     for (uint32_t i = 0; i < change->added_count; i++) segment_remove(db->os, db->path, &change->added[i]);
   mem_free((void *)segment);

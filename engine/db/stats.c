@@ -26,7 +26,7 @@ static void put_text(struct figures *f, const char *name, const char *value) {
 /* What is copied out under the lock. */
 struct counts {
   uint64_t segments, segment_rows, segment_bytes, memory_rows, sealed, wal_bytes, wal_number, batches, rows,
-      flushes, snapshots;
+      flushes, snapshots, merges, batch_bytes, flushed_bytes, rewritten_bytes;
   int read_only;
 };
 
@@ -48,6 +48,10 @@ static struct counts count(struct db *db) {
   c.batches = db->batches;
   c.rows = db->rows_appended;
   c.flushes = db->flushes;
+  c.merges = db->merges;
+  c.batch_bytes = db->batch_bytes;
+  c.flushed_bytes = db->flushed_bytes;
+  c.rewritten_bytes = db->rewritten_bytes;
   c.read_only = db->read_only;
   os_unlock(&db->lock);
   return c;
@@ -81,6 +85,10 @@ int db_stats(struct db *db, int (*figure)(void *arg, const char *name, const cha
   put(&f, "batches_appended", c.batches);
   put(&f, "rows_appended", c.rows);
   put(&f, "flushes", c.flushes);
+  put(&f, "merges", c.merges);
+  put(&f, "batch_bytes_appended", c.batch_bytes);
+  put(&f, "segment_bytes_flushed", c.flushed_bytes);
+  put(&f, "segment_bytes_rewritten", c.rewritten_bytes);
   put(&f, "memory_limit", db->options.memory);
   put(&f, "memory_used", budget_used(&db->total));
   put(&f, "memory_memtables", budget_used(&db->memtable_budget));

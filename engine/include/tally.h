@@ -332,6 +332,15 @@ TALLY_API int tally_stats_open(tally_store *store, tally_cursor **cursor, tally_
  * if all is well. */
 TALLY_API int tally_verify_open(tally_store *store, tally_cursor **cursor, tally_error *error);
 
+/* Does a job on the store's files, now, beside ingest and queries, and reports it: one row a piece of work.
+ * It is given in the words of the tool's command, the name first:
+ *   "compact"   merges segments until each month has few, one after the other in time. Columns: month,
+ *               segments_before, segments_after, rows, bytes_before, bytes_after.
+ * The call returns when the job is done. TALLY_USAGE names the word at fault. A job that fails or is cut off
+ * changes no answer, and can be started again. */
+TALLY_API int tally_job_open(tally_store *store, const char *const *words, size_t count,
+                             tally_cursor **cursor, tally_error *error);
+
 TALLY_API size_t tally_cursor_columns(const tally_cursor *cursor);
 /* The column's name and type; column < tally_cursor_columns. */
 TALLY_API tally_result_column tally_cursor_column(const tally_cursor *cursor, size_t column);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static void must(int number) {
@@ -45,6 +46,9 @@ int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg) {
   return pthread_create(&t->native, NULL, run, arg);
 }
 void os_thread_join(struct os_thread *t) { must(pthread_join(t->native, NULL)); }
+
+/* On Linux nice values belong to threads. */
+void os_thread_yield_to_others(void) { (void)setpriority(PRIO_PROCESS, 0, 19); }
 
 int os_cores(void) {
   cpu_set_t set;

@@ -29,6 +29,7 @@ bool os_wait_for(struct os_condition *c, struct os_mutex *m, int64_t microsecond
 void os_wake(struct os_condition *c);                                      /* all that wait */
 int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg); /* 0 or errno */
 void os_thread_join(struct os_thread *t);
-int os_cores(void); /* cores this process may use, at least 1 */
+void os_thread_yield_to_others(void); /* the calling thread gets the processor when others leave it */
+int os_cores(void);                   /* cores this process may use, at least 1 */
 
 #endif

@@ -30,6 +30,13 @@ uint64_t segment_metadata_bytes(const struct segment *s, uint32_t chunk) {
   return s->inside->directory.metadata_bytes[chunk];
 }
 
+uint64_t segment_metadata_total(const struct segment *s) {
+  uint64_t bytes = 0;
+  for (uint32_t chunk = 0; chunk < s->inside->directory.chunks; chunk++)
+    bytes += segment_metadata_bytes(s, chunk);
+  return bytes;
+}
+
 /* Reads the validity map of `rows` rows into bits (CHUNK_ROWS of them); false if it has another number of
  * NULLs than the zone says. */
 static bool read_validity(struct reader *r, uint32_t rows, uint32_t nulls, uint64_t *bits) {

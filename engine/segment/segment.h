@@ -100,6 +100,7 @@ static inline uint32_t segment_chunk_rows(const struct segment *s, uint32_t chun
 struct zone segment_zone(const struct segment *s, int column, uint32_t chunk);
 /* Bytes of metadata text of a chunk: what segment_metadata will put into its buffer. */
 uint64_t segment_metadata_bytes(const struct segment *s, uint32_t chunk);
+uint64_t segment_metadata_total(const struct segment *s); /* of all chunks */
 /* Endpoint and method: the distinct ids of a chunk where its encoding lists them; *count 0 if it does not.
  * `ids` has room for CHUNK_ROWS. */
 int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids, uint32_t *count,

@@ -11,7 +11,7 @@ FRAME_BYTES = 4 << 20
 NULL = 0xFFFFFFFF
 NO_LIMIT = 2**64 - 1
 
-HELLO, PING, APPEND, MARK, QUERY, EVENTS, STATS, VERIFY, FLUSH, CANCEL = range(1, 11)
+HELLO, PING, APPEND, MARK, QUERY, EVENTS, STATS, VERIFY, FLUSH, CANCEL, JOB = range(1, 12)
 WELCOME, PONG, APPENDED, MARKED, COLUMNS, ROWS, END, DONE, ERROR = range(65, 74)
 
 ERRORS = dict(enumerate((
@@ -226,6 +226,9 @@ class Client:
 
     def verify(self):
         return self.answer(self.send(VERIFY))[1]
+
+    def job(self, *words):
+        return self.answer(self.send(JOB, struct.pack("<I", len(words)) + b"".join(put_text(word) for word in words)))
 
     def cancel(self, request):
         self.send_bytes(frame(CANCEL, request))

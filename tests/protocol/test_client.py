@@ -286,6 +286,13 @@ def flush_stats_verify(server):
         same("a flush changes no answer", after, before)
         same("no damage", client.verify(), [])
         same("stats", len(client.stats()) > 3, True)
+        columns, merges = client.job("compact")
+        same("compact's columns", columns, ["month", "segments_before", "segments_after", "rows", "bytes_before", "bytes_after"])
+        same("compaction changes no answer", client.query(group_by="service_name", aggregates="count,sum:cost,distinct:user_id"), before)
+        same("a second compaction has nothing to do", client.job("compact")[1], [])
+        refused("no job", lambda: client.job("compakt"), "usage")
+        refused("no words", lambda: client.job(), "usage")
+        refused("a word too many", lambda: client.job("compact", "now"), "usage")
 
 
 # -------------------------------------------------------------------- bad frames

@@ -241,6 +241,7 @@ def stats_verify_and_flush(t):
     holds("0 problems" in answer.err and "segments" in answer.err, answer.err)
     equal(t.run("verify", "--quiet").err, "")
     equal(t.ok("flush"), "")
+    equal(t.ok("compact"), "month\tsegments_before\tsegments_after\trows\tbytes_before\tbytes_after\n", "one segment a month is settled")
     figures = dict(line.split("\t") for line in t.ok("stats").splitlines()[1:])
     equal((figures["rows"], figures["rows_in_memory"]), ("5", "0"))
     equal(t.run("verify").code, 0)
@@ -260,6 +261,7 @@ def requests_that_are_wrong(t):
     t.usage("events", "--order", "up", says="up")
     t.usage("stats", "--verbose", says="--verbose")
     t.usage("flush", "now", says="now")
+    t.usage("compact", "now", says="now")
 
 
 def global_options_on_both_sides(t):
@@ -407,8 +409,8 @@ def help_of_every_command(t):
     bare = Tool(t.programs, [], t.folder)
     text = bare.ok("--help")
     equal(re.findall(r"^  (\w+) ", text.split("Global options")[0], re.M),
-          ["ingest", "query", "events", "generate", "stats", "flush", "verify", "shell"])
-    for command in ["ingest", "query", "events", "generate", "stats", "flush", "verify", "shell"]:
+          ["ingest", "query", "events", "generate", "stats", "flush", "compact", "verify", "shell"])
+    for command in ["ingest", "query", "events", "generate", "stats", "flush", "compact", "verify", "shell"]:
         text = bare.ok(command, "--help")
         holds(text.startswith(f"Usage: tally {command}") and "Examples:" in text, text)
     holds(re.fullmatch(r"tally \d+\.\d+\.\d+\n", bare.ok("--version")), "--version")
@@ -417,14 +419,14 @@ def help_of_every_command(t):
 def unknown_commands(t):
     bare = Tool(t.programs, [], t.folder)
     bare.usage("qurey", says="did you mean 'query'")
-    for command in ["compact", "backup", "restore", "retention", "erase", "pseudonymize"]:
+    for command in ["kompakt", "backup", "restore", "retention", "erase", "pseudonymize"]:
         bare.usage(command, says=f"unknown command '{command}'")
     bare.usage(says="Usage: tally")
 
 
 def a_server_that_is_not_there(t):
     bare = Tool(t.programs, [], t.folder)
-    for command in ["query", "events", "stats", "flush", "verify", "shell"]:
+    for command in ["query", "events", "stats", "flush", "compact", "verify", "shell"]:
         answer = bare.run("--server", "127.0.0.1:1", command)
         equal((answer.code, answer.out), (1, ""), answer.err)
         holds("127.0.0.1:1" in answer.err, answer.err)
@@ -436,7 +438,7 @@ def a_server_that_is_not_there(t):
 
 def a_store_that_is_not_there_is_not_made(t):
     missing = os.path.join(t.folder, "missing")
-    for command in ["query", "events", "stats", "flush", "verify", "shell"]:
+    for command in ["query", "events", "stats", "flush", "compact", "verify", "shell"]:
         answer = Tool(t.programs, ["--db", missing], t.folder).run(command, input="")
         equal((answer.code, answer.out), (1, ""), f"{command}: {answer.err}")
         holds(missing in answer.err, answer.err)

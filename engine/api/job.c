@@ -1,0 +1,68 @@
+/* job.c - work on the store's files: words to the job, what it did to rows. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/list.h"
+#include "base/status.h"
+
+struct job {
+  const char *name;
+  const tally_result_column *columns;
+  size_t column_count;
+  /* words[0] is the name. */
+  int (*run)(struct db *db, const char *const *words, size_t count, struct list *list, tally_error *error);
+};
+
+static int no_more_words(const char *const *words, size_t count, tally_error *error) {
+  return count == 1 ? 0
+                    : fail(error, TALLY_USAGE, "%s takes no operand: leave '%s' away", words[0], words[1]);
+}
+
+/* ------------------------------------------------------------------ compact */
+
+static const tally_result_column compact_columns[] = {
+    {"month", TALLY_TYPE_TEXT}, {"segments_before", TALLY_TYPE_INT}, {"segments_after", TALLY_TYPE_INT},
+    {"rows", TALLY_TYPE_INT},   {"bytes_before", TALLY_TYPE_INT},    {"bytes_after", TALLY_TYPE_INT}};
+
+static int put_merge(void *arg, const struct rewrite_report *r) {
+  struct list *list = arg;
+  char month[16];
+  (void)snprintf(month, sizeof month, "%04d-%02d", 1970 + r->month / 12, 1 + r->month % 12);
+  list_text(list, month);
+  list_number(list, r->inputs);
+  list_number(list, r->outputs);
+  list_number(list, r->rows);
+  list_number(list, r->bytes_before);
+  list_number(list, r->bytes_after);
+  return list->cells.failed;
+}
+
+static int run_compact(struct db *db, const char *const *words, size_t count, struct list *list,
+                       tally_error *error) {
+  int result = no_more_words(words, count, error);
+  return result ? result : db_compact(db, put_merge, list, error);
+}
+
+/* ------------------------------------------------------------------ all */
+
+#define JOB(name, columns, run)                                                                              \
+  { name, columns, sizeof(columns) / sizeof *(columns), run }
+
+static const struct job jobs[] = {JOB("compact", compact_columns, run_compact)};
+
+int tally_job_open(tally_store *store, const char *const *words, size_t count, tally_cursor **cursor,
+                   tally_error *error) {
+  tally_error ignored;
+  if (!error) error = &ignored;
+  *cursor = NULL;
+  if (count == 0) return fail(error, TALLY_USAGE, "a job has a name: give one");
+  for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
+    if (strcmp(jobs[i].name, words[0]) != 0) continue;
+    struct list *list;
+    tally_cursor *c = cursor_of_list(jobs[i].columns, jobs[i].column_count, &list, error);
+    if (!c) return error->code;
+    return cursor_finish_list(c, jobs[i].run(store->db, words, count, list, error), cursor, error);
+  }
+  return fail(error, TALLY_USAGE, "there is no job '%s'", words[0]);
+}

@@ -1,0 +1,249 @@
+/* The policy of compaction, played on segments that are only numbers. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "maintain/compact_choose.h"
+#include "maintain/row_sums.h"
+#include "maintain/slices.h"
+
+#define SETTLED 1000u
+#define MOST 4000u
+
+static uint64_t state;
+static void seed(void) {
+  const char *text = getenv("TALLY_SEED");
+  state = text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
+  printf("TALLY_SEED=%llu\n", (unsigned long long)state);
+}
+static uint64_t below(uint64_t n) {
+  state = state * 6364136223846793005u + 1442695040888963407u;
+  return (state >> 33) % n;
+}
+
+static struct piece segment[MOST];
+static uint32_t count;
+static uint64_t written; /* rows that merges wrote */
+
+static void add(uint32_t rows, int64_t from, int64_t to) {
+  cr_assert_lt(count, MOST);
+  segment[count++] = (struct piece){from, to, rows};
+}
+
+static void begin(void) { count = 0, written = 0; }
+
+static int by_time(const void *a, const void *b) {
+  const struct piece *x = a, *y = b;
+  return x->min_timestamp < y->min_timestamp ? -1 : x->min_timestamp > y->min_timestamp;
+}
+
+static bool by_policy(bool settle) {
+  qsort(segment, count, sizeof *segment, by_time);
+  struct compaction c = compact_choose(segment, count, SETTLED, settle);
+  if (!c.count) return false;
+  uint64_t rows = 0;
+  int64_t from = INT64_MAX, to = INT64_MIN;
+  bool gone[MOST] = {false};
+  cr_assert_leq(c.count, COMPACT_MOST);
+  for (uint32_t i = 0; i < c.count; i++) {
+    const struct piece *s = &segment[c.input[i]];
+    cr_assert_lt(c.input[i], count);
+    cr_assert_not(gone[c.input[i]], "a segment is merged once");
+    gone[c.input[i]] = true;
+    rows += s->weight;
+    from = s->min_timestamp < from ? s->min_timestamp : from;
+    to = s->max_timestamp > to ? s->max_timestamp : to;
+  }
+  uint32_t left = 0;
+  for (uint32_t i = 0; i < count; i++)
+    if (!gone[i]) segment[left++] = segment[i];
+  count = left;
+  /* Rows lie evenly in time here. */
+  uint32_t slices = rows <= SETTLED ? 1 : (uint32_t)((rows + SETTLED * 15 / 16 - 1) / (SETTLED * 15 / 16));
+  for (uint32_t i = 0; i < slices; i++) {
+    int64_t a = from + (to - from) * i / slices, b = from + (to - from) * (i + 1) / slices - (i + 1 < slices);
+    add((uint32_t)(rows * (i + 1) / slices - rows * i / slices), a, b);
+  }
+  written += rows;
+  return true;
+}
+
+static void settle(void) {
+  for (unsigned merges = 0; by_policy(true); merges++) cr_assert_lt(merges, 2000u, "settling ends");
+}
+
+#define MONTH INT64_C(2678400000000)
+
+Test(compact, ordered_ingest_is_never_rewritten) {
+  begin();
+  for (int i = 0; i < 40; i++) {
+    add(SETTLED, i * (MONTH / 40) - 60000000, (i + 1) * (MONTH / 40));
+    cr_assert_not(by_policy(false));
+  }
+  cr_assert_not(by_policy(true), "and is settled");
+}
+
+Test(compact, what_is_settled_has_at_most_one_small_segment_and_no_two_that_overlap) {
+  seed();
+  for (int round = 0; round < 300; round++) {
+    begin();
+    uint64_t total = 0;
+    for (uint64_t n = 1 + below(120); n > 0; n--) {
+      int64_t from = (int64_t)below((uint64_t)MONTH), to = from + (int64_t)below((uint64_t)(MONTH - from));
+      uint32_t rows = below(3) ? 1 + (uint32_t)below(SETTLED) : 1 + (uint32_t)below(20);
+      if (below(8) == 0) to = from;
+      add(rows, from, to);
+      total += rows;
+      if (below(2))
+        while (by_policy(false)) {
+        }
+    }
+    settle();
+    uint32_t small = 0;
+    for (uint32_t i = 0; i < count; i++) {
+      small += segment[i].weight < SETTLED / 4;
+      total -= segment[i].weight;
+      for (uint32_t k = 0; k < i; k++) {
+        const struct piece *a = &segment[i], *b = &segment[k];
+        if (a->weight < SETTLED / 4 || b->weight < SETTLED / 4) continue;
+        int64_t from = a->min_timestamp > b->min_timestamp ? a->min_timestamp : b->min_timestamp;
+        int64_t to = a->max_timestamp < b->max_timestamp ? a->max_timestamp : b->max_timestamp;
+        int64_t x = a->max_timestamp - a->min_timestamp, y = b->max_timestamp - b->min_timestamp;
+        cr_assert(to - from <= (x < y ? x : y) / 16, "round %d: two big segments overlap", round);
+      }
+    }
+    cr_assert_leq(small, 1u);
+    cr_assert_eq(total, 0u);
+    uint32_t before = count;
+    cr_assert_not(by_policy(true), "what is settled stays");
+    cr_assert_eq(count, before);
+  }
+}
+
+Test(compact, rows_in_an_order_shuffled_over_a_month_are_rewritten_at_most_three_times) {
+  begin();
+  uint64_t total = 0;
+  for (int i = 0; i < 120; i++) {
+    add(SETTLED / 3, i, MONTH - i);
+    total += SETTLED / 3;
+    while (by_policy(false)) {
+    }
+    cr_assert_leq(count, total / SETTLED + 3 * COMPACT_FAN, "busy months keep few segments");
+  }
+  settle();
+  cr_assert_leq(written, 3 * total, "%llu rows written for %llu", (unsigned long long)written,
+                (unsigned long long)total);
+  cr_assert_leq(count, total * 5 / 4 / SETTLED + 1);
+}
+
+Test(compact, a_trickle_of_late_events_leaves_old_segments_alone_and_few_new_ones) {
+  begin();
+  for (int i = 0; i < 40; i++) add(SETTLED, i * (MONTH / 40), (i + 1) * (MONTH / 40) - 1);
+  for (int i = 0; i < 2000; i++) {
+    add(1, 0, MONTH);
+    while (by_policy(false)) {
+    }
+    cr_assert_leq(count, 40u + 6 * COMPACT_SMALL);
+  }
+  cr_assert_leq(written, 2000u * 6 + 41 * SETTLED * 9);
+}
+
+Test(compact, slices_hold_about_equally_many_rows_and_every_row_lies_in_one) {
+  seed();
+  static struct slices s;
+  static int64_t t[20000];
+  for (int round = 0; round < 50; round++) {
+    int64_t first = (int64_t)below(1000000), last = first + (int64_t)below((uint64_t)MONTH);
+    for (int i = 0; i < 20000; i++) t[i] = first + (int64_t)below((uint64_t)(last - first + 1));
+    slices_begin(&s, first, last);
+    slices_add(&s, t, 20000);
+    uint32_t n = slices_number(&s, 3000, 0, 1), held[32] = {0};
+    cr_assert(n >= 7 && n < 32);
+    for (int i = 0; i < 20000; i++) {
+      uint32_t k = 0;
+      while (slices_cut(&s, n, k) <= t[i]) k++;
+      held[k]++;
+    }
+    cr_assert_eq(slices_cut(&s, n, n - 1), INT64_MAX);
+    if (last - first > 1000000)
+      for (uint32_t k = 0; k < n; k++) cr_assert_leq(held[k], 3000u);
+  }
+}
+
+/* ------------------------------------------------------------------ sums */
+
+#define ROWS 3u
+struct few {
+  int64_t timestamp[ROWS], cost[ROWS];
+  uint32_t text[DOMAINS][ROWS];
+  int32_t number[INT_COLUMNS][ROWS];
+  uint64_t valid[INT_COLUMNS + 2], at[ROWS + 1];
+  char metadata[ROWS * 4];
+};
+
+static struct row_sums sums_of(struct few *f, uint32_t rows) {
+  struct rows r = {.count = rows,
+                   .timestamp = f->timestamp,
+                   .cost = f->cost,
+                   .metadata_at = f->at,
+                   .metadata = f->metadata};
+  struct row_sums sums = {0};
+  for (int d = 0; d < DOMAINS; d++) r.text[d] = f->text[d];
+  for (int c = 0; c < INT_COLUMNS; c++) r.number[c] = f->number[c];
+  for (int v = 0; v < INT_COLUMNS + 2; v++) r.valid[v] = &f->valid[v];
+  row_sums_add(&sums, &r, 0);
+  return sums;
+}
+
+static struct few sample(void) {
+  struct few f = {.timestamp = {1, 2, 3}, .cost = {7, 7, 9}, .at = {0, 4, 4, 8}, .metadata = "{x1}{x2}"};
+  for (int d = 0; d < DOMAINS; d++)
+    for (uint32_t i = 0; i < ROWS; i++) f.text[d][i] = i + 1;
+  for (int c = 0; c < INT_COLUMNS; c++)
+    for (uint32_t i = 0; i < ROWS; i++) f.number[c][i] = (int32_t)(10 * i);
+  for (int v = 0; v < INT_COLUMNS + 2; v++) f.valid[v] = v == VALID_METADATA ? 5 : 7;
+  return f;
+}
+
+Test(compact, sums_of_rows_tell_every_change_of_a_value_and_a_row_that_is_missing_or_doubled) {
+  struct few f = sample();
+  struct row_sums right = sums_of(&f, ROWS), wrong = sums_of(&f, ROWS - 1);
+  cr_assert_not(row_sums_equal(&right, &wrong), "a missing row");
+  wrong = right;
+  cr_assert(row_sums_equal(&right, &wrong));
+  for (int kind = 0; kind < 9; kind++) {
+    f = sample();
+    switch (kind) {
+    case 0:
+      f.timestamp[0]++, f.timestamp[1]--;
+      break;
+    case 1:
+      f.text[0][0] = 2, f.text[0][1] = 1;
+      break; /* swapped between rows: no sum changes */
+    case 2:
+      f.number[2][0]++, f.number[2][1]--;
+      break;
+    case 3:
+      f.cost[2]++, f.cost[0]--;
+      break;
+    case 4:
+      f.valid[3] = 6;
+      break; /* NULL for 0 */
+    case 5:
+      f.metadata[2] = '2', f.metadata[6] = '1';
+      break;
+    case 6:
+      f.valid[VALID_METADATA] = 7;
+      break; /* '' for NULL */
+    case 7:
+      f.text[3][2] = 0;
+      break;
+    default:
+      f.timestamp[2] = 1, f.text[1][2] = f.text[1][0];
+      break;
+    }
+    wrong = sums_of(&f, ROWS);
+    cr_assert_not(row_sums_equal(&right, &wrong), "change %d", kind);
+  }
+}
