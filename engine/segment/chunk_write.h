@@ -18,6 +18,7 @@ struct chunk_scratch {
   struct {
     struct ints_memory users, rows, tokens, errors, nonnull[RUN_COUNTS];
   } runs;
+  struct ints_memory rollup[3 + 4 * MEASURES], users; /* of a level's columns; of the sets */
   struct price price; /* the last one found: the next costs often follow it too */
 };
 

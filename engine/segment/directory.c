@@ -20,19 +20,41 @@ static void lay_out(struct directory *d, uint8_t *memory) {
   d->piece_row = carve(&at, d->pieces + 1, sizeof *d->piece_row);
   d->span = carve(&at, d->services, sizeof *d->span);
   d->service = d->has_service_totals ? carve(&at, d->services, sizeof *d->service) : NULL;
+  for (int level = 0; level < ROLLUP_LEVELS; level++) {
+    d->rollup[level].first = carve(&at, d->rollup[level].pieces, sizeof(uint32_t));
+    d->rollup[level].last = carve(&at, d->rollup[level].pieces, sizeof(uint32_t));
+  }
+  d->user_set = carve(&at, d->user_sets, sizeof *d->user_set);
 }
 
 static size_t memory_size(const struct directory *d) {
   return (d->blocks + 1) * sizeof *d->at + (size_t)SLOTS * d->chunks * sizeof *d->zone +
          d->chunks * sizeof *d->metadata_bytes + d->pieces * sizeof *d->piece_user +
          (d->pieces + 1) * sizeof *d->piece_row + d->services * sizeof *d->span +
-         (d->has_service_totals ? d->services * sizeof *d->service : 0) + (size_t)8 * 7;
+         (d->has_service_totals ? d->services * sizeof *d->service : 0) +
+         2 * (size_t)(d->rollup[ROLLUP_HOUR].pieces + d->rollup[ROLLUP_DAY].pieces) * sizeof(uint32_t) +
+         d->user_sets * sizeof *d->user_set + (size_t)8 * (8 + 2 * ROLLUP_LEVELS);
+}
+
+/* Numbers the blocks behind the sum blocks. */
+static void number_rollups(struct directory *d) {
+  d->key_block = d->blocks;
+  d->blocks += d->rollup_keys ? 1 : 0;
+  for (int level = 0; level < ROLLUP_LEVELS; level++) {
+    struct rollup_place *p = &d->rollup[level];
+    p->pieces = (p->entries + ROLLUP_PIECE - 1) / ROLLUP_PIECE;
+    p->block = d->blocks;
+    d->blocks += p->pieces;
+  }
+  d->set_block = d->blocks;
+  d->blocks += d->user_sets;
 }
 
 int directory_allocate(struct directory *d, struct budget *budget, tally_error *error) {
   d->chunks = (d->rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
   d->pieces = (d->runs + RUN_PIECE - 1) / RUN_PIECE;
   d->blocks = SLOTS * d->chunks + (d->sums_fit ? 2 : 1) * d->pieces;
+  number_rollups(d);
   d->size = memory_size(d);
   if (!budget_take(budget, d->size))
     return fail(error, TALLY_MEMORY_LIMIT,

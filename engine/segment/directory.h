@@ -2,7 +2,7 @@
  *
  * A chunk of a column has no block where the zone tells all: no value is NULL and all are equal, or all are
  * NULL. Blocks stand in the file in the order of their numbers: chunk c of slot s is block s * chunks + c;
- * then come the run blocks, the sum blocks and the directory itself. */
+ * then come the run blocks, the sum blocks, the rollups, the sets of users and the directory itself. */
 #ifndef SEGMENT_DIRECTORY_H
 #define SEGMENT_DIRECTORY_H
 
@@ -20,6 +20,13 @@ static inline bool column_has_slot(int column) {
 }
 static inline int measure_slot(int measure) { return column_slot(TALLY_COL_REQUEST_SIZE + measure); }
 
+/* A level of rollups: its pieces and the buckets that each covers. */
+struct rollup_place {
+  uint32_t entries, pieces; /* 0: the level is not there */
+  uint32_t block;           /* the first one's number */
+  uint32_t *first, *last;   /* pieces: buckets of the first and the last entry */
+};
+
 struct directory {
   uint32_t rows, chunks, runs, pieces, services;
   int32_t month;
@@ -34,6 +41,10 @@ struct directory {
   struct totals total;
   struct totals *service; /* services, or NULL */
   uint32_t max_id[DOMAINS];
+  uint32_t rollup_keys, key_block; /* the keys' block, if there are keys */
+  struct rollup_place rollup[ROLLUP_LEVELS];
+  uint32_t user_sets, set_block; /* the sets' first block; a set without users has none */
+  struct user_set *user_set;
   void *memory;
   size_t size; /* of memory, taken from the budget by the owner */
 };
@@ -47,6 +58,9 @@ static inline uint32_t directory_sum_block(const struct directory *d, uint32_t p
 static inline uint32_t directory_piece_runs(const struct directory *d, uint32_t piece) {
   return d->runs - piece * RUN_PIECE < RUN_PIECE ? d->runs - piece * RUN_PIECE : RUN_PIECE;
 }
+static inline uint32_t directory_rollup_entries(const struct rollup_place *p, uint32_t piece) {
+  return p->entries - piece * ROLLUP_PIECE < ROLLUP_PIECE ? p->entries - piece * ROLLUP_PIECE : ROLLUP_PIECE;
+}
 static inline uint32_t directory_chunk_rows(const struct directory *d, uint32_t chunk) {
   return d->rows - chunk * CHUNK_ROWS < CHUNK_ROWS ? d->rows - chunk * CHUNK_ROWS : CHUNK_ROWS;
 }
@@ -58,7 +72,13 @@ static inline bool directory_has_block(const struct zone *z, int slot, uint32_t 
 /* Totals by service are kept where a service has this many rows on average. */
 #define SERVICE_TOTALS_ROWS 256u
 
-/* Fills in the counts derived from rows, runs, services and the two flags, and allocates the arrays (zeroed)
+#define MONTH_HOURS 744u
+#define MONTH_DAYS 31u
+static inline uint32_t rollup_buckets(enum rollup_level level) {
+  return level == ROLLUP_HOUR ? MONTH_HOURS : MONTH_DAYS;
+}
+
+/* Fills in what is derived from the counts and the two flags, and allocates the arrays (zeroed)
  * after taking their bytes from the budget. */
 int directory_allocate(struct directory *d, struct budget *budget, tally_error *error);
 void directory_free(struct directory *d, struct budget *budget);

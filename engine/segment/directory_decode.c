@@ -105,7 +105,7 @@ static bool get_runs(struct parse *p) {
     if (p->r.bad) return false;
   }
   if (d->sums_fit) get_sizes(p, directory_sum_block(d, 0), d->pieces);
-  for (uint32_t i = directory_run_block(d, 0); i < d->blocks; i++)
+  for (uint32_t i = directory_run_block(d, 0); i < d->key_block; i++)
     if (d->at[i + 1] == d->at[i]) return false;
   return !p->r.bad && d->piece_row[d->pieces] == d->rows;
 }
@@ -186,6 +186,50 @@ static bool get_services(struct parse *p) {
   return !p->r.bad && errors == d->total.errors;
 }
 
+static bool get_rollup(struct parse *p, enum rollup_level level) {
+  struct directory *d = p->d;
+  struct rollup_place *r = &d->rollup[level];
+  const int64_t most = rollup_buckets(level) - 1;
+  int64_t least = 0;
+  get_sizes(p, r->block, r->pieces);
+  list_start(&p->list, r->pieces);
+  for (uint32_t i = 0; i < r->pieces; i++) r->first[i] = (uint32_t)list_next_in(&p->list, 0, most);
+  list_start(&p->list, r->pieces);
+  for (uint32_t i = 0; i < r->pieces; i++) {
+    r->last[i] = r->first[i] + (uint32_t)list_next_in(&p->list, 0, most - r->first[i]);
+    if (r->first[i] < least || d->at[r->block + i + 1] == d->at[r->block + i]) return false;
+    least = r->last[i];
+  }
+  return !p->r.bad;
+}
+
+static bool get_user_sets(struct parse *p) {
+  struct directory *d = p->d;
+  int64_t least = 0;
+  get_sizes(p, d->set_block, d->user_sets);
+  list_start(&p->list, d->user_sets);
+  for (uint32_t i = 0; i < d->user_sets; i++) {
+    d->user_set[i].day = (uint32_t)list_next_in(&p->list, least, MONTH_DAYS - 1);
+    least = (int64_t)d->user_set[i].day + 1;
+  }
+  list_start(&p->list, d->user_sets);
+  for (uint32_t i = 0; i < d->user_sets; i++) {
+    d->user_set[i].users = (uint32_t)list_next_in(&p->list, 0, d->runs);
+    bool block = d->at[d->set_block + i + 1] != d->at[d->set_block + i];
+    if (block != (d->user_set[i].users > 0)) return false;
+  }
+  return !p->r.bad;
+}
+
+static bool get_rollups(struct parse *p) {
+  struct directory *d = p->d;
+  if (d->rollup_keys) get_sizes(p, d->key_block, 1);
+  if (d->rollup_keys && d->at[d->key_block + 1] == d->at[d->key_block]) return false;
+  for (int level = 0; level < ROLLUP_LEVELS; level++)
+    if (!get_rollup(p, (enum rollup_level)level)) return false;
+  return get_user_sets(p);
+}
+
 /* What follows the counts. Returns the name of the check that failed, or NULL. */
 static const char *get_all(struct parse *p) {
   struct directory *d = p->d;
@@ -194,11 +238,26 @@ static const char *get_all(struct parse *p) {
     if (!get_slot(p, slot)) return "segment-directory-zones";
   if (!get_runs(p)) return "segment-directory-runs";
   if (!get_spans(p)) return "segment-directory-services";
-  if (d->at[d->blocks] != p->end) return "segment-directory-block-sizes";
   directory_derive(d);
   if (d->sums_fit && !get_totals(p)) return "segment-directory-totals";
   if (d->has_service_totals && !get_services(p)) return "segment-directory-service-totals";
+  if (!get_rollups(p)) return "segment-directory-rollups";
+  if (d->at[d->blocks] != p->end) return "segment-directory-block-sizes";
   return reader_left(&p->r) == 0 ? NULL : "segment-directory-length";
+}
+
+/* There are days where there are hours, and a key has entries of its own. */
+static bool get_rollup_counts(struct parse *p) {
+  uint64_t keys = read_varint(&p->r), hours = read_varint(&p->r), days = read_varint(&p->r),
+           sets = read_varint(&p->r);
+  if (p->r.bad || hours > p->d->rows || days > p->d->rows || keys > days || (keys == 0) != (days == 0) ||
+      (hours && hours < days) || sets > MONTH_DAYS || (days && !p->d->sums_fit))
+    return false;
+  p->d->rollup_keys = (uint32_t)keys;
+  p->d->rollup[ROLLUP_HOUR].entries = (uint32_t)hours;
+  p->d->rollup[ROLLUP_DAY].entries = (uint32_t)days;
+  p->d->user_sets = (uint32_t)sets;
+  return true;
 }
 
 static bool get_counts(struct parse *p) {
@@ -218,7 +277,7 @@ static bool get_counts(struct parse *p) {
   d->max_id[column_domain(TALLY_COL_USER_ID)] = (uint32_t)user;
   d->sums_fit = flags & DIRECTORY_SUMS;
   d->has_service_totals = flags & DIRECTORY_SERVICES;
-  return true;
+  return get_rollup_counts(p);
 }
 
 int directory_decode(struct directory *d, const void *payload, size_t size, uint64_t end, const char *file,

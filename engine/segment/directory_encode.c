@@ -76,6 +76,22 @@ static void put_services(struct list_writer *l, const struct directory *d) {
   for (int m = 0; m < MEASURES; m++) put_service_measure(l, d, m);
 }
 
+static void put_rollups(struct list_writer *l, const struct directory *d) {
+  for (int level = 0; level < ROLLUP_LEVELS; level++) {
+    const struct rollup_place *p = &d->rollup[level];
+    put_sizes(l, d, p->block, p->pieces);
+    for (uint32_t i = 0; i < p->pieces; i++) list_put(l, p->first[i]);
+    list_end(l);
+    for (uint32_t i = 0; i < p->pieces; i++) list_put(l, p->last[i] - p->first[i]);
+    list_end(l);
+  }
+  put_sizes(l, d, d->set_block, d->user_sets);
+  for (uint32_t i = 0; i < d->user_sets; i++) list_put(l, d->user_set[i].day);
+  list_end(l);
+  for (uint32_t i = 0; i < d->user_sets; i++) list_put(l, d->user_set[i].users);
+  list_end(l);
+}
+
 void directory_encode(const struct directory *d, struct buffer *out, struct ints_scratch *scratch) {
   struct list_writer l = {.out = out, .scratch = scratch};
   write_varint(out, d->rows);
@@ -85,6 +101,9 @@ void directory_encode(const struct directory *d, struct buffer *out, struct ints
   write_varint(out, d->max_id[column_domain(TALLY_COL_USER_ID)]);
   write8(out,
          (uint8_t)((d->sums_fit ? DIRECTORY_SUMS : 0) | (d->has_service_totals ? DIRECTORY_SERVICES : 0)));
+  write_varint(out, d->rollup_keys);
+  for (int level = 0; level < ROLLUP_LEVELS; level++) write_varint(out, d->rollup[level].entries);
+  write_varint(out, d->user_sets);
   for (int slot = 0; slot < SLOTS; slot++) put_slot(&l, d, slot);
   put_runs(&l, d);
   put_spans(&l, d);
@@ -93,5 +112,7 @@ void directory_encode(const struct directory *d, struct buffer *out, struct ints
     for (int m = 0; m < MEASURES; m++) write_varint(out, zigzag(d->total.measure[m].sum));
   }
   if (d->has_service_totals) put_services(&l, d);
+  if (d->rollup_keys) put_sizes(&l, d, d->key_block, 1);
+  put_rollups(&l, d);
   buffer_free(&l.piece);
 }

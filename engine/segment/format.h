@@ -2,7 +2,7 @@
  *
  *   header     16 bytes: magic u32, version u16, 0 u16, segment id u64
  *   blocks     payload and trailer, back to back: the columns' chunks column by column, the run blocks, the
- *              sum blocks, the directory
+ *              sum blocks, the rollups' keys, hours and days, the sets of users, the directory
  *   footer     40 bytes: directory offset u64, directory size u64 (with trailer), digest 16, version u16,
  *              0 u16, magic u32
  *
@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SEGMENT_MAGIC 0x47534C54u /* "TLSG" */
-#define SEGMENT_VERSION 0x8001u   /* 0x8000 and above: development versions, which no release reads */
+#define SEGMENT_VERSION 0x8002u   /* 0x8000 and above: development versions, which no release reads */
 #define SEGMENT_HEADER 16u
 #define SEGMENT_FOOTER 40u
 

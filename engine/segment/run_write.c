@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "segment/cost_write.h"
+#include "segment/part.h"
 
 /* Users and lengths of runs [first, first + count), count at most RUN_GROUP; fills in the group's entry. */
 static void put_group(struct buffer *out, const struct summary *s, uint32_t piece_first, uint32_t first,
@@ -33,25 +34,6 @@ static void put_runs(struct buffer *out, const struct summary *s, uint32_t first
   }
 }
 
-/* Puts a varint with their number in front of the bytes that stand in out from `start` on. */
-static void put_size(struct buffer *out, size_t start) {
-  uint8_t varint[10];
-  size_t size = out->size - start, n = 0;
-  for (size_t v = size; v >= 0x80; v >>= 7) varint[n++] = (uint8_t)(v | 0x80u);
-  varint[n] = (uint8_t)(size >> 7 * n);
-  n++;
-  if (!buffer_add(out, n) || out->failed) return;
-  memmove(out->data + start + n, out->data + start, size);
-  memcpy(out->data + start, varint, n);
-}
-
-static void put_sequence(struct buffer *out, const int64_t *v, uint32_t count, struct ints_memory *memory,
-                         struct chunk_scratch *scratch) {
-  size_t start = out->size;
-  ints_encode_next(v, count, out, &scratch->ints, memory);
-  put_size(out, start);
-}
-
 static void put_costs(struct buffer *out, const struct summary *s, const struct directory *d, uint32_t first,
                       uint32_t count, struct chunk_scratch *scratch) {
   size_t start = out->size;
@@ -59,18 +41,18 @@ static void put_costs(struct buffer *out, const struct summary *s, const struct 
       .count = count, .tokens = s->tokens + first, .cost = s->cost + first, .row = s->row + first};
   cost_find_parts(&costs, d, true, first);
   cost_write(out, &costs, scratch);
-  put_size(out, start);
+  part_end(out, start);
 }
 
 static void put_counts(struct buffer *out, const uint32_t *counts, uint32_t count, struct ints_memory *memory,
                        struct chunk_scratch *scratch) {
   for (uint32_t i = 0; i < count; i++) scratch->values[i] = counts[i];
-  put_sequence(out, scratch->values, count, memory, scratch);
+  part_put(out, scratch->values, count, &scratch->ints, memory);
 }
 
 static void put_sum_group(struct buffer *out, const struct summary *s, const struct directory *d,
                           uint32_t first, uint32_t count, struct chunk_scratch *scratch) {
-  put_sequence(out, s->tokens + first, count, &scratch->runs.tokens, scratch);
+  part_put(out, s->tokens + first, count, &scratch->ints, &scratch->runs.tokens);
   put_costs(out, s, d, first, count, scratch);
   put_counts(out, s->errors + first, count, &scratch->runs.errors, scratch);
   for (int c = 0; c < RUN_COUNTS; c++)

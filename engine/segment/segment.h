@@ -74,6 +74,30 @@ struct zone {
   uint32_t nulls;
 };
 
+/* Rollups: the rows of each UTC hour or day by service, endpoint, method and class of status. */
+enum rollup_level { ROLLUP_HOUR, ROLLUP_DAY, ROLLUP_LEVELS };
+#define ROLLUP_PIECE 4096u /* entries that segment_rollup gives at most */
+enum status_class {
+  CLASS_NULL,
+  CLASS_BELOW, /* under 100 */
+  CLASS_1XX,
+  CLASS_2XX,
+  CLASS_3XX,
+  CLASS_4XX,
+  CLASS_5XX,
+  CLASS_ABOVE, /* 600 and more */
+  STATUS_CLASSES
+};
+struct rollup_key {
+  uint32_t service, endpoint, method; /* ids */
+  uint32_t status;                    /* enum status_class */
+};
+/* A UTC day that has rows, and the number of its users. */
+struct user_set {
+  uint32_t day; /* of the month, from 0 */
+  uint32_t users;
+};
+
 struct segment {
   struct segment_info info;
   uint32_t chunks, runs, services;
@@ -83,6 +107,11 @@ struct segment {
   const struct totals *service;    /* services entries, by ascending id; NULL without has_service_totals */
   const struct service_span *span; /* services entries, by ascending id; always there */
   uint32_t max_id[DOMAINS];        /* the highest id of each text; 0: only NULL */
+  int64_t start;                   /* of the month: hours and days count from it */
+  uint32_t rollup_keys;            /* 0: no rollups */
+  uint32_t rollup_entries[ROLLUP_LEVELS]; /* 0: the level is not there */
+  uint32_t user_sets;                     /* days with rows; 0: no sets of users */
+  const struct user_set *user_set;        /* by day */
   /* the rest is segment/'s own */
   struct segment_inside *inside;
 };
@@ -140,6 +169,35 @@ void segment_service_runs(const struct segment *s, uint32_t service, uint32_t *f
  * none. */
 int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *found, uint32_t *run,
                      tally_error *error);
+
+/* ---- rollups */
+
+/* The class of a status code that is not NULL, and the codes of a class. */
+static inline enum status_class status_class(int64_t status) {
+  return status < 100 ? CLASS_BELOW : status >= 600 ? CLASS_ABOVE : (enum status_class)(status / 100 + 1);
+}
+static inline int64_t rollup_width(enum rollup_level level) {
+  return level == ROLLUP_HOUR ? INT64_C(3600000000) : DAY_US;
+}
+/* All keys, in order; room for s->rollup_keys. */
+int segment_rollup_keys(struct segment *s, struct rollup_key *keys, tally_error *error);
+/* Entries, by bucket (hours or days since s->start), then key; NULL arrays are skipped. Where nonnull is 0
+ * sum, min and max are 0. */
+struct rollup_entries {
+  uint32_t *bucket, *key, *rows;
+  struct measure *measure[MEASURES];
+};
+/* Pieces that may have entries of the buckets [from, to): [*first, *end). */
+void segment_rollup_pieces(const struct segment *s, enum rollup_level level, uint32_t from, uint32_t to,
+                           uint32_t *first, uint32_t *end);
+/* The entries of a piece whose bucket is in [from, to); the arrays have room for ROLLUP_PIECE. */
+int segment_rollup(struct segment *s, enum rollup_level level, uint32_t piece, uint32_t from, uint32_t to,
+                   const struct rollup_entries *entries, uint32_t *count, tally_error *error);
+/* Users [first, first + count) of a day's set, in order of their ids. `first` is a multiple of USERS_PIECE,
+ * count at most USERS_PIECE. NULL is in no set. */
+#define USERS_PIECE 4096u
+int segment_users(struct segment *s, uint32_t set, uint32_t first, uint32_t count, int64_t *users,
+                  tally_error *error);
 
 /* Checks every block of the file; calls found for each fault (offset of the block, its name). */
 int segment_verify(struct segment *s,

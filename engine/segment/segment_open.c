@@ -87,6 +87,12 @@ static void expose(struct segment *s) {
   s->total = d->total;
   s->service = d->service;
   s->span = d->span;
+  int64_t end;
+  (void)place_month(d->month, &s->start, &end);
+  s->rollup_keys = d->rollup_keys;
+  for (int level = 0; level < ROLLUP_LEVELS; level++) s->rollup_entries[level] = d->rollup[level].entries;
+  s->user_sets = d->user_sets;
+  s->user_set = d->user_set;
   memcpy(s->max_id, d->max_id, sizeof s->max_id);
 }
 

@@ -1,5 +1,5 @@
 /* segment_verify.c - reading a whole segment: every block against its checksum and its meaning, and the index
- * against the rows.
+ * and the rollups against the rows.
  *
  * Blocks go through a small cache of the check's own, so that the store's cache keeps what queries need and
  * so that the bytes are read from the file. */
@@ -17,6 +17,7 @@ struct verify {
   void (*found)(void *arg, const char *file, uint64_t offset, const char *problem);
   void *arg;
   bool sums_known; /* no chunk of a measure was damaged */
+  bool unordered;  /* entries of a rollup that are not in order were seen */
   struct totals sum;
   int64_t values[CHUNK_ROWS];
   uint64_t valid[CHUNK_ROWS / 64], at[CHUNK_ROWS + 1];
@@ -93,6 +94,99 @@ static int verify_sums(struct verify *v, uint32_t piece, struct totals *all, boo
   return report(v, result, directory_sum_block(&v->inside.directory, piece), "sum block", piece, error);
 }
 
+/* A level's entries of one piece, added to `all`; the bounds of each measure are widened. */
+static void add_entries(struct verify *v, const struct rollup_entries *e, uint32_t count,
+                        const struct rollup_key *keys, struct totals *all) {
+  for (uint32_t i = 0; i < count; i++) {
+    all->rows += e->rows[i];
+    all->errors += keys[e->key[i]].status >= CLASS_4XX ? e->rows[i] : 0;
+    v->unordered |= i > 0 && e->bucket[i] == e->bucket[i - 1] && e->key[i] <= e->key[i - 1];
+  }
+  for (int m = 0; m < MEASURES; m++)
+    for (uint32_t i = 0; i < count; i++) {
+      const struct measure *x = &e->measure[m][i];
+      struct measure *y = &all->measure[m];
+      y->sum = (int64_t)((uint64_t)y->sum + (uint64_t)x->sum);
+      if (x->nonnull && (!y->nonnull || x->min < y->min)) y->min = x->min;
+      if (x->nonnull && (!y->nonnull || x->max > y->max)) y->max = x->max;
+      y->nonnull += x->nonnull;
+    }
+}
+
+static bool same_totals(const struct totals *a, const struct totals *b) {
+  bool same = a->rows == b->rows && a->errors == b->errors;
+  for (int m = 0; m < MEASURES; m++) {
+    const struct measure *x = &a->measure[m], *y = &b->measure[m];
+    same &= x->sum == y->sum && x->nonnull == y->nonnull &&
+            (!x->nonnull || (x->min == y->min && x->max == y->max));
+  }
+  return same;
+}
+
+/* A level against the totals. */
+static int verify_level(struct verify *v, enum rollup_level level, const struct rollup_key *keys,
+                        struct rollup_entries *e, tally_error *error) {
+  const struct rollup_place *p = &v->inside.directory.rollup[level];
+  struct totals all = {0};
+  bool known = true;
+  v->unordered = false;
+  for (uint32_t piece = 0; piece < p->pieces; piece++) {
+    uint32_t count = 0;
+    int result = segment_rollup(&v->s, level, piece, 0, rollup_buckets(level), e, &count, error);
+    if (result)
+      known = false;
+    else
+      add_entries(v, e, count, keys, &all);
+    result = report(v, result, p->block + piece,
+                    level == ROLLUP_HOUR ? "hour rollup block" : "day rollup block", piece, error);
+    if (result) return result;
+  }
+  if (p->pieces && known && (v->unordered || !same_totals(&all, &v->s.total)))
+    v->found(v->arg, v->inside.path, v->inside.directory.at[p->block],
+             "a rollup does not add up to the totals, or its entries are not in order");
+  return 0;
+}
+
+static int verify_users(struct verify *v, tally_error *error) {
+  int result = 0;
+  for (uint32_t set = 0; set < v->s.user_sets && !result; set++) {
+    uint32_t all = v->s.user_set[set].users;
+    for (uint32_t first = 0; first < all && !result; first += USERS_PIECE)
+      result = segment_users(&v->s, set, first, all - first < USERS_PIECE ? all - first : USERS_PIECE,
+                             v->values, error);
+    result = report(v, result, v->inside.directory.set_block + set, "set of users", set, error);
+  }
+  return result;
+}
+
+/* Room for the keys and for a piece's entries. */
+static void *rollup_room(uint32_t keys, struct rollup_key **key, struct rollup_entries *e) {
+  size_t word = ROLLUP_PIECE * sizeof(uint32_t), measure = ROLLUP_PIECE * sizeof(struct measure);
+  uint8_t *at = mem_alloc(MEASURES * measure + 3 * word + keys * sizeof **key), *memory = at;
+  if (!memory) return NULL;
+  for (int m = 0; m < MEASURES; m++, at += measure) e->measure[m] = (struct measure *)(void *)at;
+  e->bucket = (uint32_t *)(void *)at;
+  e->key = e->bucket + ROLLUP_PIECE;
+  e->rows = e->key + ROLLUP_PIECE;
+  *key = (struct rollup_key *)(void *)(e->rows + ROLLUP_PIECE);
+  return memory;
+}
+
+static int verify_rollups(struct verify *v, tally_error *error) {
+  struct rollup_key *keys;
+  struct rollup_entries e;
+  if (v->s.rollup_keys == 0) return 0;
+  void *memory = rollup_room(v->s.rollup_keys, &keys, &e);
+  if (!memory) return fail_memory(error, "checking a segment");
+  int result = segment_rollup_keys(&v->s, keys, error);
+  bool known = result == 0;
+  result = report(v, result, v->inside.directory.key_block, "keys of rollups", 0, error);
+  for (int level = 0; level < ROLLUP_LEVELS && known && !result; level++)
+    result = verify_level(v, (enum rollup_level)level, keys, &e, error);
+  mem_free(memory);
+  return result;
+}
+
 static bool same_sums(const struct totals *a, const struct totals *b, int measure, bool nonnull) {
   const struct measure *x = &a->measure[measure], *y = &b->measure[measure];
   return x->sum == y->sum && (!nonnull || x->nonnull == y->nonnull);
@@ -126,7 +220,8 @@ static int verify_blocks(struct verify *v, tally_error *error) {
   for (uint32_t p = 0; v->s.sums_fit && p < pieces && !result; p++)
     result = verify_sums(v, p, &runs, &runs_known, error);
   if (!result && v->s.sums_fit) compare(v, &runs, runs_known);
-  return result;
+  if (!result) result = verify_rollups(v, error);
+  return result ? result : verify_users(v, error);
 }
 
 /* Header, footer and directory were checked when the segment was opened; the file may have changed since. */

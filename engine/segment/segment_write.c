@@ -4,7 +4,15 @@
 #include "base/status.h"
 #include "segment/chunk_write.h"
 #include "segment/place.h"
+#include "segment/rollup_write.h"
 #include "segment/run_write.h"
+
+/* What a segment's file is made from. */
+struct source {
+  const struct rows *rows;
+  struct summary summary;
+  struct rollups rollups;
+};
 
 /* Memory beside the summary and the directory: a buffer of about a megabyte with the largest block in it,
  * and what encoding its largest metadata chunk takes. */
@@ -18,21 +26,22 @@ static uint64_t encoder_bytes(const struct rows *rows) {
   return sizeof(struct chunk_scratch) + (3u << 20) + 4 * most;
 }
 
-static int write_blocks(struct output *o, const struct rows *rows, const struct summary *s,
-                        struct directory *d, struct chunk_scratch *scratch, tally_error *error) {
+static int write_blocks(struct output *o, const struct source *s, struct directory *d,
+                        struct chunk_scratch *scratch, tally_error *error) {
   for (int slot = 0; slot < SLOTS; slot++) {
-    int result = chunk_write_slot(o, rows, slot, d, scratch, error);
+    int result = chunk_write_slot(o, s->rows, slot, d, scratch, error);
     if (result) return result;
   }
   directory_derive(d);
-  int result = run_write(o, s, d, scratch, error);
+  int result = run_write(o, &s->summary, d, scratch, error);
+  if (!result) result = rollup_write(o, &s->rollups, d, scratch, error);
   d->at[d->blocks] = output_offset(o);
   return result;
 }
 
-static int write_file(struct output *o, const struct rows *rows, const struct summary *s, struct directory *d,
+static int write_file(struct output *o, const struct source *s, struct directory *d,
                       struct chunk_scratch *scratch, struct segment_info *info, tally_error *error) {
-  int result = write_blocks(o, rows, s, d, scratch, error);
+  int result = write_blocks(o, s, d, scratch, error);
   if (result) return result;
   struct digest digest;
   uint64_t directory = output_offset(o);
@@ -51,14 +60,13 @@ static int write_file(struct output *o, const struct rows *rows, const struct su
 }
 
 /* Creates the file, writes it and makes its directory entry durable; removes it on failure. */
-static int publish(const struct os *os, const char *store, const struct rows *rows, const struct summary *s,
-                   struct directory *d, struct chunk_scratch *scratch, struct segment_info *info,
-                   tally_error *error) {
+static int publish(const struct os *os, const char *store, const struct source *s, struct directory *d,
+                   struct chunk_scratch *scratch, struct segment_info *info, tally_error *error) {
   char *path = place_path(store, info);
   if (!path) return fail_memory(error, "the path of a segment");
   struct output o;
   int result = output_create(&o, os, path, info->id, error);
-  if (!result) result = write_file(&o, rows, s, d, scratch, info, error);
+  if (!result) result = write_file(&o, s, d, scratch, info, error);
   output_close(&o, result == 0);
   mem_free(path);
   if (result) return result;
@@ -67,23 +75,25 @@ static int publish(const struct os *os, const char *store, const struct rows *ro
   return result;
 }
 
-static int write_summed(const struct os *os, const char *store, const struct rows *rows,
-                        const struct summary *s, struct budget *budget, struct segment_info *info,
-                        tally_error *error) {
-  struct directory d = {.rows = rows->count,
+static int write_summed(const struct os *os, const char *store, const struct source *source,
+                        struct budget *budget, struct segment_info *info, tally_error *error) {
+  const struct summary *s = &source->summary;
+  const uint32_t rows = source->rows->count;
+  struct directory d = {.rows = rows,
                         .month = info->month,
                         .runs = s->runs,
                         .services = s->services,
                         .sums_fit = s->sums_fit,
                         .has_service_totals =
-                            s->sums_fit && (uint64_t)s->services * SERVICE_TOTALS_ROWS <= rows->count};
+                            s->sums_fit && (uint64_t)s->services * SERVICE_TOTALS_ROWS <= rows};
+  rollup_count(&source->rollups, &d);
   int result = directory_allocate(&d, budget, error);
   if (result) return result;
   struct chunk_scratch *scratch = mem_zalloc(1, sizeof *scratch);
   if (scratch) {
-    summary_totals(s, rows, &d);
+    summary_totals(s, source->rows, &d);
     result = place_make(os, store, info, error);
-    if (!result) result = publish(os, store, rows, s, &d, scratch, info, error);
+    if (!result) result = publish(os, store, source, &d, scratch, info, error);
     ints_scratch_free(&scratch->ints);
     buffer_free(&scratch->trial);
     mem_free(scratch);
@@ -94,14 +104,26 @@ static int write_summed(const struct os *os, const char *store, const struct row
   return result;
 }
 
+/* The rollups and sets that pay. */
+static int sum_up(struct source *s, const struct segment_info *info, struct budget *budget,
+                  tally_error *error) {
+  int64_t start, end;
+  (void)place_month(info->month, &start, &end); /* summary_make has checked it */
+  int result = user_sets_make(&s->rollups.users, s->rows, &s->summary, start, budget, error);
+  if (!result && s->summary.sums_fit)
+    result = rollup_sum_make(&s->rollups.sum, s->rows, start, budget, error);
+  return result;
+}
+
 int segment_write(const struct os *os, const char *store, const struct rows *rows, struct budget *budget,
                   struct segment_info *info, tally_error *error) {
-  struct summary s;
-  int result = summary_make(&s, rows, info->month, budget, error);
+  struct source s = {.rows = rows};
+  int result = summary_make(&s.summary, rows, info->month, budget, error);
   if (result) return result;
   uint64_t bytes = encoder_bytes(rows);
   if (budget_take(budget, bytes)) {
-    result = write_summed(os, store, rows, &s, budget, info, error);
+    result = sum_up(&s, info, budget, error);
+    if (!result) result = write_summed(os, store, &s, budget, info, error);
     budget_give(budget, bytes);
   } else {
     result =
@@ -110,6 +132,8 @@ int segment_write(const struct os *os, const char *store, const struct rows *row
              "memory",
              (unsigned long long)bytes);
   }
-  summary_free(&s, budget);
+  rollup_sum_free(&s.rollups.sum);
+  user_sets_free(&s.rollups.users);
+  summary_free(&s.summary, budget);
   return result;
 }

@@ -2,6 +2,7 @@
 #include "base/status.h"
 #include "segment/cost_read.h"
 #include "segment/inside.h"
+#include "segment/part.h"
 #include "segment/summary.h"
 
 /* The sequences of a group of a sum block, in order; counts that equal the runs' rows are not there. */
@@ -12,17 +13,9 @@ struct sequences {
   bool stored[RUN_COUNTS];
 };
 
-static bool open_sequence(struct reader *r, uint32_t count, struct ints *ints) {
-  uint64_t size = read_varint(r);
-  const uint8_t *bytes = size <= reader_left(r) ? read_bytes(r, (size_t)size) : NULL;
-  return bytes && ints_open(bytes, (size_t)size, count, ints);
-}
-
 static bool open_costs(struct reader *r, uint32_t count, struct sequences *q) {
-  uint64_t size = read_varint(r);
-  const uint8_t *bytes = size <= reader_left(r) ? read_bytes(r, (size_t)size) : NULL;
-  if (!bytes) return false;
-  struct reader in = reader_make(bytes, (size_t)size);
+  struct reader in;
+  if (!part_take(r, &in)) return false;
   uint8_t model = read8(&in);
   q->priced = model == COST_PRICED;
   q->prices = in;
@@ -31,11 +24,11 @@ static bool open_costs(struct reader *r, uint32_t count, struct sequences *q) {
 }
 
 static bool open_sequences(const struct segment *s, struct reader r, uint32_t count, struct sequences *q) {
-  bool sound = open_sequence(&r, count, &q->tokens) && open_costs(&r, count, q) &&
-               open_sequence(&r, count, &q->errors);
+  bool sound =
+      part_open(&r, count, &q->tokens) && open_costs(&r, count, q) && part_open(&r, count, &q->errors);
   for (int c = 0; c < RUN_COUNTS && sound; c++) {
     q->stored[c] = s->total.measure[run_count_measure((enum run_count)c)].nonnull != s->info.rows;
-    if (q->stored[c]) sound = open_sequence(&r, count, &q->nonnull[c]);
+    if (q->stored[c]) sound = part_open(&r, count, &q->nonnull[c]);
   }
   return sound && !r.bad && reader_left(&r) == 0;
 }

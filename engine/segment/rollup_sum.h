@@ -1,0 +1,44 @@
+/* rollup_sum.h - the rollups of sorted rows, added up in memory before a segment's file is begun.
+ *
+ * Each (bucket, key) that has rows is a cell. A level that would have more cells than a quarter of the rows
+ * does not pay and is left out; so is one for which the memory budget has no room, or whose keys times
+ * buckets are more than four times the rows: raw rows answer what it would have. The days are added up from
+ * the hours, where those are kept. */
+#ifndef SEGMENT_ROLLUP_SUM_H
+#define SEGMENT_ROLLUP_SUM_H
+
+#include "segment/directory.h"
+
+#define ROLLUP_SHRINKS 4u
+
+struct rollup_value {
+  int64_t sum, min, max; /* min > max while there is no value */
+};
+
+/* The cells of a level, in no order; order[i] is the i-th by (bucket, key). */
+struct rollup_cells {
+  uint32_t count, capacity;
+  uint32_t *bucket, *key, *rows, *order; /* `key` is a place among the keys in order */
+  struct rollup_value *value[MEASURES];
+  uint32_t *nulls[MEASURES];
+  void *memory;
+  size_t size;
+};
+
+struct rollup_sum {
+  struct budget *budget;
+  uint32_t nullable;     /* bit m: a row of the segment has NULL in measure m */
+  uint32_t keys;         /* 0: no level is kept */
+  struct numbered_key {
+    struct rollup_key key;
+    uint32_t number; /* by first sight */
+  } * key;           /* in order */
+  struct rollup_cells level[ROLLUP_LEVELS];
+};
+
+/* Adds up the rows, whose sums fit. TALLY_NO_MEMORY. Free in any case. */
+int rollup_sum_make(struct rollup_sum *r, const struct rows *rows, int64_t month_start, struct budget *budget,
+                    tally_error *error);
+void rollup_sum_free(struct rollup_sum *r);
+
+#endif
