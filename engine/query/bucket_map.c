@@ -122,6 +122,12 @@ int64_t bucket_map_start(const struct bucket_map *map, uint64_t number) {
   return map->edge ? map->edge[number] : (int64_t)((uint64_t)map->origin + number * map->width);
 }
 
+bool bucket_map_unites(const struct bucket_map *map, int64_t width) {
+  bool unites = map->origin % width == 0 && (map->edge || map->width % (uint64_t)width == 0);
+  for (uint64_t i = 0; map->edge && i <= map->count && unites; i++) unites = map->edge[i] % width == 0;
+  return unites;
+}
+
 int bucket_map_label(const struct bucket_map *map, uint64_t number, struct time_zone *zone,
                      struct buffer *text, tally_error *error) {
   int64_t start = bucket_map_start(map, number);

@@ -32,6 +32,8 @@ void bucket_map_free(struct bucket_map *map);
 uint64_t bucket_map_number(const struct bucket_map *map, int64_t us);
 void bucket_map_numbers(const struct bucket_map *map, const int64_t *us, uint32_t rows, uint64_t *numbers);
 int64_t bucket_map_start(const struct bucket_map *map, uint64_t number);
+/* Is each bucket a union of stretches of `width` that count from 1970? */
+bool bucket_map_unites(const struct bucket_map *map, int64_t width);
 /* Appends a bucket's label: its start, with the zone's offset there. */
 int bucket_map_label(const struct bucket_map *map, uint64_t number, struct time_zone *zone,
                      struct buffer *text, tally_error *error);

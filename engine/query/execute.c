@@ -158,6 +158,9 @@ static void add_stats(struct scan_stats *to, const struct scan_stats *from) {
   to->rows_read += from->rows_read;
   to->rows_matched += from->rows_matched;
   to->blocks_read += from->blocks_read;
+  for (int level = 0; level < ROLLUP_LEVELS; level++)
+    to->rollup_entries[level] += from->rollup_entries[level];
+  to->user_sets += from->user_sets;
 }
 
 /* ------------------------------------------------------------------ the whole */

@@ -6,7 +6,10 @@
 enum measured {
   SEGMENTS,
   SEGMENTS_PRUNED,
-  SEGMENTS_INDEX,
+  SEGMENTS_TOTALS,
+  SEGMENTS_RUNS,
+  SEGMENTS_ROLLUPS,
+  SEGMENTS_MIXED,
   SEGMENTS_READ,
   MEMTABLES,
   MEMTABLES_READ,
@@ -14,6 +17,9 @@ enum measured {
   CHUNKS,
   CHUNKS_PRUNED,
   CHUNKS_READ,
+  HOUR_ENTRIES,
+  DAY_ENTRIES,
+  USER_SETS,
   BLOCKS_READ,
   ROWS_READ,
   ROWS_MATCHED,
@@ -27,7 +33,10 @@ enum measured {
 static const char *const names[MEASURED] = {
     [SEGMENTS] = "segments",
     [SEGMENTS_PRUNED] = "segments pruned",
-    [SEGMENTS_INDEX] = "segments answered from the index",
+    [SEGMENTS_TOTALS] = "segments answered from totals",
+    [SEGMENTS_RUNS] = "segments answered from runs",
+    [SEGMENTS_ROLLUPS] = "segments answered from rollups",
+    [SEGMENTS_MIXED] = "segments answered from rollups and rows",
     [SEGMENTS_READ] = "segments read",
     [MEMTABLES] = "memtables",
     [MEMTABLES_READ] = "memtables read",
@@ -35,6 +44,9 @@ static const char *const names[MEASURED] = {
     [CHUNKS] = "chunks",
     [CHUNKS_PRUNED] = "chunks pruned",
     [CHUNKS_READ] = "chunks read",
+    [HOUR_ENTRIES] = "hour rollup entries",
+    [DAY_ENTRIES] = "day rollup entries",
+    [USER_SETS] = "sets of a day's users",
     [BLOCKS_READ] = "blocks read",
     [ROWS_READ] = "rows read",
     [ROWS_MATCHED] = "rows matched",
@@ -63,6 +75,20 @@ static uint64_t count_parts(const struct answer *answer, bool segments, enum par
   return count;
 }
 
+static uint64_t count_runs(const struct answer *answer) {
+  uint64_t count = 0;
+  for (size_t i = 0; i < answer->plan.part_count; i++)
+    count += answer->plan.part[i].way == PART_INDEX && answer->plan.part[i].level == INDEX_RUN;
+  return count;
+}
+
+static uint64_t count_ragged(const struct answer *answer) {
+  uint64_t count = 0;
+  for (size_t i = 0; i < answer->plan.part_count; i++)
+    count += answer->plan.part[i].way == PART_ROLLUP && plan_ragged(&answer->plan.part[i]);
+  return count;
+}
+
 static uint64_t measure(const struct answer *answer, enum measured which) {
   const struct scan_stats *stats = &answer->total.stats;
   const struct query_environment *environment = &answer->environment;
@@ -71,8 +97,14 @@ static uint64_t measure(const struct answer *answer, enum measured which) {
     return environment->snapshot->segment_count;
   case SEGMENTS_PRUNED:
     return count_parts(answer, true, PART_PRUNED);
-  case SEGMENTS_INDEX:
-    return count_parts(answer, true, PART_INDEX);
+  case SEGMENTS_TOTALS:
+    return count_parts(answer, true, PART_INDEX) - count_runs(answer);
+  case SEGMENTS_RUNS:
+    return count_runs(answer);
+  case SEGMENTS_ROLLUPS:
+    return count_parts(answer, true, PART_ROLLUP) - count_ragged(answer);
+  case SEGMENTS_MIXED:
+    return count_ragged(answer);
   case SEGMENTS_READ:
     return count_parts(answer, true, PART_ROWS);
   case MEMTABLES:
@@ -87,6 +119,12 @@ static uint64_t measure(const struct answer *answer, enum measured which) {
     return stats->chunks_pruned;
   case CHUNKS_READ:
     return stats->chunks_read;
+  case HOUR_ENTRIES:
+    return stats->rollup_entries[ROLLUP_HOUR];
+  case DAY_ENTRIES:
+    return stats->rollup_entries[ROLLUP_DAY];
+  case USER_SETS:
+    return stats->user_sets;
   case BLOCKS_READ:
     return stats->blocks_read;
   case ROWS_READ:

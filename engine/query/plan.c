@@ -123,19 +123,110 @@ static bool level_suffices(const struct plan *plan, enum index_level level) {
   return true;
 }
 
-/* The first level that suffices and covers. */
-static void choose_way(struct plan *plan, size_t index, const bool suffices[INDEX_RUN + 1]) {
+/* ------------------------------------------------------------------ rollups */
+
+static bool rollup_column(int column) {
+  return column == TALLY_COL_SERVICE_NAME || column == TALLY_COL_ENDPOINT || column == TALLY_COL_METHOD;
+}
+
+/* Do entries, or sets of users, carry what a state needs? */
+static bool state_in_rollup(struct plan *plan, const struct plan_state *state) {
+  const struct source *s = &plan->source[state->source];
+  const int column = s->ref.column;
+  if (s->kind != SOURCE_ROWS && s->kind != SOURCE_COLUMN) return false;
+  if (s->kind == SOURCE_COLUMN && column == TALLY_COL_USER_ID) {
+    plan->by_users = true;
+    return state->needs == NEED_DISTINCT && plan->request->group_count == 0;
+  }
+  plan->by_entries = true;
+  if (s->kind == SOURCE_ROWS) return true;
+  if (column_kind(column) == KIND_TEXT) return true;
+  if (column_kind(column) != KIND_INT && column_kind(column) != KIND_COST) return false;
+  plan->measures |= 1u << (column - TALLY_COL_REQUEST_SIZE);
+  plan->bounds = plan->bounds || (state->needs & NEED_RANGE);
+  return !(state->needs & (NEED_VALUES | NEED_DISTINCT));
+}
+
+static void plan_rollups(struct plan *plan) {
+  const struct request *r = plan->request;
+  plan->in_rollups = !(r->flags & TALLY_NO_ROLLUPS);
+  for (size_t i = 0; i < r->group_count; i++)
+    plan->in_rollups = plan->in_rollups && rollup_column(r->group[i].ref.column);
+  for (size_t i = 0; i < plan->state_count && plan->in_rollups; i++)
+    plan->in_rollups = state_in_rollup(plan, &plan->state[i]);
+}
+
+/* The stretch of a part that a level may answer; empty if it may answer nothing. */
+static struct stretch level_stretch(const struct plan *plan, size_t index, enum rollup_level level) {
+  const struct segment *s = index < plan->environment->snapshot->segment_count
+                                ? plan->environment->snapshot->segments[index]
+                                : NULL;
+  struct stretch none = {0, 0}, stretch;
+  if (!s || !plan->in_rollups || (plan->by_users && level == ROLLUP_HOUR)) return none;
+  if (plan->by_entries && !scan_rollup_covers(plan->scan, index, level)) return none;
+  if (plan->by_users && !scan_users_cover(plan->scan, index)) return none;
+  if (plan->bounds && !s->rollup_bounds[level]) return none;
+  if (plan->has_map && !bucket_map_unites(&plan->buckets, rollup_width(level))) return none;
+  scan_rollup_stretch(plan->scan, index, level, &stretch.from, &stretch.to);
+  return stretch.from < stretch.to ? stretch : none;
+}
+
+/* Days where they may answer, hours around them. */
+static bool find_stretches(const struct plan *plan, size_t index, struct plan_part *p) {
+  struct stretch days = level_stretch(plan, index, ROLLUP_DAY),
+                 hours = level_stretch(plan, index, ROLLUP_HOUR);
+  bool no_days = days.from == days.to;
+  if (hours.from == hours.to) hours = days;
+  if (no_days) days = (struct stretch){hours.from, hours.from};
+  p->days = days;
+  p->hours = hours;
+  if (days.from < hours.from) p->hours.from = days.from; /* both reach beyond the part's rows */
+  if (days.to > hours.to) p->hours.to = days.to;
+  return p->hours.from < p->hours.to;
+}
+
+/* Are some of the part's rows outside of the stretches? */
+bool plan_ragged(const struct plan_part *p) { return p->from < p->hours.from || p->to > p->hours.to; }
+
+/* At most this many entries and users are read. */
+static uint64_t rollup_cost(const struct plan *plan, size_t index, const struct plan_part *p) {
+  const struct segment *s = plan->environment->snapshot->segments[index];
+  bool hours = p->hours.from < p->days.from || p->days.to < p->hours.to;
+  uint64_t cost = 0;
+  if (plan->by_entries) cost = (hours ? s->rollup_entries[ROLLUP_HOUR] : 0) + s->rollup_entries[ROLLUP_DAY];
+  for (uint32_t i = 0; plan->by_users && i < s->user_sets; i++) cost += s->user_set[i].users;
+  return cost;
+}
+
+/* ------------------------------------------------------------------ ways */
+
+static void choose_rows(struct plan *plan, size_t index) {
+  plan->part[index].way = PART_ROWS;
+  plan->rows += scan_part_rows(plan->scan, index);
+}
+
+/* The first level of the index that suffices and covers, but for the runs, if there are more of them than
+ * entries of rollups; then rollups; then rows. */
+static void choose_way(struct plan *plan, size_t index, const bool suffices[INDEX_LEVELS]) {
   struct plan_part *p = &plan->part[index];
   bool bucketed = plan->request->has_bucket && !p->one_bucket;
-  p->way = PART_ROWS;
+  bool rollups = find_stretches(plan, index, p);
   plan->rows_most += scan_part_rows(plan->scan, index);
-  for (int level = INDEX_SEGMENT; level <= INDEX_RUN && !bucketed; level++)
-    if (suffices[level] && scan_index_covers(plan->scan, index, (enum index_level)level)) {
-      p->way = PART_INDEX;
-      p->level = (enum index_level)level;
-      return;
-    }
-  plan->rows += scan_part_rows(plan->scan, index);
+  for (int level = INDEX_SEGMENT; level <= INDEX_RUN && !bucketed; level++) {
+    if (!suffices[level] || !scan_index_covers(plan->scan, index, (enum index_level)level)) continue;
+    if (level == INDEX_RUN && rollups && !plan_ragged(p) &&
+        rollup_cost(plan, index, p) < plan->environment->snapshot->segments[index]->runs)
+      break;
+    p->way = PART_INDEX;
+    p->level = (enum index_level)level;
+    return;
+  }
+  if (!rollups) {
+    choose_rows(plan, index);
+    return;
+  }
+  p->way = PART_ROLLUP;
+  if (plan_ragged(p)) plan->rows += scan_part_rows(plan->scan, index) / 4; /* little more than their times */
 }
 
 /* The buckets of everything that may be read, and of what is to be filled. */
@@ -157,9 +248,10 @@ static int plan_buckets(struct plan *plan, struct time_zone *zone, tally_error *
 }
 
 static int plan_parts(struct plan *plan, struct time_zone *zone, tally_error *error) {
-  bool suffices[INDEX_RUN + 1];
+  bool suffices[INDEX_LEVELS];
   for (int level = INDEX_SEGMENT; level <= INDEX_RUN; level++)
     suffices[level] = level_suffices(plan, (enum index_level)level);
+  plan_rollups(plan);
   for (size_t i = 0; i < plan->part_count; i++) {
     struct plan_part *p = &plan->part[i];
     bool there = scan_part_range(plan->scan, i, &p->from, &p->to) && p->from < p->to;

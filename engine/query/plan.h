@@ -1,8 +1,9 @@
 /* plan.h - how a query will be answered: what is read, from which parts and how, and where it is added up.
  *
- * Each part of the snapshot is pruned, answered from its index, or read row by row. The index is used only
- * where it gives what the rows would: all of the part's rows are wanted (scan_index_covers), they fall into
- * one bucket, groups and aggregates need nothing below the index level. */
+ * Each part of the snapshot is pruned, answered from its index, answered from its rollups with rows around
+ * them, or read row by row. Index and rollups are used only where they give what the rows would: all of the
+ * rows that they stand for are wanted, these fall into one bucket, and groups and aggregates need nothing
+ * that they do not carry. */
 #ifndef QUERY_PLAN_H
 #define QUERY_PLAN_H
 
@@ -13,13 +14,20 @@
 #include "query/source.h"
 #include "scan/scan.h"
 
-enum part_way { PART_PRUNED, PART_ROWS, PART_INDEX };
+enum part_way { PART_PRUNED, PART_ROWS, PART_INDEX, PART_ROLLUP };
+
+/* Whole hours, and whole days among them: hours.from <= days.from <= days.to <= hours.to. */
+struct stretch {
+  int64_t from, to;
+};
 
 struct plan_part {
   enum part_way way;
   enum index_level level; /* PART_INDEX */
   int64_t from, to;       /* the times its rows may have */
-  bool one_bucket;        /* they fall into `bucket` */
+  struct stretch hours,
+      days;        /* PART_ROLLUP: days from the days, the rest of hours from the hours, else rows */
+  bool one_bucket; /* they fall into `bucket` */
   uint64_t bucket;
 };
 
@@ -51,14 +59,20 @@ struct plan {
   bool has_map;
   struct plan_part *part;
   size_t part_count;
-  uint64_t rows;      /* at most, of the parts to be read row by row */
-  uint64_t rows_most; /* of all parts that are not pruned */
+  bool in_rollups;           /* rollups carry the groups and what the states need, */
+  bool by_entries, by_users; /* in entries; in sets of users */
+  uint32_t measures;         /* that states need (bits) */
+  bool bounds;               /* some of them for minima or maxima */
+  uint64_t rows;             /* at most, of the parts to be read row by row */
+  uint64_t rows_most;        /* of all parts that are not pruned */
 };
 
 /* `request` and its zone are used until plan_free. Free in any case. */
 int plan_make(struct plan *plan, struct request *request, const struct query_environment *environment,
               tally_error *error);
 void plan_free(struct plan *plan);
+/* PART_ROLLUP: are some of the part's rows outside of its stretches? */
+bool plan_ragged(const struct plan_part *part);
 /* Cancelled or too late? Looked at once a vector. */
 int plan_alive(const struct query_environment *environment, tally_error *error);
 

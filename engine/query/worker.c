@@ -112,10 +112,12 @@ static int add_vector(struct worker *worker, const struct plan_part *p, const st
   return rc;
 }
 
+/* The rows of a part; of one that rollups answer, those around the stretches. */
 static int worker_rows(struct worker *worker, size_t index, tally_error *error) {
   const struct plan_part *p = &worker->plan->part[index];
   const struct vector *vector;
   int rc = scanner_part(worker->scanner, index, p->from, p->to, error);
+  if (!rc && p->way == PART_ROLLUP) scanner_skip(worker->scanner, p->hours.from, p->hours.to);
   while (!rc) {
     rc = plan_alive(worker->plan->environment, error);
     if (rc) return rc;
@@ -200,6 +202,141 @@ static int worker_index(struct worker *worker, size_t index, tally_error *error)
   return rc;
 }
 
+/* ------------------------------------------------------------------ rollups */
+
+_Static_assert(ROLLUP_PIECE <= VECTOR_ROWS, "a piece of a rollup fits the keys");
+
+static const uint32_t *rollup_ids(const struct rollup_rows *rows, int column) {
+  return column == TALLY_COL_SERVICE_NAME ? rows->service
+         : column == TALLY_COL_ENDPOINT   ? rows->endpoint
+                                          : rows->method;
+}
+
+static void make_rollup_keys(struct worker *worker, const struct rollup_rows *rows) {
+  const struct plan *plan = worker->plan;
+  for (size_t w = 0; w < plan->layout.words; w++)
+    memset(worker->keys + w * VECTOR_ROWS, 0, rows->rows * sizeof *worker->keys);
+  if (plan->request->has_bucket) {
+    bucket_map_numbers(&plan->buckets, rows->time, rows->rows, worker->codes);
+    put_codes(worker, plan->layout.part[0], worker->codes, rows->rows);
+  }
+  for (size_t g = 0; g < plan->request->group_count; g++) {
+    const uint32_t *id = rollup_ids(rows, plan->request->group[g].ref.column);
+    for (uint32_t i = 0; i < rows->rows; i++) worker->codes[i] = id[i];
+    put_codes(worker, plan->layout.part[plan_group_part(plan, g)], worker->codes, rows->rows);
+  }
+}
+
+/* A state over a text column: the entry's id stands for all of its rows. */
+static int add_rollup_text(struct worker *worker, struct accumulator *a, const struct rollup_rows *rows,
+                           const uint32_t *id, const uint32_t *groups, tally_error *error) {
+  uint64_t valid[VECTOR_ROWS / 64] = {0};
+  for (uint32_t i = 0; i < rows->rows; i++) {
+    worker->codes[i] = id[i];
+    valid[i / 64] |= (uint64_t)(id[i] != 0) << (i % 64);
+    if (id[i] == 0 && (a->needs & NEED_NULLS))
+      a->nulls[groups ? groups[i] : worker->numbers[0]] += rows->count[i];
+  }
+  if (!(a->needs & NEED_DISTINCT)) return 0;
+  return distinct_add(&a->distinct, groups, worker->numbers[0], (const int64_t *)worker->codes, valid,
+                      rows->rows, error);
+}
+
+static void add_rollup_measure(struct worker *worker, struct accumulator *a, const struct rollup_rows *rows,
+                               const struct measure *m, const uint32_t *groups) {
+  for (uint32_t i = 0; i < rows->rows; i++) {
+    struct partial partial = {.rows = rows->count[i], .errors = rows->errors[i]};
+    if (m) {
+      partial.nulls = partial.rows - m[i].nonnull;
+      partial.sum = m[i].sum;
+      partial.least = m[i].min;
+      partial.greatest = m[i].max;
+    }
+    accumulator_add_partial(a, groups ? groups[i] : worker->numbers[0], &partial);
+  }
+}
+
+static int add_rollup_rows(struct worker *worker, const struct rollup_rows *rows, tally_error *error) {
+  const struct plan *plan = worker->plan;
+  bool same = true;
+  make_rollup_keys(worker, rows);
+  int rc = groups_add_all(&worker->up.groups, worker->keys, VECTOR_ROWS, rows->rows, worker->numbers, &same,
+                          error);
+  if (!rc) rc = execute_grow(plan, &worker->up, error);
+  const uint32_t *groups = same ? NULL : worker->numbers;
+  for (size_t i = 0; i < plan->state_count && !rc; i++) {
+    const struct source *s = &plan->source[plan->state[i].source];
+    struct accumulator *a = &worker->up.state[i];
+    int column = s->ref.column;
+    if (s->kind == SOURCE_ROWS)
+      add_rollup_measure(worker, a, rows, NULL, groups);
+    else if (column_kind(column) != KIND_TEXT)
+      add_rollup_measure(worker, a, rows, rows->measure[column - TALLY_COL_REQUEST_SIZE], groups);
+    else if (column != TALLY_COL_USER_ID)
+      rc = add_rollup_text(worker, a, rows, rollup_ids(rows, column), groups, error);
+  }
+  return rc;
+}
+
+static int worker_entries(struct worker *worker, size_t index, enum rollup_level level, int64_t from,
+                          int64_t to, tally_error *error) {
+  const struct rollup_rows *rows;
+  if (from >= to) return 0;
+  int rc = scanner_rollup(worker->scanner, index, level, from, to, worker->plan->measures, error);
+  while (!rc) {
+    rc = plan_alive(worker->plan->environment, error);
+    if (rc) return rc;
+    rc = scanner_rollup_next(worker->scanner, &rows, error);
+    if (rc != TALLY_ROW) return rc;
+    rc = add_rollup_rows(worker, rows, error);
+  }
+  return rc;
+}
+
+static int add_users(struct worker *worker, const struct user_rows *rows, tally_error *error) {
+  const struct plan *plan = worker->plan;
+  uint64_t key[GROUP_COLUMNS + 1] = {0};
+  uint32_t group;
+  if (plan->request->has_bucket)
+    key_put(key, plan->layout.part[0], bucket_map_number(&plan->buckets, rows->time));
+  int rc = groups_add(&worker->up.groups, key, &group, error);
+  if (!rc) rc = execute_grow(plan, &worker->up, error);
+  for (size_t i = 0; i < plan->state_count && !rc; i++) {
+    const struct source *s = &plan->source[plan->state[i].source];
+    if (s->kind != SOURCE_COLUMN || s->ref.column != TALLY_COL_USER_ID) continue;
+    rc = distinct_add(&worker->up.state[i].distinct, NULL, group, rows->user, NULL, rows->rows, error);
+  }
+  return rc;
+}
+
+static int worker_users(struct worker *worker, size_t index, tally_error *error) {
+  const struct plan_part *p = &worker->plan->part[index];
+  const struct user_rows *rows;
+  int rc = scanner_users(worker->scanner, index, p->days.from, p->days.to, error);
+  while (!rc) {
+    rc = plan_alive(worker->plan->environment, error);
+    if (rc) return rc;
+    rc = scanner_users_next(worker->scanner, &rows, error);
+    if (rc != TALLY_ROW) return rc;
+    rc = add_users(worker, rows, error);
+  }
+  return rc;
+}
+
+/* Rows around the stretches, hours around the days, days, and their users. */
+static int worker_rollup(struct worker *worker, size_t index, tally_error *error) {
+  const struct plan *plan = worker->plan;
+  const struct plan_part *p = &plan->part[index];
+  int rc = plan_ragged(p) ? worker_rows(worker, index, error) : 0;
+  if (!rc && plan->by_entries)
+    rc = worker_entries(worker, index, ROLLUP_HOUR, p->hours.from, p->days.from, error);
+  if (!rc && plan->by_entries)
+    rc = worker_entries(worker, index, ROLLUP_DAY, p->days.from, p->days.to, error);
+  if (!rc && plan->by_entries)
+    rc = worker_entries(worker, index, ROLLUP_HOUR, p->days.to, p->hours.to, error);
+  return !rc && plan->by_users ? worker_users(worker, index, error) : rc;
+}
+
 int worker_part(struct worker *worker, size_t index, tally_error *error) {
   switch (worker->plan->part[index].way) {
   case PART_PRUNED:
@@ -208,6 +345,8 @@ int worker_part(struct worker *worker, size_t index, tally_error *error) {
     return worker_rows(worker, index, error);
   case PART_INDEX:
     return worker_index(worker, index, error);
+  case PART_ROLLUP:
+    return worker_rollup(worker, index, error);
   }
   return 0;
 }

@@ -35,6 +35,7 @@ struct scan_stats {
   uint64_t chunks, chunks_pruned,
       chunks_read; /* chunks of rows, in segments that were not pruned or answered by the index */
   uint64_t memtable_rows, rows_read, rows_matched, blocks_read;
+  uint64_t rollup_entries[ROLLUP_LEVELS], user_sets; /* looked at */
 };
 
 struct scan;
@@ -55,6 +56,8 @@ struct scanner;
  * another part. Its memory comes from the budget of scan_new. */
 int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *error);
 int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to, tally_error *error);
+/* Leaves out the rows of [from, to) of the part that scanner_part has moved to. */
+void scanner_skip(struct scanner *scanner, int64_t from, int64_t to);
 /* The next vector (TALLY_ROW), TALLY_OK at the end of the part, or a code. */
 int scanner_next(struct scanner *scanner, const struct vector **vector, tally_error *error);
 const struct scan_stats *scanner_stats(const struct scanner *scanner); /* since scanner_new */
@@ -63,6 +66,7 @@ void scanner_free(struct scanner *scanner);
 /* ---- answering from the index */
 
 enum index_level { INDEX_SEGMENT, INDEX_SERVICE, INDEX_RUN };
+#define INDEX_LEVELS (INDEX_RUN + 1)
 /* Rows of aggregates. measure[c] (c = column - TALLY_COL_REQUEST_SIZE) has sum and nonnull at every level;
  * min and max only at INDEX_SEGMENT and INDEX_SERVICE. At INDEX_RUN only tokens_used (sum, nonnull), cost
  * (sum, nonnull), errors and status_code's nonnull are there. */
@@ -81,5 +85,42 @@ bool scan_index_covers(const struct scan *scan, size_t part, enum index_level le
  * until the scanner's next call. */
 int scanner_index(struct scanner *scanner, size_t part, enum index_level level, tally_error *error);
 int scanner_index_next(struct scanner *scanner, const struct index_rows **rows, tally_error *error);
+
+/* ---- answering from rollups */
+
+/* Can stretches of the part's time be answered from its rollups of a level? True if it is a segment that has
+ * the level, the request's times have no gaps, and all other predicates are on service_name, endpoint and
+ * method, or on status_code where they hold for all or none of each class. */
+bool scan_rollup_covers(const struct scan *scan, size_t part, enum rollup_level level);
+/* The stretch [*from, *to) of whole buckets of the level in which the request wants all of the part's times:
+ * empty if *from >= *to. Buckets reach beyond [from, to) where the part has no rows there. */
+void scan_rollup_stretch(const struct scan *scan, size_t part, enum rollup_level level, int64_t *from,
+                         int64_t *to);
+/* Entries of a stretch from a level to the next, with the time of each. At the hours min and max are 0 where
+ * the part has no bounds there (segment->rollup_bounds). */
+struct rollup_rows {
+  uint32_t rows;
+  const int64_t *time;                         /* where the bucket begins */
+  const uint32_t *service, *endpoint, *method; /* ids */
+  const uint32_t *count, *errors;
+  const struct measure *measure[MEASURES]; /* NULL where not asked for */
+};
+/* Starts answering [from, to), in whole buckets, of a part that is covered, with the measures (bits) that are
+ * wanted; then scanner_rollup_next gives the entries that satisfy the predicates, as scanner_index_next
+ * does. */
+int scanner_rollup(struct scanner *scanner, size_t part, enum rollup_level level, int64_t from, int64_t to,
+                   uint32_t measures, tally_error *error);
+int scanner_rollup_next(struct scanner *scanner, const struct rollup_rows **rows, tally_error *error);
+/* Has the part sets of the users of each day, and are there no predicates but on times? */
+bool scan_users_cover(const struct scan *scan, size_t part);
+/* Starts giving the users of the days of [from, to), whole days. Then each scanner_users_next gives some
+ * users of one day (rows 0 for a day without any): TALLY_ROW, TALLY_OK at the end, or a code. */
+struct user_rows {
+  int64_t time; /* where the day begins */
+  uint32_t rows;
+  const int64_t *user; /* ids, none of them 0 */
+};
+int scanner_users(struct scanner *scanner, size_t part, int64_t from, int64_t to, tally_error *error);
+int scanner_users_next(struct scanner *scanner, const struct user_rows **rows, tally_error *error);
 
 #endif

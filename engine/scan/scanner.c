@@ -41,6 +41,7 @@ int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *
 void scanner_free(struct scanner *s) {
   if (!s) return;
   index_free(s);
+  rollup_free(s);
   hold_buffer_free(&s->hold, &s->candidates.memory);
   hold_buffer_free(&s->hold, &s->metadata.bytes);
   hold_buffer_free(&s->hold, &s->scratch);
@@ -54,8 +55,9 @@ const struct scan_stats *scanner_stats(const struct scanner *s) { return &s->sta
 static int start_segment(struct scanner *s, size_t part, tally_error *error) {
   s->segment = scan_segment(s->scan, part);
   s->stats.segments++;
-  bool pruned = s->scan->parts[part].pruned || s->time.low > s->segment->info.max_timestamp ||
-                s->time.high < s->segment->info.min_timestamp;
+  bool pruned = s->scan->parts[part].pruned || s->times == 0 ||
+                scanner_low(s) > s->segment->info.max_timestamp ||
+                scanner_high(s) < s->segment->info.min_timestamp;
   if (!pruned) {
     int result = candidates_find(&s->candidates, s->scan, s->segment, &s->hold, error);
     if (result) return result;
@@ -69,17 +71,17 @@ static int start_segment(struct scanner *s, size_t part, tally_error *error) {
   s->row_count = s->segment->info.rows;
   s->stats.chunks += s->chunks;
   s->filter_time =
-      s->time.low > s->segment->info.min_timestamp || s->time.high < s->segment->info.max_timestamp;
+      scanner_low(s) > s->segment->info.min_timestamp || scanner_high(s) < s->segment->info.max_timestamp;
   return 0;
 }
 
 static void start_memtable(struct scanner *s, size_t part) {
   const struct snapshot_rows *m = scan_memtable(s->scan, part);
   s->rows = &m->memtable->rows;
-  if (s->scan->parts[part].pruned) return;
+  if (s->scan->parts[part].pruned || s->times == 0) return;
   s->row_count = m->rows;
   s->chunks = (m->rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
-  s->filter_time = s->time.low > m->min_timestamp || s->time.high < m->max_timestamp;
+  s->filter_time = scanner_low(s) > m->min_timestamp || scanner_high(s) < m->max_timestamp;
 }
 
 int scanner_part(struct scanner *s, size_t part, int64_t from, int64_t to, tally_error *error) {
@@ -87,11 +89,22 @@ int scanner_part(struct scanner *s, size_t part, int64_t from, int64_t to, tally
   s->rows = NULL;
   s->chunk = s->chunks = s->row_count = 0;
   s->selected = s->taken = 0;
-  s->time.low = from > s->scan->low ? from : s->scan->low;
-  s->time.high = to == INT64_MIN ? INT64_MIN : to - 1 < s->scan->high ? to - 1 : s->scan->high;
+  s->time[0].low = from > s->scan->low ? from : s->scan->low;
+  s->time[0].high = to == INT64_MIN ? INT64_MIN : to - 1 < s->scan->high ? to - 1 : s->scan->high;
+  s->times = s->time[0].low <= s->time[0].high ? 1 : 0;
   if (scan_segment(s->scan, part)) return start_segment(s, part, error);
   start_memtable(s, part);
   return 0;
+}
+
+void scanner_skip(struct scanner *s, int64_t from, int64_t to) {
+  const struct interval all = s->time[0];
+  if (s->times == 0 || from >= to || from > all.high || to <= all.low) return;
+  s->filter_time = true;
+  s->times = 0;
+  if (all.low < from) s->time[s->times++] = (struct interval){all.low, from - 1};
+  if (to <= all.high) s->time[s->times++] = (struct interval){to, all.high};
+  if (s->times == 0) s->chunks = 0;
 }
 
 /* Chunks between the last one looked at and this one held no candidates. */
@@ -116,11 +129,18 @@ static int begin_chunk(struct scanner *s, uint32_t chunk, tally_error *error) {
   return 0;
 }
 
+static bool chunk_may(const struct scanner *s, uint32_t chunk) {
+  struct zone z = segment_zone(s->segment, TALLY_COL_TIMESTAMP, chunk);
+  struct intervals times = {s->time, s->times};
+  return intervals_meet(&times, z.min, z.max) &&
+         scan_chunk_may(s->scan, s->segment, chunk, scanner_low(s), scanner_high(s));
+}
+
 /* Moves to the next chunk with rows that pass; false at the end of the part. */
 static bool next_chunk(struct scanner *s, int *result, tally_error *error) {
   while (find_chunk(s)) {
     uint32_t chunk = s->chunk++;
-    if (s->segment && !scan_chunk_may(s->scan, s->segment, chunk, s->time.low, s->time.high)) {
+    if (s->segment && !chunk_may(s, chunk)) {
       s->stats.chunks_pruned++;
       continue;
     }

@@ -40,7 +40,8 @@ struct output {
   struct vector vector;
 };
 
-struct index_cursor; /* index.c */
+struct index_cursor;  /* index.c */
+struct rollup_cursor; /* rollup.c */
 
 struct scanner {
   const struct scan *scan;
@@ -50,8 +51,9 @@ struct scanner {
   struct segment *segment;           /* NULL: a memtable */
   const struct rows *rows;           /* NULL: a segment */
   uint32_t row_count, chunk, chunks; /* chunk: the next one to look at */
-  struct interval time;              /* this part's narrowed range */
-  bool filter_time;                  /* its rows may lie outside of it */
+  struct interval time[2]; /* this part's narrowed range: one interval, or two around what is skipped */
+  uint32_t times;          /* how many */
+  bool filter_time;        /* its rows may lie outside of them */
   struct candidates candidates;
   /* the chunk whose selected rows are being put out */
   uint32_t current, current_rows;
@@ -63,6 +65,7 @@ struct scanner {
   struct buffer scratch; /* unescaped strings */
   struct output output;
   struct index_cursor *index;
+  struct rollup_cursor *rollup;
 };
 
 /* source.c: makes rows [first, first + count) of the current chunk stand in s->column[column]. */
@@ -90,7 +93,13 @@ int output_take(struct scanner *s, tally_error *error);
 bool output_full(const struct scanner *s);
 const struct vector *output_vector(struct scanner *s);
 
+/* The least interval that holds the part's narrowed range, which is not empty. */
+static inline int64_t scanner_low(const struct scanner *s) { return s->time[0].low; }
+static inline int64_t scanner_high(const struct scanner *s) { return s->time[s->times - 1].high; }
+
 /* index.c: gives back what answering from the index took. */
 void index_free(struct scanner *s);
+/* rollup.c: likewise. */
+void rollup_free(struct scanner *s);
 
 #endif

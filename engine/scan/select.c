@@ -32,11 +32,11 @@ static void apply_null(struct scanner *s, int column) {
 static int filter_times(struct scanner *s, tally_error *error) {
   int result = 0;
   const struct intervals *times = &s->scan->filter[TALLY_COL_TIMESTAMP].in;
-  struct intervals narrow = intervals_one(&s->time);
+  struct intervals narrow = {s->time, s->times};
   bool gaps = times->count > 1;
   if (s->segment) {
     struct zone z = segment_zone(s->segment, TALLY_COL_TIMESTAMP, s->current);
-    if (z.min >= s->time.low && z.max <= s->time.high && intervals_cover(times, z.min, z.max)) return 0;
+    if (intervals_cover(&narrow, z.min, z.max) && intervals_cover(times, z.min, z.max)) return 0;
   }
   if (!s->filter_time && !gaps) return 0;
   if (!load_selected(s, TALLY_COL_TIMESTAMP, &result, error)) return result;

@@ -30,7 +30,7 @@ struct rollup_place {
 struct directory {
   uint32_t rows, chunks, runs, pieces, services;
   int32_t month;
-  bool sums_fit, has_service_totals;
+  bool sums_fit, has_service_totals, hour_bounds;
   uint32_t blocks;           /* without the directory */
   uint64_t *at;              /* blocks + 1 file offsets: block i is [at[i], at[i + 1]), trailer included */
   struct zone *zone;         /* SLOTS x chunks */

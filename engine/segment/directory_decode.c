@@ -267,8 +267,10 @@ static bool get_counts(struct parse *p) {
   uint8_t flags = read8(&p->r);
   int64_t first, last;
   if (p->r.bad || rows < 1 || rows > SEGMENT_ROWS || runs < 1 || runs > rows || services < 1 ||
-      services > runs || user > UINT32_MAX || flags > (DIRECTORY_SUMS | DIRECTORY_SERVICES) ||
-      flags == DIRECTORY_SERVICES || month > INT32_MAX || !place_month((int32_t)month, &first, &last))
+      services > runs || user > UINT32_MAX ||
+      flags > (DIRECTORY_SUMS | DIRECTORY_SERVICES | DIRECTORY_BOUNDS) ||
+      (flags && !(flags & DIRECTORY_SUMS)) || month > INT32_MAX ||
+      !place_month((int32_t)month, &first, &last))
     return false;
   d->rows = (uint32_t)rows;
   d->month = (int32_t)month;
@@ -277,6 +279,7 @@ static bool get_counts(struct parse *p) {
   d->max_id[column_domain(TALLY_COL_USER_ID)] = (uint32_t)user;
   d->sums_fit = flags & DIRECTORY_SUMS;
   d->has_service_totals = flags & DIRECTORY_SERVICES;
+  d->hour_bounds = flags & DIRECTORY_BOUNDS;
   return get_rollup_counts(p);
 }
 

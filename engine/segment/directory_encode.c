@@ -100,7 +100,8 @@ void directory_encode(const struct directory *d, struct buffer *out, struct ints
   write_varint(out, d->services);
   write_varint(out, d->max_id[column_domain(TALLY_COL_USER_ID)]);
   write8(out,
-         (uint8_t)((d->sums_fit ? DIRECTORY_SUMS : 0) | (d->has_service_totals ? DIRECTORY_SERVICES : 0)));
+         (uint8_t)((d->sums_fit ? DIRECTORY_SUMS : 0) | (d->has_service_totals ? DIRECTORY_SERVICES : 0) |
+                   (d->hour_bounds ? DIRECTORY_BOUNDS : 0)));
   write_varint(out, d->rollup_keys);
   for (int level = 0; level < ROLLUP_LEVELS; level++) write_varint(out, d->rollup[level].entries);
   write_varint(out, d->user_sets);

@@ -43,6 +43,7 @@
 /* Flags of the directory. */
 #define DIRECTORY_SUMS 1u     /* sums_fit: totals and sum blocks are there */
 #define DIRECTORY_SERVICES 2u /* totals by service are there */
+#define DIRECTORY_BOUNDS 4u   /* the rollups of hours have minima and maxima */
 
 /* How a cost block gives its values. */
 #define COST_PLAIN 0

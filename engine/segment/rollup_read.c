@@ -71,18 +71,17 @@ struct columns {
   uint32_t first, some; /* those wanted */
 };
 
-static bool has_nulls(const struct segment *s, int m) {
-  return s->total.measure[m].nonnull != s->info.rows;
-}
+static bool has_nulls(const struct segment *s, int m) { return s->total.measure[m].nonnull != s->info.rows; }
 
-static bool open_columns(const struct segment *s, const struct block *b, struct columns *c) {
+static bool open_columns(const struct segment *s, const struct block *b, bool bounds, struct columns *c) {
   struct reader r = reader_make(b->payload, b->size);
   bool sound = part_open(&r, c->count, &c->bucket) && part_open(&r, c->count, &c->key) &&
                part_open(&r, c->count, &c->rows);
   for (int m = 0; m < MEASURES && sound; m++) {
-    sound = part_open(&r, c->count, &c->value[m].sum) && part_open(&r, c->count, &c->value[m].min) &&
-            part_open(&r, c->count, &c->value[m].spread) &&
-            (!has_nulls(s, m) || part_open(&r, c->count, &c->value[m].nulls));
+    sound = (!has_nulls(s, m) || part_open(&r, c->count, &c->value[m].nulls)) &&
+            part_open(&r, c->count, &c->value[m].sum);
+    if (sound && bounds)
+      sound = part_open(&r, c->count, &c->value[m].min) && part_open(&r, c->count, &c->value[m].spread);
   }
   return sound && reader_left(&r) == 0;
 }
@@ -116,10 +115,23 @@ static bool read_words(const struct columns *c, const struct ints *ints, int64_t
   return sound;
 }
 
-static bool read_measure(const struct segment *s, const struct columns *c, int m, const uint32_t *rows,
-                         struct measure *to) {
+static bool read_bounds(const struct segment *s, const struct columns *c, int m, struct measure *to) {
   int64_t v[ROLLUP_PIECE];
   const struct measure *all = &s->total.measure[m];
+  bool sound = true;
+  ints_decode(&c->value[m].min, c->first, c->some, v);
+  for (uint32_t i = 0; i < c->some; i++) to[i].min = v[i];
+  ints_decode(&c->value[m].spread, c->first, c->some, v);
+  for (uint32_t i = 0; i < c->some; i++) {
+    to[i].max = (int64_t)((uint64_t)to[i].min + (uint64_t)v[i]);
+    sound &= to[i].nonnull == 0 || (to[i].min <= to[i].max && to[i].min >= all->min && to[i].max <= all->max);
+  }
+  return sound;
+}
+
+static bool read_measure(const struct segment *s, const struct columns *c, int m, bool bounds,
+                         const uint32_t *rows, struct measure *to) {
+  int64_t v[ROLLUP_PIECE];
   bool sound = true;
   ints_decode(&c->value[m].sum, c->first, c->some, v);
   for (uint32_t i = 0; i < c->some; i++) to[i] = (struct measure){.sum = v[i], .nonnull = rows[i]};
@@ -130,15 +142,7 @@ static bool read_measure(const struct segment *s, const struct columns *c, int m
       to[i].nonnull = rows[i] - (uint32_t)v[i];
     }
   }
-  ints_decode(&c->value[m].min, c->first, c->some, v);
-  for (uint32_t i = 0; i < c->some; i++) to[i].min = v[i];
-  ints_decode(&c->value[m].spread, c->first, c->some, v);
-  for (uint32_t i = 0; i < c->some; i++) {
-    to[i].max = (int64_t)((uint64_t)to[i].min + (uint64_t)v[i]);
-    sound &= to[i].nonnull == 0 ||
-             (to[i].min <= to[i].max && to[i].min >= all->min && to[i].max <= all->max);
-  }
-  return sound;
+  return sound && (!bounds || read_bounds(s, c, m, to));
 }
 
 static const char *read_piece(const struct segment *s, enum rollup_level level, uint32_t piece, uint32_t from,
@@ -147,7 +151,8 @@ static const char *read_piece(const struct segment *s, enum rollup_level level, 
   const struct rollup_place *p = &s->inside->directory.rollup[level];
   struct columns c = {.count = directory_rollup_entries(p, piece)};
   uint32_t rows[ROLLUP_PIECE];
-  if (!open_columns(s, b, &c)) return "segment-rollup-columns";
+  const bool bounds = s->rollup_bounds[level];
+  if (!open_columns(s, b, bounds, &c)) return "segment-rollup-columns";
   if (!find_buckets(p, piece, &c, from, to, entries->bucket)) return "segment-rollup-buckets";
   *count = c.some;
   if (c.some == 0) return NULL;
@@ -156,7 +161,7 @@ static const char *read_piece(const struct segment *s, enum rollup_level level, 
   if (!read_words(&c, &c.rows, 1, s->info.rows, rows)) return "segment-rollup-rows";
   if (entries->rows) memcpy(entries->rows, rows, c.some * sizeof *rows);
   for (int m = 0; m < MEASURES; m++)
-    if (entries->measure[m] && !read_measure(s, &c, m, rows, entries->measure[m]))
+    if (entries->measure[m] && !read_measure(s, &c, m, bounds, rows, entries->measure[m]))
       return "segment-rollup-values";
   return NULL;
 }

@@ -2,8 +2,8 @@
  *
  * Each (bucket, key) that has rows is a cell. A level that would have more cells than a quarter of the rows
  * does not pay and is left out; so is one for which the memory budget has no room, or whose keys times
- * buckets are more than four times the rows: raw rows answer what it would have. The days are added up from
- * the hours, where those are kept. */
+ * buckets are more than four times the rows: raw rows answer what it would have. Hours have no bounds
+ * (minima and maxima): they would take as many bytes as all else. */
 #ifndef SEGMENT_ROLLUP_SUM_H
 #define SEGMENT_ROLLUP_SUM_H
 
@@ -11,24 +11,22 @@
 
 #define ROLLUP_SHRINKS 4u
 
-struct rollup_value {
-  int64_t sum, min, max; /* min > max while there is no value */
-};
-
 /* The cells of a level, in no order; order[i] is the i-th by (bucket, key). */
 struct rollup_cells {
   uint32_t count, capacity;
   uint32_t *bucket, *key, *rows, *order; /* `key` is a place among the keys in order */
-  struct rollup_value *value[MEASURES];
+  uint32_t *day;                         /* of an hour: the cell of its day */
   uint32_t *nulls[MEASURES];
+  int64_t *sum[MEASURES];
+  int64_t *min[MEASURES], *max[MEASURES]; /* min > max while there is no value; NULL without bounds */
   void *memory;
   size_t size;
 };
 
 struct rollup_sum {
   struct budget *budget;
-  uint32_t nullable;     /* bit m: a row of the segment has NULL in measure m */
-  uint32_t keys;         /* 0: no level is kept */
+  uint32_t nullable; /* bit m: a row of the segment has NULL in measure m */
+  uint32_t keys;     /* 0: no level is kept */
   struct numbered_key {
     struct rollup_key key;
     uint32_t number; /* by first sight */

@@ -52,19 +52,22 @@ static void put_words(struct buffer *out, const uint32_t *words, const uint32_t 
   part_put(out, scratch->values, count, &scratch->ints, memory);
 }
 
-enum value_part { SUM, MIN, SPREAD };
-
-/* A cell without a value has 0 for all three. */
-static void put_values(struct buffer *out, const struct rollup_value *value, const uint32_t *order,
-                       uint32_t count, enum value_part part, struct ints_memory *memory,
-                       struct chunk_scratch *scratch) {
-  for (uint32_t i = 0; i < count; i++) {
-    const struct rollup_value *v = &value[order[i]];
-    uint64_t spread = (uint64_t)v->max - (uint64_t)v->min;
-    int64_t x = part == SUM ? v->sum : part == MIN ? v->min : (int64_t)spread;
-    scratch->values[i] = v->min > v->max ? 0 : x;
-  }
+static void put_wide(struct buffer *out, const int64_t *v, const uint32_t *order, uint32_t count,
+                     struct ints_memory *memory, struct chunk_scratch *scratch) {
+  for (uint32_t i = 0; i < count; i++) scratch->values[i] = v[order[i]];
   part_put(out, scratch->values, count, &scratch->ints, memory);
+}
+
+/* Minima and spreads; 0 where there is no value. */
+static void put_bounds(struct buffer *out, const int64_t *min, const int64_t *max, const uint32_t *order,
+                       uint32_t count, struct ints_memory *memory, struct chunk_scratch *scratch) {
+  for (uint32_t i = 0; i < count; i++) scratch->values[i] = min[order[i]] > max[order[i]] ? 0 : min[order[i]];
+  part_put(out, scratch->values, count, &scratch->ints, &memory[0]);
+  for (uint32_t i = 0; i < count; i++) {
+    int64_t low = min[order[i]], high = max[order[i]];
+    scratch->values[i] = low > high ? 0 : (int64_t)((uint64_t)high - (uint64_t)low);
+  }
+  part_put(out, scratch->values, count, &scratch->ints, &memory[1]);
 }
 
 static void put_piece(struct buffer *out, const struct rollup_cells *c, uint32_t nullable, uint32_t first,
@@ -74,11 +77,10 @@ static void put_piece(struct buffer *out, const struct rollup_cells *c, uint32_t
   put_words(out, c->bucket, order, count, memory++, scratch);
   put_words(out, c->key, order, count, memory++, scratch);
   put_words(out, c->rows, order, count, memory++, scratch);
-  for (int m = 0; m < MEASURES; m++) {
-    put_values(out, c->value[m], order, count, SUM, memory++, scratch);
-    put_values(out, c->value[m], order, count, MIN, memory++, scratch);
-    put_values(out, c->value[m], order, count, SPREAD, memory++, scratch);
-    if (nullable >> m & 1) put_words(out, c->nulls[m], order, count, memory++, scratch);
+  for (int m = 0; m < MEASURES; m++, memory += 4) {
+    if (nullable >> m & 1) put_words(out, c->nulls[m], order, count, &memory[0], scratch);
+    put_wide(out, c->sum[m], order, count, &memory[1], scratch);
+    if (c->min[m]) put_bounds(out, c->min[m], c->max[m], order, count, &memory[2], scratch);
   }
 }
 

@@ -110,6 +110,7 @@ struct segment {
   int64_t start;                   /* of the month: hours and days count from it */
   uint32_t rollup_keys;            /* 0: no rollups */
   uint32_t rollup_entries[ROLLUP_LEVELS]; /* 0: the level is not there */
+  bool rollup_bounds[ROLLUP_LEVELS];      /* are minima and maxima there? */
   uint32_t user_sets;                     /* days with rows; 0: no sets of users */
   const struct user_set *user_set;        /* by day */
   /* the rest is segment/'s own */
@@ -181,8 +182,8 @@ static inline int64_t rollup_width(enum rollup_level level) {
 }
 /* All keys, in order; room for s->rollup_keys. */
 int segment_rollup_keys(struct segment *s, struct rollup_key *keys, tally_error *error);
-/* Entries, by bucket (hours or days since s->start), then key; NULL arrays are skipped. Where nonnull is 0
- * sum, min and max are 0. */
+/* Entries, by bucket (hours or days since s->start), then key; NULL arrays are skipped. min and max are 0
+ * where the level has no bounds; where nonnull is 0 sum, min and max are 0. */
 struct rollup_entries {
   uint32_t *bucket, *key, *rows;
   struct measure *measure[MEASURES];

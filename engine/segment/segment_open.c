@@ -91,6 +91,8 @@ static void expose(struct segment *s) {
   (void)place_month(d->month, &s->start, &end);
   s->rollup_keys = d->rollup_keys;
   for (int level = 0; level < ROLLUP_LEVELS; level++) s->rollup_entries[level] = d->rollup[level].entries;
+  s->rollup_bounds[ROLLUP_HOUR] = d->hour_bounds;
+  s->rollup_bounds[ROLLUP_DAY] = true;
   s->user_sets = d->user_sets;
   s->user_set = d->user_set;
   memcpy(s->max_id, d->max_id, sizeof s->max_id);

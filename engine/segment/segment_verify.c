@@ -113,12 +113,12 @@ static void add_entries(struct verify *v, const struct rollup_entries *e, uint32
     }
 }
 
-static bool same_totals(const struct totals *a, const struct totals *b) {
+static bool same_totals(const struct totals *a, const struct totals *b, bool bounds) {
   bool same = a->rows == b->rows && a->errors == b->errors;
   for (int m = 0; m < MEASURES; m++) {
     const struct measure *x = &a->measure[m], *y = &b->measure[m];
     same &= x->sum == y->sum && x->nonnull == y->nonnull &&
-            (!x->nonnull || (x->min == y->min && x->max == y->max));
+            (!bounds || !x->nonnull || (x->min == y->min && x->max == y->max));
   }
   return same;
 }
@@ -141,7 +141,7 @@ static int verify_level(struct verify *v, enum rollup_level level, const struct 
                     level == ROLLUP_HOUR ? "hour rollup block" : "day rollup block", piece, error);
     if (result) return result;
   }
-  if (p->pieces && known && (v->unordered || !same_totals(&all, &v->s.total)))
+  if (p->pieces && known && (v->unordered || !same_totals(&all, &v->s.total, v->s.rollup_bounds[level])))
     v->found(v->arg, v->inside.path, v->inside.directory.at[p->block],
              "a rollup does not add up to the totals, or its entries are not in order");
   return 0;

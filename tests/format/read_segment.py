@@ -13,13 +13,15 @@ import read_manifest
 from cursor import Cursor, expect
 from tally_encodings import integers, signed, texts
 
-VERSION = 0x8001
+VERSION = 0x8002
 CHUNK, PIECE, RUN_GROUP, SUM_GROUP = 4096, 4096, 256, 512
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
 SLOTS = ["timestamp", "endpoint", "method", "request_size", "response_size", "duration_ms", "status_code", "tokens_used", "cost", "metadata"]
 NUMBERS = ["request_size", "response_size", "duration_ms", "status_code", "tokens_used", "cost"]
 ID_SLOTS = ("endpoint", "method")
+HOUR, DAY = 3600 * 10**6, 86400 * 10**6
+LEVELS = ((HOUR, 744), (DAY, 31))
 
 
 def path_of(store, number, month):
@@ -93,8 +95,12 @@ class Segment:
     def directory(self, c, end):
         self.rows, self.month, self.runs, self.services, self.max_user = (c.varint() for _ in range(5))
         self.flags = c.number("u8")
-        self.sums_fit, self.has_service_totals = bool(self.flags & 1), bool(self.flags & 2)
-        expect(1 <= self.rows <= 1 << 20 and self.flags in (0, 1, 3) and self.services <= self.runs <= self.rows, "directory: counts")
+        self.sums_fit, self.has_service_totals, self.hour_bounds = (bool(self.flags & bit) for bit in (1, 2, 4))
+        expect(1 <= self.rows <= 1 << 20 and self.flags in (0, 1, 3, 5, 7) and self.services <= self.runs <= self.rows, "directory: counts")
+        self.keys, self.entries, self.sets = c.varint(), [c.varint(), c.varint()], c.varint()
+        hours, days = self.entries
+        expect((self.keys == 0) == (days == 0) and self.keys <= days <= self.rows and (hours == 0 or days <= hours <= self.rows) and
+               self.sets <= 31 and (self.sums_fit or not days), "directory: counts of rollups")
         self.chunks, self.pieces = up(self.rows, CHUNK), up(self.runs, PIECE)
         self.slots = {name: self.slot(c, name) for name in SLOTS}
         self.run_sizes, self.piece_user, self.piece_rows = (long_list(c, self.pieces) for _ in range(3))
@@ -107,12 +113,28 @@ class Segment:
             self.sums = {name: c.svarint() for name in NUMBERS}
         if self.has_service_totals:
             self.service_totals = self.read_service_totals(c)
+        rollup_sizes = self.read_rollups(c)
         c.end("directory")
         self.places, at = [], 16
-        for size in [s for name in SLOTS for s in self.slots[name]["sizes"]] + self.run_sizes + sum_sizes:
+        for size in [s for name in SLOTS for s in self.slots[name]["sizes"]] + self.run_sizes + sum_sizes + rollup_sizes:
             self.places.append((at, size))
             at += size + 18 if size else 0
         expect(at == end, "directory: the blocks end where it begins")
+
+    def read_rollups(self, c):
+        sizes = long_list(c, 1 if self.keys else 0)
+        self.piece_buckets, self.rollup_blocks, at = [], [], len(SLOTS) * self.chunks + (2 if self.sums_fit else 1) * self.pieces
+        self.key_block, at = at, at + len(sizes)
+        for n in self.entries:
+            self.rollup_blocks.append(at)
+            sizes += long_list(c, up(n, PIECE))
+            first = long_list(c, up(n, PIECE))
+            self.piece_buckets.append([(a, a + spread) for a, spread in zip(first, long_list(c, up(n, PIECE)))])
+            at += up(n, PIECE)
+        self.set_block = at
+        sizes += long_list(c, self.sets)
+        self.set_days, self.set_users = long_list(c, self.sets), long_list(c, self.sets)
+        return sizes
 
     def slot(self, c, name):
         lists = {"sizes": long_list(c, self.chunks)}
@@ -246,6 +268,78 @@ class Segment:
         c.end("sums: a group")
         return zip(*columns)
 
+    # ---- rollups
+
+    def rollup_keys(self):
+        """(service, endpoint, method, class) of every key."""
+        if not self.keys:
+            return []
+        c = Cursor(self.block(*self.places[self.key_block]))
+        keys = list(zip(*(long_list(c, self.keys) for _ in range(4))))
+        c.end("rollups: keys")
+        expect(keys == sorted(set(keys)) and all(k[3] <= 7 for k in keys), "rollups: keys ascend")
+        return keys
+
+    def rollup(self, level):
+        """{(bucket, key number): [rows, {name: (sum, min, max, not NULL)}]}; without bounds min and max are None."""
+        out, last = {}, (-1, -1)
+        bounds = level == 1 or self.hour_bounds
+        for piece, (first_bucket, last_bucket) in enumerate(self.piece_buckets[level]):
+            n = min(PIECE, self.entries[level] - piece * PIECE)
+            c = Cursor(self.block(*self.places[self.rollup_blocks[level] + piece]))
+            buckets, keys, rows = (integers(c.part(), n) for _ in range(3))
+            expect((buckets[0], buckets[-1]) == (first_bucket, last_bucket) and last_bucket < LEVELS[level][1], "rollups: buckets of a piece")
+            columns = {}
+            for name in NUMBERS:
+                nulls = integers(c.part(), n) if any(self.slots[name]["nulls"]) else [0] * n
+                sums = integers(c.part(), n)
+                low = integers(c.part(), n) if bounds else [None] * n
+                high = [signed(a + b) for a, b in zip(low, integers(c.part(), n))] if bounds else [None] * n
+                columns[name] = list(zip(sums, low, high, (r - m for r, m in zip(rows, nulls))))
+            c.end("rollups: a piece")
+            for i, place in enumerate(zip(buckets, keys)):
+                expect(place > last, "rollups: entries ascend")
+                last = place
+                out[place] = [rows[i], {name: columns[name][i] for name in NUMBERS}]
+        return out
+
+    def user_sets(self):
+        """{day: users}"""
+        out = {}
+        for i, (day, n) in enumerate(zip(self.set_days, self.set_users)):
+            out[day] = []
+            if n:
+                c = Cursor(self.block(*self.places[self.set_block + i]))
+                out[day] = long_list(c, n)
+                c.end("sets of users")
+            expect(out[day] == sorted(set(out[day])) and 0 not in out[day], "sets of users: they ascend")
+        expect(self.set_days == sorted(set(self.set_days)), "sets of users: days ascend")
+        return out
+
+    def check_rollups(self, rows, users, ids):
+        """Against the rows; `users` and `ids` are the ids of each row's user, and of its service, endpoint and method."""
+        start = (datetime.datetime(1970 + self.month // 12, self.month % 12 + 1, 1) - datetime.datetime(1970, 1, 1)).days * DAY
+        keys = self.rollup_keys()
+        for level, (width, _) in enumerate(LEVELS):
+            if not self.entries[level]:
+                continue
+            mine = {}
+            for r, key in zip(rows, ids):
+                mine.setdefault(((r["timestamp"] - start) // width, key + (status_class(r["status_code"]),)), []).append(r)
+            told = self.rollup(level)
+            expect(len(told) == self.entries[level] == len(mine), "rollups: entries")
+            for (bucket, number), (count, values) in told.items():
+                some = mine[bucket, keys[number]]
+                expect(count == len(some), "rollups: rows of an entry")
+                for name in NUMBERS:
+                    want = total(some, name)
+                    expect(values[name] == (want if values[name][1] is not None else (want[0], None, None, want[3])), f"rollups: {name}")
+        if self.sets:
+            mine = {}
+            for r, user in zip(rows, users):
+                mine.setdefault((r["timestamp"] - start) // DAY, set()).add(user)
+            expect(self.user_sets() == {day: sorted(s - {0}) for day, s in mine.items()}, "sets of users")
+
     # ---- everything
 
     def read(self, catalog):
@@ -253,6 +347,8 @@ class Segment:
         runs = self.run_list()
         columns = {name: self.column(name) for name in SLOTS if name != "cost"}
         columns["cost"] = self.column("cost", columns["tokens_used"])
+        services, users = ([run[place] for run in runs for _ in range(run[3])] for place in (0, 1))
+        ids = [(s, e or 0, m or 0) for s, e, m in zip(services, columns["endpoint"], columns["method"])]
         for name in ID_SLOTS:
             domain = catalog[read_catalog.DOMAINS.index(name)]
             columns[name] = [domain[i] if i else None for i in columns[name]]
@@ -264,6 +360,7 @@ class Segment:
         self.check_order(rows, runs)
         if self.sums_fit:
             self.check_sums(rows, runs)
+        self.check_rollups(rows, users, ids)
         expect(self.sums_fit == (sum(abs(r["cost"] or 0) for r in rows) < 1 << 63), "directory: do sums fit?")
         return rows
 
@@ -300,6 +397,12 @@ def total(rows, name):
     return sum(some), min(some, default=0), max(some, default=0), len(some)
 
 
+def status_class(status):
+    if status is None:
+        return 0
+    return 1 if status < 100 else 7 if status >= 600 else status // 100 + 1
+
+
 def errors(rows):
     return sum(1 for r in rows if r["status_code"] is not None and r["status_code"] >= 400)
 
@@ -311,7 +414,8 @@ def main():
     for info in manifest.segments.values():
         s = Segment(path_of(store, info.id, info.month))
         rows = s.read(catalog)
-        print(f"segment {s.id}: {len(rows)} rows, {s.runs} runs, {s.services} services, flags {s.flags}")
+        print(f"segment {s.id}: {len(rows)} rows, {s.runs} runs, {s.services} services, flags {s.flags}, "
+              f"{s.entries[0]} hours and {s.entries[1]} days of {s.keys} keys, {s.sets} sets of users")
         for row in rows[:10]:
             print("  " + ", ".join(f"{k}={v!r}" for k, v in row.items() if v is not None))
 

@@ -187,6 +187,9 @@ def test_fresh(c, lib, r, folder):
         c.check({0, 1, 3} <= files.flags, f"segments with all sets of flags: {files.flags}")
         c.check(max(s.pieces for s in files.segments.values()) > 1 and max(s.chunks for s in files.segments.values()) > 1,
                 "segments with several chunks, and with several pieces of runs")
+        c.check({(bool(s.entries[0]), bool(s.entries[1])) for s in files.segments.values()} == {(False, False), (False, True), (True, True)},
+                "segments with both levels of rollups, with days alone and with none")
+        c.check({bool(s.sets) for s in files.segments.values()} == {False, True}, "segments with and without sets of users")
         marks = {name: p.epochs for name, p in files.manifest.producers.items()}
         c.check(marks == {"ann": {1: 2}, "bücher": {1: 1, 7: 1}}, f"marks of the covered position: {marks}")
         c.check(files.manifest.producers["ann"].fingerprints.get((1, 2)) == bytes(range(16)), "the fingerprint of a mark")
