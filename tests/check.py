@@ -54,6 +54,7 @@ STEPS = [
     ("threads, sanitized", lambda: [[os.path.join(TSAN, "tests", "store_threads")]], False),
     ("formats: Python readers", lambda: python("format/test_formats.py", GCC), False),
     ("differential", lambda: python("differential/run.py", LIBRARY, "--queries", "10000"), False),
+    ("rollups", lambda: python("differential/rollups.py", LIBRARY, "--queries", "10000"), False),
     ("facts", lambda: python("program/facts.py", BIN), False),
     ("kill", lambda: python("program/kill.py", BIN, "--rounds", "200"), False),
     ("kill during jobs", lambda: python("program/jobs.py", BIN, "--rounds", "10"), False),

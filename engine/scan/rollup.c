@@ -60,8 +60,8 @@ static bool times_allow(const struct scan *scan, size_t part, uint32_t allowed) 
 }
 
 bool scan_rollup_covers(const struct scan *scan, size_t part, enum rollup_level level) {
-  const uint32_t allowed = SCAN_SERVICE | 1u << TALLY_COL_ENDPOINT | 1u << TALLY_COL_METHOD |
-                           1u << TALLY_COL_STATUS_CODE;
+  const uint32_t allowed =
+      SCAN_SERVICE | 1u << TALLY_COL_ENDPOINT | 1u << TALLY_COL_METHOD | 1u << TALLY_COL_STATUS_CODE;
   return times_allow(scan, part, allowed) && scan_segment(scan, part)->rollup_entries[level] &&
          whole_classes(scan);
 }
@@ -182,8 +182,7 @@ int scanner_rollup_next(struct scanner *s, const struct rollup_rows **rows, tall
   struct rollup_cursor *x = s->rollup;
   while (x->piece < x->end) {
     uint32_t count = 0;
-    int result =
-        segment_rollup(s->segment, x->level, x->piece++, x->from, x->to, &x->entries, &count, error);
+    int result = segment_rollup(s->segment, x->level, x->piece++, x->from, x->to, &x->entries, &count, error);
     if (result) return result;
     s->stats.blocks_read++;
     s->stats.rollup_entries[x->level] += count;

@@ -206,6 +206,7 @@ class Store:
     def query(self, q):
         flags = 1 if q.get("fill") else 0
         flags |= 8 if q.get("no_rollups") else 0
+        flags |= 4 if q.get("explain") else 0
         request = self._fill(Query(flags=flags), q, ("from", "to", "group_by", "bucket", "tz", "aggregates", "order_by"))
         return self._pull(self.lib.tally_query_open, request)
 
