@@ -228,9 +228,12 @@ static void add_sums(int64_t *sum, const uint32_t *cell, const int64_t *v, uint3
 }
 
 /* Few values are a new bound, so the branches are foreseen. */
-static void add_bound(int64_t *min, int64_t *max, uint32_t day, int64_t v) {
-  if (__builtin_expect(v < min[day], 0)) min[day] = v;
-  if (__builtin_expect(v > max[day], 0)) max[day] = v;
+static void add_bounds(int64_t *restrict min, int64_t *restrict max, const uint32_t *restrict day,
+                       const int64_t *restrict v, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    if (__builtin_expect(v[i] < min[day[i]], 0)) min[day[i]] = v[i];
+    if (__builtin_expect(v[i] > max[day[i]], 0)) max[day[i]] = v[i];
+  }
 }
 
 static void add_measure(struct summing *s, const struct rows *rows, int m, uint32_t first, uint32_t count) {
@@ -243,12 +246,12 @@ static void add_measure(struct summing *s, const struct rows *rows, int m, uint3
     for (uint32_t i = 0; i < count; i++) s->values[i] = rows->number[m][first + i];
   add_sums(c->sum[m], s->cell, v, count);
   if (bitmap_count(valid, count) == count) {
-    for (uint32_t i = 0; i < count; i++) add_bound(days->min[m], days->max[m], s->day[i], v[i]);
+    add_bounds(days->min[m], days->max[m], s->day, v, count);
     return;
   }
   for (uint32_t i = 0; i < count; i++)
     if (bitmap_get(valid, i))
-      add_bound(days->min[m], days->max[m], s->day[i], v[i]);
+      add_bounds(days->min[m], days->max[m], &s->day[i], &v[i], 1);
     else
       c->nulls[m][s->cell[i]]++;
 }
