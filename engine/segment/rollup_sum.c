@@ -334,7 +334,7 @@ static enum outcome sum_level(struct summing *s, const struct rows *rows, enum r
   s->level = level;
   s->cells_most = rows->count / ROLLUP_SHRINKS;
   s->table_most = TABLE_LEAST + (uint64_t)TABLE_ROWS * rows->count;
-  for (int l = level; l < ROLLUP_LEVELS; l++) {
+  for (int l = (int)level; l < ROLLUP_LEVELS; l++) {
     s->grid[l].first = bucket_of(s->start, (enum rollup_level)l, low);
     s->grid[l].buckets = bucket_of(s->start, (enum rollup_level)l, high) - s->grid[l].first + 1;
   }
