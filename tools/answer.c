@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "tools/interrupt.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -105,6 +106,24 @@ static int print_rows(struct globals *globals, const char *command, struct rows 
   return exit_code;
 }
 
+/* Each row's first cell, a line each. */
+static int print_bare(const char *command, struct rows *rows, uint64_t *printed) {
+  tally_error error = {0};
+  int code;
+  while ((code = rows_next(rows, &error)) == TALLY_ROW) {
+    tally_text t = rows_cell(rows, 0);
+    (void)fwrite(t.data, 1, t.size, stdout);
+    (void)fputc('\n', stdout);
+    ++*printed;
+  }
+  if (code != 0) return command_failure(command, &error);
+  if (fflush(stdout) != 0) {
+    command_complain("cannot write the output");
+    return EXIT_FAILED;
+  }
+  return EXIT_DONE;
+}
+
 static int ask(struct globals *globals, const char *command, struct backend *backend,
                const struct request *request, uint64_t *printed) {
   tally_error error = {0};
@@ -112,7 +131,12 @@ static int ask(struct globals *globals, const char *command, struct backend *bac
   command_catch_interrupts(true);
   interrupt_cancels(backend);
   int code = start_answer(backend, request, &rows, &error);
-  int exit_code = code == 0 ? print_rows(globals, command, rows, printed) : command_failure(command, &error);
+  int exit_code;
+  if (code != 0)
+    exit_code = command_failure(command, &error);
+  else
+    exit_code =
+        request->bare ? print_bare(command, rows, printed) : print_rows(globals, command, rows, printed);
   if (rows) rows_close(rows);
   interrupt_cancels(NULL);
   command_catch_interrupts(false);

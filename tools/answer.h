@@ -14,6 +14,7 @@ struct request {
   const tally_scan *scan;   /* ANSWER_EVENTS */
   const char *const *words; /* ANSWER_JOB */
   size_t word_count;
+  bool bare; /* the first cell of each row as it is, a line each, whatever the format */
 };
 
 /* Asks the store of the global options and prints what it answers in their format. Ctrl-C cancels. Errors are

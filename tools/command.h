@@ -40,6 +40,8 @@ struct globals {
   X(flush, "write the rows in memory to segments now")                                                       \
   X(compact, "merge segments until each month has few")                                                      \
   X(verify, "read and check every block of the store")                                                       \
+  X(erase, "erase a user's events, with a receipt")                                                          \
+  X(pseudonymize, "give a user's events a random id")                                                        \
   X(shell, "work interactively")
 
 #define COMMAND_DECLARE(name, summary)                                                                       \

@@ -4,6 +4,8 @@
 
 #include <getopt.h>
 
+enum { OPT_FROM = COMMAND_OPTION, OPT_TO, OPT_CHECK, OPT_IN };
+
 const struct option command_compact_options[] = {{0}};
 const char command_compact_help[] =
     "Usage: tally compact\n"
@@ -29,4 +31,126 @@ static int plain_job(struct globals *globals, int argc, char **argv, const char 
 
 int command_compact(struct globals *globals, int argc, char **argv) {
   return plain_job(globals, argc, argv, command_compact_help);
+}
+
+/* ------------------------------------------------------------------ erase, pseudonymize */
+
+const struct option command_erase_options[] = {{"from", required_argument, NULL, OPT_FROM},
+                                               {"to", required_argument, NULL, OPT_TO},
+                                               {"check", no_argument, NULL, OPT_CHECK},
+                                               {"in", required_argument, NULL, OPT_IN},
+                                               {0}};
+const char command_erase_help[] =
+    "Usage: tally erase [--from T] [--to T] [--in BACKUP] USER\n"
+    "       tally erase --check [--in BACKUP] USER\n"
+    "\n"
+    "Erase a user: rows, metadata and the id itself go from segments, write-ahead log and catalog. Totals\n"
+    "of all others stay. The answer is a receipt, a JSON object: rows, files with their hashes before and\n"
+    "after, times. It comes when nothing holds the old rows any more: queries that began before are\n"
+    "waited for. Cut off at any moment, the same command does what is left.\n"
+    "\n"
+    "  --from T, --to T   only rows of this range; the id stays known\n"
+    "  --check            erase nothing; look for the text in every byte and every decoded block of the "
+    "store;\n"
+    "                     exit status 1 if it is found\n"
+    "  --in BACKUP        work on a backup's directory instead\n"
+    "\n"
+    "Events that arrive while the command works are erased with the others, or belong to a new id that has\n"
+    "nothing to do with the old one. Backups keep what they held: use --in for each.\n"
+    "\n"
+    "Examples:\n"
+    "  tally erase user_4c6be67e > receipt.json\n"
+    "  tally erase --check user_4c6be67e\n"
+    "  tally erase --to 2024-02-01 user_4c6be67e\n";
+
+const struct option command_pseudonymize_options[] = {{"from", required_argument, NULL, OPT_FROM},
+                                                      {"to", required_argument, NULL, OPT_TO},
+                                                      {"in", required_argument, NULL, OPT_IN},
+                                                      {0}};
+const char command_pseudonymize_help[] =
+    "Usage: tally pseudonymize [--from T] [--to T] [--in BACKUP] USER\n"
+    "\n"
+    "Give a user's rows a random id and take their metadata away; every number stays, so every total does.\n"
+    "The old id goes from segments, write-ahead log and catalog. The answer is a receipt, a JSON object; "
+    "the\n"
+    "new id does not stand in it. Cut off at any moment, the same command does what is left, with another "
+    "id.\n"
+    "\n"
+    "  --from T, --to T   only rows of this range; the old id stays known\n"
+    "  --in BACKUP        work on a backup's directory instead\n"
+    "\n"
+    "Examples:\n"
+    "  tally pseudonymize user_4c6be67e > receipt.json\n";
+
+/* The job's words: its name, the options given, the user. */
+struct erase_words {
+  const char *word[8];
+  size_t count;
+  const char *in;
+  bool check;
+};
+
+static void add_word(struct erase_words *w, const char *word) { w->word[w->count++] = word; }
+
+/* Each option once; 0, or COMMAND_BAD. */
+static int take_erase_option(const char *command, int option, struct erase_words *w, unsigned *given) {
+  unsigned bit = 1u << (option - OPT_FROM);
+  if (*given & bit) {
+    command_usage(command, "an option is given twice");
+    return COMMAND_BAD;
+  }
+  *given |= bit;
+  if (option == OPT_IN) w->in = optarg;
+  if (option == OPT_CHECK) w->check = true;
+  if (option == OPT_FROM || option == OPT_TO) {
+    add_word(w, option == OPT_FROM ? "--from" : "--to");
+    add_word(w, optarg);
+  }
+  return 0;
+}
+
+static int run_erase(struct globals *globals, const char *command, struct erase_words *w) {
+  struct globals there = *globals;
+  if (w->in) {
+    there.directory = w->in;
+    there.server = NULL;
+    there.shared = NULL;
+  }
+  uint64_t rows = 0;
+  struct request request = {.kind = ANSWER_JOB, .words = w->word, .word_count = w->count, .bare = !w->check};
+  int code = answer_print(&there, command, &request, &rows);
+  if (code != EXIT_DONE || !w->check) return code;
+  command_note(globals, "looked at every byte and every decoded block: %llu place%s",
+               (unsigned long long)rows, rows == 1 ? "" : "s");
+  return rows ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int erase_command(struct globals *globals, int argc, char **argv, const struct option *options,
+                         const char *help) {
+  struct erase_words w = {.word = {argv[0]}, .count = 1};
+  unsigned given = 0;
+  command_options_start();
+  for (;;) {
+    int option = command_option(globals, argc, argv, options, help);
+    if (option == COMMAND_END) break;
+    if (option < 0) return command_option_exit(option);
+    if (take_erase_option(argv[0], option, &w, &given) != 0) return EXIT_USAGE;
+  }
+  if (optind + 1 != argc)
+    return command_usage(argv[0], optind < argc ? "one user at a time" : "whom? give a user's id");
+  if (w.check && w.count > 1)
+    return command_usage(argv[0], "--check looks everywhere: leave --from and --to away");
+  if (w.in && (globals->server || globals->directory))
+    return command_usage(argv[0], "--in names the place of work: leave --server and --db away");
+  if (w.check) w.word[0] = "erase-check";
+  add_word(&w, argv[optind]);
+  return run_erase(globals, argv[0], &w);
+}
+
+int command_erase(struct globals *globals, int argc, char **argv) {
+  return erase_command(globals, argc, argv, command_erase_options, command_erase_help);
+}
+
+int command_pseudonymize(struct globals *globals, int argc, char **argv) {
+  return erase_command(globals, argc, argv, command_pseudonymize_options, command_pseudonymize_help);
 }

@@ -37,7 +37,7 @@ static int explain_stop(tally_cursor *c, int result, tally_error *error) {
   if (result != TALLY_CANCELLED || atomic_load(&c->cancelled) || !db_snapshot_expired(c->snapshot))
     return result;
   return fail(error, TALLY_SNAPSHOT_EXPIRED,
-              "the query's snapshot held memory that ingest needs, and was given up: run the query again, "
+              "the query's snapshot held back memory or an erasure, and was given up: run the query again, "
               "narrow its range, or raise --memory");
 }
 

@@ -3,16 +3,35 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/list.h"
+#include "api/job.h"
 #include "base/status.h"
 
-struct job {
-  const char *name;
-  const tally_result_column *columns;
-  size_t column_count;
-  /* words[0] is the name. */
-  int (*run)(struct db *db, const char *const *words, size_t count, struct list *list, tally_error *error);
-};
+int job_words(const char *const *words, size_t count, const struct job_option *options, size_t option_count,
+              const char **operand, size_t most, size_t *operands, tally_error *error) {
+  *operands = 0;
+  for (size_t i = 1; i < count; i++) {
+    const char *word = words[i], *name = word + 2;
+    if (word[0] != '-' || word[1] != '-') {
+      if (*operands == most) return fail(error, TALLY_USAGE, "%s: unexpected '%.200s'", words[0], word);
+      operand[(*operands)++] = word;
+      continue;
+    }
+    size_t size = strcspn(name, "="), o = 0;
+    while (o < option_count && (strlen(options[o].name) != size || memcmp(options[o].name, name, size) != 0))
+      o++;
+    if (o == option_count) return fail(error, TALLY_USAGE, "%s: unknown option %.200s", words[0], word);
+    if (options[o].flag) {
+      *options[o].flag = true;
+    } else if (name[size] == '=') {
+      *options[o].value = name + size + 1;
+    } else if (i + 1 < count) {
+      *options[o].value = words[++i];
+    } else {
+      return fail(error, TALLY_USAGE, "%s: %s needs a value", words[0], word);
+    }
+  }
+  return 0;
+}
 
 static int no_more_words(const char *const *words, size_t count, tally_error *error) {
   return count == 1 ? 0
@@ -49,7 +68,10 @@ static int run_compact(struct db *db, const char *const *words, size_t count, st
 #define JOB(name, columns, run)                                                                              \
   { name, columns, sizeof(columns) / sizeof *(columns), run }
 
-static const struct job jobs[] = {JOB("compact", compact_columns, run_compact)};
+static const struct job jobs[] = {JOB("compact", compact_columns, run_compact),
+                                  JOB("erase", job_receipt_columns, job_erase),
+                                  JOB("pseudonymize", job_receipt_columns, job_erase),
+                                  JOB("erase-check", job_found_columns, job_erase_check)};
 
 int tally_job_open(tally_store *store, const char *const *words, size_t count, tally_cursor **cursor,
                    tally_error *error) {

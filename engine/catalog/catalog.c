@@ -120,7 +120,12 @@ static int load_block(struct catalog *c, const struct block_head *head, uint64_t
   for (uint32_t i = 0; i < head->count; i++) {
     const char *text = (const char *)c->texts.data + at[i];
     size_t size = (size_t)(at[i + 1] - at[i]);
-    if (size > UINT16_MAX) return fail_corrupt(error, c->path, offset, "catalog text size");
+    if (size >= UINT16_MAX) return fail_corrupt(error, c->path, offset, "catalog text size");
+    if (size == 1 && text[0] == CATALOG_ERASED) {
+      int result = texts_add_erased(d, error);
+      if (result) return result;
+      continue;
+    }
     uint32_t id, hash = text_hash(hash64(text, size));
     if (texts_find(d, hash, text, size))
       return fail_corrupt(error, c->path, offset, "catalog texts are distinct");
@@ -155,16 +160,22 @@ static int load_all(struct catalog *c, const uint32_t count[DOMAINS], tally_erro
   return number ? os_fail(error, number, "cut", c->path) : 0;
 }
 
-static int create_file(struct catalog *c, const char *directory, tally_error *error) {
+static int write_header(struct catalog *c, tally_error *error) {
   uint8_t header[CATALOG_HEADER] = {0};
   store32(header, CATALOG_MAGIC);
   store16(header + 4, CATALOG_VERSION);
+  c->size = CATALOG_HEADER;
+  int number = c->os->write(c->os, c->file, header, sizeof header, 0);
+  return number ? os_fail(error, number, "write", c->path) : 0;
+}
+
+static int create_file(struct catalog *c, const char *directory, tally_error *error) {
   int number = c->os->open(c->os, c->path, OS_CREATE, &c->file);
   if (number) return os_fail(error, number, "create", c->path);
-  number = c->os->write(c->os, c->file, header, sizeof header, 0);
-  if (!number) number = c->os->sync(c->os, c->file);
+  int result = write_header(c, error);
+  if (result) return result;
+  number = c->os->sync(c->os, c->file);
   if (!number) number = c->os->sync_directory(c->os, directory);
-  c->size = CATALOG_HEADER;
   return number ? os_fail(error, number, "write", c->path) : 0;
 }
 
@@ -226,12 +237,16 @@ void catalog_close(struct catalog *c) {
   mem_free(c);
 }
 
-/* Appends the block of ids [first, first + count) of a domain at c->size. */
-static int write_block(struct catalog *c, int domain, uint32_t first, uint32_t count, tally_error *error) {
+/* Appends the block of ids [first, first + count) of a domain at c->size. `erased` is an id of the domain
+ * whose text is left out too, 0: none. */
+static int write_block(struct catalog *c, int domain, uint32_t first, uint32_t count, uint32_t erased,
+                       tally_error *error) {
+  static const char mark = CATALOG_ERASED;
   uint64_t at[CATALOG_BLOCK_TEXTS + 1] = {0};
   buffer_clear(&c->texts);
   for (uint32_t i = 0; i < count; i++) {
     tally_text t = catalog_text(c, domain, first + i);
+    if (first + i == erased || texts_erased(&c->dictionary[domain], first + i)) t = (tally_text){&mark, 1};
     buffer_append(&c->texts, t.data, t.size);
     at[i + 1] = c->texts.size;
   }
@@ -257,16 +272,24 @@ static int write_block(struct catalog *c, int domain, uint32_t first, uint32_t c
   return 0;
 }
 
+/* Appends the texts of ids [first, count] of a domain. */
+static int write_texts(struct catalog *c, int domain, uint32_t first, uint32_t count, uint32_t erased,
+                       tally_error *error) {
+  int result = 0;
+  for (uint32_t id = first - 1; id < count && !result;) {
+    uint32_t n = count - id < CATALOG_BLOCK_TEXTS ? count - id : CATALOG_BLOCK_TEXTS;
+    result = write_block(c, domain, id + 1, n, erased, error);
+    id += n;
+  }
+  return result;
+}
+
 int catalog_persist(struct catalog *c, uint32_t count[DOMAINS], tally_error *error) {
   uint64_t size = c->size;
   int result = 0;
   for (int d = 0; d < DOMAINS; d++) count[d] = catalog_count(c, d);
   for (int d = 0; d < DOMAINS && !result; d++)
-    for (uint32_t id = c->dictionary[d].persisted; id < count[d] && !result;) {
-      uint32_t n = count[d] - id < CATALOG_BLOCK_TEXTS ? count[d] - id : CATALOG_BLOCK_TEXTS;
-      result = write_block(c, d, id + 1, n, error);
-      id += n;
-    }
+    result = write_texts(c, d, c->dictionary[d].persisted + 1, count[d], 0, error);
   if (!result && c->size != size) {
     int number = c->os->sync(c->os, c->file);
     if (number) result = os_fail_sync(error, number, c->path);
@@ -278,6 +301,50 @@ int catalog_persist(struct catalog *c, uint32_t count[DOMAINS], tally_error *err
   for (int d = 0; d < DOMAINS; d++) c->dictionary[d].persisted = count[d];
   return 0;
 }
+
+/* Writes all that was persisted to c->file, which is new, but one text. */
+static int write_anew(struct catalog *c, int domain, uint32_t erased, tally_error *error) {
+  int result = write_header(c, error);
+  for (int d = 0; d < DOMAINS && !result; d++)
+    result = write_texts(c, d, 1, c->dictionary[d].persisted, d == domain ? erased : 0, error);
+  int number = result ? 0 : c->os->sync(c->os, c->file);
+  return number ? os_fail(error, number, "sync", c->path) : result;
+}
+
+static int replace_file(struct catalog *c, const char *path, const char *directory, int domain, uint32_t id,
+                        tally_error *error) {
+  struct os_file *old = c->file, *made = NULL;
+  uint64_t old_size = c->size;
+  (void)c->os->unlink(c->os, path); /* what a crash left */
+  int number = c->os->open(c->os, path, OS_CREATE, &made);
+  if (number) return os_fail(error, number, "create", path);
+  c->file = made;
+  int result = write_anew(c, domain, id, error);
+  if (!result && (number = c->os->rename(c->os, path, c->path)) != 0)
+    result = os_fail(error, number, "replace", c->path);
+  if (result) {
+    c->os->close(c->os, made);
+    (void)c->os->unlink(c->os, path);
+    c->file = old;
+    c->size = old_size;
+    return result;
+  }
+  c->os->close(c->os, old);
+  number = c->os->sync_directory(c->os, directory);
+  return number ? os_fail_sync(error, number, c->path) : 0; /* the new file is there, perhaps not for good */
+}
+
+int catalog_erase(struct catalog *c, int domain, uint32_t id, tally_error *error) {
+  char *directory = mem_strndup(c->path, strlen(c->path) - strlen(CATALOG_FILE) - 1);
+  char *path = directory ? mem_path(directory, CATALOG_TEMPORARY) : NULL;
+  int result = path ? replace_file(c, path, directory, domain, id, error) : fail_memory(error, "the catalog");
+  if (!result) texts_forget(&c->dictionary[domain], id);
+  mem_free(path);
+  mem_free(directory);
+  return result;
+}
+
+void catalog_scrub(struct catalog *c, int domain, uint32_t id) { texts_scrub(&c->dictionary[domain], id); }
 
 int catalog_verify(struct catalog *c,
                    void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),

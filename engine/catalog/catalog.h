@@ -38,6 +38,13 @@ tally_text catalog_text(const struct catalog *catalog, int domain, uint32_t id);
 uint32_t catalog_count(const struct catalog *catalog, int domain);
 /* Writes and syncs the texts that are not in the file yet; *count tells how many it now holds. */
 int catalog_persist(struct catalog *catalog, uint32_t count[DOMAINS], tally_error *error);
+/* Forgets a text, everything about it persisted before: the file is written anew without it and takes the old
+ * one's place; the text gets a new id if it comes again. Rows may not have the id any more. The bytes in
+ * memory stay until catalog_scrub, for readers that still hold the text. Writer; nobody persists meanwhile.
+ * After TALLY_IO the store takes no more writes. */
+int catalog_erase(struct catalog *catalog, int domain, uint32_t id, tally_error *error);
+/* Overwrites the bytes of an erased text in memory, when no reader holds it. */
+void catalog_scrub(struct catalog *catalog, int domain, uint32_t id);
 uint64_t catalog_file_size(const struct catalog *catalog);
 /* Checks every block of the file; calls found for each fault. */
 int catalog_verify(struct catalog *catalog,

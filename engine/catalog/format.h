@@ -10,6 +10,8 @@
 #include "base/hash.h"
 
 #define CATALOG_FILE "catalog"
+#define CATALOG_TEMPORARY "catalog.new"
+#define CATALOG_ERASED '\xFF' /* stands for an erased text: no text of UTF-8 has this byte */
 #define CATALOG_MAGIC 0x54434C54u
 #define CATALOG_VERSION 0x8001u /* development */
 #define CATALOG_HEADER 16u

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/status.h"
 
 #define ARENA_BLOCK 65536u
+#define ERASED UINT16_MAX /* in the place of a size */
 
 static int take(struct dictionary *d, uint64_t bytes, tally_error *error) {
   if (!budget_take(d->budget, bytes))
@@ -51,7 +53,8 @@ void texts_free(struct dictionary *d) {
 
 tally_text texts_text(const struct dictionary *d, uint32_t id) {
   const char *stored = d->page[(id - 1) / PAGE_IDS][(id - 1) % PAGE_IDS];
-  return (tally_text){stored + 2, load16(stored)};
+  uint16_t size = load16(stored);
+  return (tally_text){stored + 2, size == ERASED ? 0 : size};
 }
 
 uint32_t texts_find(const struct dictionary *d, uint32_t hash, const char *text, size_t size) {
@@ -92,8 +95,7 @@ static int grow(struct dictionary *d, tally_error *error) {
 }
 
 /* Copies a text into the arena: u16 size and the bytes. */
-static int store(struct dictionary *d, const char *text, size_t size, const char **stored,
-                 tally_error *error) {
+static int store(struct dictionary *d, const char *text, size_t size, char **stored, tally_error *error) {
   size_t need = size + 2;
   if (need > d->block_left) {
     int result = take(d, ARENA_BLOCK, error);
@@ -128,16 +130,23 @@ static int make_page(struct dictionary *d, uint32_t number, tally_error *error) 
   return fail_memory(error, "the catalog");
 }
 
+/* Keeps a text, or ERASED, under the next id. */
+static int put_text(struct dictionary *d, const char *text, size_t size, tally_error *error) {
+  uint32_t count = atomic_load(&d->count);
+  char *stored = NULL;
+  int result = make_page(d, count / PAGE_IDS, error);
+  if (!result) result = store(d, text, size, &stored, error);
+  if (!result) d->page[count / PAGE_IDS][count % PAGE_IDS] = stored;
+  return result;
+}
+
 int texts_add(struct dictionary *d, uint32_t hash, const char *text, size_t size, uint32_t *id,
               tally_error *error) {
   uint32_t count = atomic_load(&d->count);
   int result = 0;
   if ((uint64_t)(count + 1) * 4 > ((uint64_t)d->mask + 1) * 3) result = grow(d, error);
-  if (!result) result = make_page(d, count / PAGE_IDS, error);
-  const char *stored = NULL;
-  if (!result) result = store(d, text, size, &stored, error);
+  if (!result) result = put_text(d, text, size, error);
   if (result) return result;
-  d->page[count / PAGE_IDS][count % PAGE_IDS] = stored;
   os_lock(&d->lock);
   uint32_t i = hash & d->mask;
   while (d->slot[i].id) i = (i + 1) & d->mask;
@@ -146,4 +155,44 @@ int texts_add(struct dictionary *d, uint32_t hash, const char *text, size_t size
   os_unlock(&d->lock);
   *id = count + 1;
   return 0;
+}
+
+int texts_add_erased(struct dictionary *d, tally_error *error) {
+  int result = put_text(d, "", 0, error);
+  if (result) return result;
+  uint32_t count = atomic_load(&d->count);
+  store16(d->page[count / PAGE_IDS][count % PAGE_IDS], ERASED);
+  atomic_store(&d->count, count + 1);
+  return 0;
+}
+
+bool texts_erased(const struct dictionary *d, uint32_t id) {
+  return load16(d->page[(id - 1) / PAGE_IDS][(id - 1) % PAGE_IDS]) == ERASED;
+}
+
+/* Takes the slot out; those behind it that were pushed on move up (Knuth, TAOCP 3, 6.4, algorithm R). */
+static void remove_slot(struct dictionary *d, uint32_t hash, uint32_t id) {
+  uint32_t i = hash & d->mask;
+  while (d->slot[i].id && d->slot[i].id != id) i = (i + 1) & d->mask;
+  if (!d->slot[i].id) return;
+  for (uint32_t k = (i + 1) & d->mask; d->slot[k].id; k = (k + 1) & d->mask) {
+    uint32_t home = d->slot[k].hash & d->mask;
+    if (((k - home) & d->mask) < ((k - i) & d->mask)) continue; /* it stands between its home and i */
+    d->slot[i] = d->slot[k];
+    i = k;
+  }
+  d->slot[i] = (struct slot){0, 0};
+}
+
+void texts_forget(struct dictionary *d, uint32_t id) {
+  tally_text t = texts_text(d, id);
+  os_lock(&d->lock);
+  remove_slot(d, text_hash(hash64(t.data, t.size)), id);
+  os_unlock(&d->lock);
+}
+
+void texts_scrub(struct dictionary *d, uint32_t id) {
+  char *stored = d->page[(id - 1) / PAGE_IDS][(id - 1) % PAGE_IDS];
+  memset(stored + 2, 0, texts_text(d, id).size);
+  store16(stored, ERASED);
 }

@@ -4,6 +4,7 @@
 #define CATALOG_TEXTS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <tally.h>
 
 #include "base/budget.h"
@@ -19,7 +20,7 @@ struct slot {
 struct dictionary {
   _Atomic uint32_t count;
   uint32_t persisted; /* ids in the file; writer's */
-  const char ***page; /* PAGES page pointers; a page is PAGE_IDS pointers to u16 size + bytes */
+  char ***page;       /* PAGES page pointers; a page is PAGE_IDS pointers to u16 size + bytes */
   struct slot *slot;  /* mask + 1 of them, a power of two */
   uint32_t mask;
   char *block; /* the arena's current block */
@@ -39,6 +40,13 @@ uint32_t texts_find(const struct dictionary *d, uint32_t hash, const char *text,
 /* Gives a text that has none the next id. Writer. */
 int texts_add(struct dictionary *d, uint32_t hash, const char *text, size_t size, uint32_t *id,
               tally_error *error);
+/* Takes the next id without a text: it was erased. Writer. */
+int texts_add_erased(struct dictionary *d, tally_error *error);
+/* An id's text is found no more. Writer. */
+void texts_forget(struct dictionary *d, uint32_t id);
+/* Overwrites the text's bytes. When no reader asks for it any more. */
+void texts_scrub(struct dictionary *d, uint32_t id);
+bool texts_erased(const struct dictionary *d, uint32_t id);
 tally_text texts_text(const struct dictionary *d, uint32_t id);
 
 #endif

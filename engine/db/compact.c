@@ -11,7 +11,7 @@
 
 /* ------------------------------------------------------------------ what there is */
 
-static struct version *version_take(struct db *db) {
+struct version *version_take(struct db *db) {
   os_lock(&db->lock);
   struct version *v = db->version;
   v->references++;
@@ -56,26 +56,26 @@ static size_t scratch_metadata(const struct db *db) {
   return half > least ? half : least;
 }
 
-static struct piece piece_of(const struct db *db, const struct segment *s) {
+static struct candidate candidate_of(const struct db *db, const struct segment *s) {
   uint64_t bytes = segment_metadata_total(s), as_rows = bytes * db->memtable_rows / scratch_metadata(db);
-  return (struct piece){s->info.min_timestamp, s->info.max_timestamp,
-                        as_rows > s->info.rows ? as_rows : s->info.rows};
+  return (struct candidate){s->info.min_timestamp, s->info.max_timestamp,
+                            as_rows > s->info.rows ? as_rows : s->info.rows};
 }
 
 /* The inputs of the next merge, borrowed from the version: their number, 0 if there is nothing to do. */
 static size_t choose(struct db *db, struct segment **sorted, size_t count, bool settle,
                      struct segment **input) {
-  struct piece *piece = mem_alloc((count + 1) * sizeof *piece);
+  struct candidate *candidate = mem_alloc((count + 1) * sizeof *candidate);
   size_t inputs = 0;
-  for (size_t first = 0, end; piece && first < count && !inputs; first = end) {
+  for (size_t first = 0, end; candidate && first < count && !inputs; first = end) {
     int32_t month = sorted[first]->info.month;
     for (end = first; end < count && sorted[end]->info.month == month; end++)
-      piece[end - first] = piece_of(db, sorted[end]);
+      candidate[end - first] = candidate_of(db, sorted[end]);
     struct compaction c =
-        compact_choose(piece, (uint32_t)(end - first), db->memtable_rows, settle || quiet(db, month));
+        compact_choose(candidate, (uint32_t)(end - first), db->memtable_rows, settle || quiet(db, month));
     for (; inputs < c.count; inputs++) input[inputs] = sorted[first + c.input[inputs]];
   }
-  mem_free(piece);
+  mem_free(candidate);
   return inputs;
 }
 
@@ -141,8 +141,16 @@ static int replace(struct db *db, struct segment *const *input, size_t inputs, s
   return 0;
 }
 
+static int copy_segments(const struct rewrite_result *made, struct segment_info **after, tally_error *error) {
+  *after = mem_alloc((made->segments + 1) * sizeof **after);
+  if (!*after) return fail_memory(error, "a list of segments");
+  if (made->segments) memcpy(*after, made->segment, made->segments * sizeof **after);
+  return 0;
+}
+
 int rewrite_segments(struct db *db, struct segment **input, size_t inputs, const struct row_rule *rules,
-                     size_t rule_count, struct rewrite_report *report, tally_error *error) {
+                     size_t rule_count, struct rewrite_report *report, struct segment_info **after,
+                     tally_error *error) {
   struct snapshot snapshot = {.catalog = db->catalog, .segments = input, .segment_count = inputs};
   for (int d = 0; d < DOMAINS; d++) snapshot.ids[d] = catalog_count(db->catalog, d);
   struct memtable *rows = memtable_new(db->memtable_rows, scratch_metadata(db), &db->work_budget);
@@ -175,6 +183,7 @@ int rewrite_segments(struct db *db, struct segment **input, size_t inputs, const
                                       .changed = made.changed,
                                       .bytes_after = bytes_of(made.segment, made.segments)};
     for (size_t i = 0; i < inputs; i++) report->bytes_before += input[i]->info.size;
+    if (after && !result) result = copy_segments(&made, after, error);
     rewrite_free(r, written); /* publish_version removes what it could not publish */
   }
   memtable_unref(rows);
@@ -194,7 +203,7 @@ int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report
     qsort((void *)sorted, v->count, sizeof *sorted, by_time);
     size_t inputs = choose(db, sorted, v->count, settle, input);
     if (inputs) {
-      result = rewrite_segments(db, input, inputs, NULL, 0, report, error);
+      result = rewrite_segments(db, input, inputs, NULL, 0, report, NULL, error);
       *worked = result == 0;
     }
   }

@@ -35,6 +35,32 @@ struct rewrite_report {
 int db_compact(struct db *db, int (*merged)(void *arg, const struct rewrite_report *report), void *arg,
                tally_error *error);
 
+/* Erases rows of a user, or gives them a pseudonym and takes their metadata away. */
+struct erase_request {
+  const char *user;
+  bool pseudonym;
+  bool whole; /* the whole user: the id is forgotten too. Else only rows of [from, to) */
+  int64_t from, to;
+};
+/* Told of each segment that is gone, and of what took its place (0 files if nothing was left). */
+struct erase_listener {
+  int (*file)(void *arg, const struct segment_info *before, const struct segment_info *after, uint32_t count);
+  void *arg;
+};
+struct erase_report {
+  int64_t started, finished;    /* the store's clock */
+  uint64_t rows;                /* erased, or changed */
+  uint64_t segments, wal_files; /* rewritten, removed */
+};
+/* Returns when no snapshot sees the old rows any more, and no file has them. TALLY_NOT_FOUND: no such user.
+ */
+int db_erase(struct db *db, const struct erase_request *request, const struct erase_listener *listener,
+             struct erase_report *report, tally_error *error);
+/* Looks for a text in every file's bytes, and decoded: catalog and metadata; calls found for each place. */
+int db_find_text(struct db *db, const char *text,
+                 void (*found)(void *arg, const char *file, uint64_t offset, const char *what), void *arg,
+                 tally_error *error);
+
 /* A snapshot that keeps its view alive. Between pin and unpin the view may be used; outside, the store may
  * take it back when its memory is needed: then pin returns TALLY_SNAPSHOT_EXPIRED. `stop` is set when it
  * should end soon. One thread a snapshot. */

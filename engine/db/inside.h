@@ -117,7 +117,8 @@ struct db {
 struct db_snapshot {
   struct db *db;
   struct snapshot view;
-  struct version *version;
+  struct version *version; /* NULL: it was taken back */
+  uint64_t number;         /* of the version */
   struct snapshot_rows memtable[SEALED_MOST + 2];
   _Atomic bool stop;
   bool expired, pinned; /* under db->lock */
@@ -159,9 +160,12 @@ int publish_version(struct db *db, const struct change *change, tally_error *err
 /* compact.c */
 /* Under lock: a segment of the month was published. */
 void month_flushed(struct db *db, int32_t month);
-/* Replaces segments of one month by what the rules leave of their rows. Has `maintaining`. */
+/* Replaces segments of one month by what the rules leave of their rows. Has `maintaining`. *after (may be
+ * NULL) gets the report.outputs new segments, to be freed by the caller. */
 int rewrite_segments(struct db *db, struct segment **input, size_t inputs, const struct row_rule *rules,
-                     size_t rule_count, struct rewrite_report *report, tally_error *error);
+                     size_t rule_count, struct rewrite_report *report, struct segment_info **after,
+                     tally_error *error);
+struct version *version_take(struct db *db); /* the current one; version_unref */
 /* One merge, if there is one to do; `settle`: also those that a busy month waits with. */
 int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report *report, tally_error *error);
 void *maintainer_run(void *db);
@@ -176,6 +180,9 @@ int recover(struct db *db, tally_error *error);
 /* snapshot.c */
 struct version *version_new(size_t count);
 void version_unref(struct db *db, struct version *v); /* not under lock */
+/* Waits until no snapshot sees a version before the current one; those that last longer than a query may are
+ * ended. */
+void snapshots_wait(struct db *db);
 /* Ends the oldest snapshot that holds a memtable; false if there is none. Under lock. */
 bool snapshot_expire_oldest(struct db *db);
 

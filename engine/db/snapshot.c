@@ -14,15 +14,21 @@ struct version *version_new(size_t count) {
   return v;
 }
 
-void version_unref(struct db *db, struct version *v) {
+static void version_free(struct version *v) {
   if (!v) return;
-  os_lock(&db->lock);
-  bool last = --v->references == 0;
-  os_unlock(&db->lock);
-  if (!last) return;
   for (size_t i = 0; i < v->count; i++) segment_unref(v->segment[i]);
   mem_free((void *)v->segment);
   mem_free(v);
+}
+
+/* Under lock: the version if this was its last reference; the caller frees it without the lock. */
+static struct version *version_drop(struct version *v) { return v && --v->references == 0 ? v : NULL; }
+
+void version_unref(struct db *db, struct version *v) {
+  os_lock(&db->lock);
+  v = version_drop(v);
+  os_unlock(&db->lock);
+  version_free(v);
 }
 
 static void see_memtable(struct db_snapshot *s, struct memtable *m) {
@@ -42,6 +48,7 @@ int db_snapshot_take(struct db *db, struct db_snapshot **snapshot, tally_error *
   os_lock(&db->lock);
   s->version = db->version;
   s->version->references++;
+  s->number = db->versions;
   s->view.segments = s->version->segment;
   s->view.segment_count = s->version->count;
   for (struct sealed *m = db->sealed; m; m = m->next) see_memtable(s, m->memtable);
@@ -79,18 +86,56 @@ int db_snapshot_pin(struct db_snapshot *s, tally_error *error) {
   bool expired = s->expired;
   if (!expired) s->pinned = true;
   os_unlock(&s->db->lock);
-  return expired ? fail(error, TALLY_SNAPSHOT_EXPIRED,
-                        "the query's snapshot held memory that ingest needs, and was given up: run the query "
-                        "again, read its rows faster, "
-                        "or raise --memory")
-                 : 0;
+  return expired
+             ? fail(error, TALLY_SNAPSHOT_EXPIRED,
+                    "the query's snapshot held back memory or an erasure, and was given up: run the query "
+                    "again, read its rows faster, or raise --memory")
+             : 0;
+}
+
+/* Under lock: all that it holds goes; gives the version to free. */
+static struct version *give_all(struct db_snapshot *s) {
+  struct version *v = version_drop(s->version);
+  give_memtables(s);
+  s->version = NULL;
+  s->view.segments = NULL;
+  s->view.segment_count = 0;
+  os_wake(&s->db->changed);
+  return v;
 }
 
 void db_snapshot_unpin(struct db_snapshot *s) {
   os_lock(&s->db->lock);
   s->pinned = false;
-  if (s->expired) give_memtables(s);
+  struct version *v = s->expired ? give_all(s) : NULL;
   os_unlock(&s->db->lock);
+  version_free(v);
+}
+
+#define LOOK_US INT64_C(1000000)
+
+void snapshots_wait(struct db *db) {
+  int64_t end = db->os->monotonic(db->os) + (int64_t)db->options.query_timeout * 1000;
+  os_lock(&db->lock);
+  for (uint64_t current = db->versions;;) {
+    struct db_snapshot *old = db->snapshots; /* the newest is first: skip what is not old, or gone already */
+    while (old && (old->number >= current || !old->version)) old = old->next;
+    if (!old) break;
+    bool late = db->os->monotonic(db->os) >= end;
+    if (late) {
+      old->expired = true;
+      atomic_store(&old->stop, true);
+    }
+    if (late && !old->pinned) {
+      struct version *v = give_all(old);
+      os_unlock(&db->lock);
+      version_free(v);
+      os_lock(&db->lock);
+    } else {
+      (void)os_wait_for(&db->changed, &db->lock, LOOK_US);
+    }
+  }
+  os_unlock(&db->lock);
 }
 
 bool db_snapshot_expired(struct db_snapshot *s) {
@@ -106,13 +151,13 @@ _Atomic bool *db_snapshot_stop(struct db_snapshot *s) { return &s->stop; }
 void db_snapshot_release(struct db_snapshot *s) {
   struct db *db = s->db;
   os_lock(&db->lock);
-  give_memtables(s);
+  struct version *v = give_all(s);
   if (s->previous)
     s->previous->next = s->next;
   else
     db->snapshots = s->next;
   if (s->next) s->next->previous = s->previous;
   os_unlock(&db->lock);
-  version_unref(db, s->version);
+  version_free(v);
   mem_free(s);
 }

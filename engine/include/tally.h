@@ -336,6 +336,10 @@ TALLY_API int tally_verify_open(tally_store *store, tally_cursor **cursor, tally
  * It is given in the words of the tool's command, the name first:
  *   "compact"   merges segments until each month has few, one after the other in time. Columns: month,
  *               segments_before, segments_after, rows, bytes_before, bytes_after.
+ *   "erase" USER ["--from" T] ["--to" T]    erases a user's rows: the receipt, one row of one JSON object.
+ *   "pseudonymize" USER, likewise           gives them a random id and takes their metadata away.
+ *   "erase-check" USER                      looks for the text in every byte and in what the files decode
+ *                                           to. Columns: file, offset, found.
  * The call returns when the job is done. TALLY_USAGE names the word at fault. A job that fails or is cut off
  * changes no answer, and can be started again. */
 TALLY_API int tally_job_open(tally_store *store, const char *const *words, size_t count,

@@ -5,21 +5,21 @@
 #define WIDER 4u    /* a segment is like another if it reaches at most so much farther in time */
 #define OVERLAP 16u /* overlap counts from this part of the shorter one's time on */
 
-static bool is_small(const struct piece *s, uint64_t settled) { return s->weight < settled / SMALL; }
+static bool is_small(const struct candidate *s, uint64_t settled) { return s->weight < settled / SMALL; }
 
 /* How often the weight must be quadrupled to reach a big segment's. */
-static unsigned class_of(const struct piece *s, uint64_t settled) {
+static unsigned class_of(const struct candidate *s, uint64_t settled) {
   unsigned class = 0;
   if (s->weight == 0) return 0;
   for (uint64_t w = s->weight; w < settled / SMALL; w *= SMALL) class ++;
   return class;
 }
 
-static uint64_t span(const struct piece *s) {
+static uint64_t span(const struct candidate *s) {
   return (uint64_t)s->max_timestamp - (uint64_t)s->min_timestamp;
 }
 
-static bool overlap(const struct piece *a, const struct piece *b) {
+static bool overlap(const struct candidate *a, const struct candidate *b) {
   int64_t from = a->min_timestamp > b->min_timestamp ? a->min_timestamp : b->min_timestamp;
   int64_t to = a->max_timestamp < b->max_timestamp ? a->max_timestamp : b->max_timestamp;
   uint64_t shorter = span(a) < span(b) ? span(a) : span(b);
@@ -31,7 +31,8 @@ static void add(struct compaction *c, uint32_t i) {
 }
 
 /* Small ones of one class, from the smallest class on; with `settle` all small ones. */
-static struct compaction small_ones(const struct piece *s, uint32_t count, uint64_t settled, bool settle) {
+static struct compaction small_ones(const struct candidate *s, uint32_t count, uint64_t settled,
+                                    bool settle) {
   for (unsigned class = settle ? 1 : 32; class > 0; class --) {
     struct compaction c = {.count = 0};
     for (uint32_t i = 0; i < count; i++)
@@ -42,21 +43,21 @@ static struct compaction small_ones(const struct piece *s, uint32_t count, uint6
 }
 
 /* A moment after its begin, where one before it that ended a little late is over. */
-static int64_t moment(const struct piece *s) { return s->min_timestamp + (int64_t)(span(s) / OVERLAP); }
+static int64_t moment(const struct candidate *s) { return s->min_timestamp + (int64_t)(span(s) / OVERLAP); }
 
-static bool covers(const struct piece *s, int64_t at) {
+static bool covers(const struct candidate *s, int64_t at) {
   return s->min_timestamp <= at && at <= s->max_timestamp;
 }
 
 /* Do they reach equally far in time, to a factor of about four? */
-static bool alike(const struct piece *a, const struct piece *b) {
+static bool alike(const struct candidate *a, const struct candidate *b) {
   uint64_t x = span(a), y = span(b);
   return x / WIDER <= y && y / WIDER <= x;
 }
 
 /* The big segments that overlap big segment i, itself among them: those like it, at its moment; or, to
  * settle, all. */
-static struct compaction around(const struct piece *s, uint32_t count, uint64_t settled, uint32_t i,
+static struct compaction around(const struct candidate *s, uint32_t count, uint64_t settled, uint32_t i,
                                 bool settle) {
   struct compaction c = {.count = 0};
   add(&c, i);
@@ -68,7 +69,7 @@ static struct compaction around(const struct piece *s, uint32_t count, uint64_t 
 }
 
 /* Where most big ones meet. */
-static struct compaction big_ones(const struct piece *s, uint32_t count, uint64_t settled, bool settle) {
+static struct compaction big_ones(const struct candidate *s, uint32_t count, uint64_t settled, bool settle) {
   struct compaction best = {.count = 0};
   for (uint32_t i = 0; i < count; i++) {
     if (is_small(&s[i], settled)) continue;
@@ -78,8 +79,9 @@ static struct compaction big_ones(const struct piece *s, uint32_t count, uint64_
   return best.count >= (settle ? 2 : COMPACT_FAN) ? best : (struct compaction){.count = 0};
 }
 
-struct compaction compact_choose(const struct piece *piece, uint32_t count, uint64_t settled, bool settle) {
-  struct compaction c = small_ones(piece, count, settled, settle);
-  if (!c.count) c = big_ones(piece, count, settled, settle);
+struct compaction compact_choose(const struct candidate *candidate, uint32_t count, uint64_t settled,
+                                 bool settle) {
+  struct compaction c = small_ones(candidate, count, settled, settle);
+  if (!c.count) c = big_ones(candidate, count, settled, settle);
   return c;
 }

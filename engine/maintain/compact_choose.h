@@ -21,7 +21,7 @@
 #define COMPACT_MOST 64u
 
 /* A segment as the policy sees it. */
-struct piece {
+struct candidate {
   int64_t min_timestamp, max_timestamp;
   uint64_t weight; /* its rows; more if its metadata fills more of a segment than they do */
 };
@@ -33,6 +33,7 @@ struct compaction {
 
 /* The next merge of a month's `count` segments, which are given by their least timestamp, ascending.
  * `settled`: weight of a settled segment. */
-struct compaction compact_choose(const struct piece *piece, uint32_t count, uint64_t settled, bool settle);
+struct compaction compact_choose(const struct candidate *candidate, uint32_t count, uint64_t settled,
+                                 bool settle);
 
 #endif

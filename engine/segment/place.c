@@ -76,3 +76,13 @@ void segment_remove(const struct os *os, const char *store, const struct segment
   if (path) (void)os->unlink(os, path);
   mem_free(path);
 }
+
+int segment_gone(const struct os *os, const char *store, const struct segment_info *info,
+                 tally_error *error) {
+  char *path = place_path(store, info);
+  if (!path) return fail_memory(error, "the path of a segment");
+  int number = os->unlink(os, path);
+  int result = number && number != ENOENT ? os_fail(error, number, "remove", path) : 0;
+  mem_free(path);
+  return result ? result : place_sync(os, store, info, error);
+}

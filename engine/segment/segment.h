@@ -42,6 +42,8 @@ int segment_write(const struct os *os, const char *store, const struct rows *row
 /* Removes the file of a segment that no manifest names. One that stays is an orphan, which the next open
  * removes. */
 void segment_remove(const struct os *os, const char *store, const struct segment_info *info);
+/* Makes sure that a removed segment's file is not there, for good. */
+int segment_gone(const struct os *os, const char *store, const struct segment_info *info, tally_error *error);
 
 /* Sums of one column over some rows. NULLs are skipped. min and max are undefined when nonnull is 0. */
 struct measure {

@@ -32,14 +32,15 @@ def read(path, published=None):
         payload = c.take(size)
         expect(c.take(16) == xxhash.xxh3_128_digest(data[start:c.at - 16], seed=start), f"catalog: checksum of the block at {start}")
         expect(first == len(out[domain]), "catalog: ids")
-        out[domain] += [t.decode() for t in texts(payload, count)]
+        out[domain] += [None if t == b"\xff" else t.decode() for t in texts(payload, count)]  # None: erased
     if published:
         for domain, n in enumerate(published):
             expect(len(out[domain]) - 1 >= n, f"catalog: {DOMAINS[domain]} has too few texts")
             del out[domain][n + 1:]
     for domain in out:
-        expect(len(set(domain)) == len(domain), "catalog: a text twice")
-        expect(all(len(t.encode()) <= 1020 for t in domain[1:]), "catalog: a long text")
+        kept = [t for t in domain if t is not None]
+        expect(len(set(kept)) == len(kept), "catalog: a text twice")
+        expect(all(len(t.encode()) <= 1020 for t in kept), "catalog: a long text")
     return out
 
 

@@ -179,6 +179,187 @@ Test(job, months_larger_than_a_segment_are_cut_into_slices_of_time) {
   temporary_remove(&t);
 }
 
+/* ------------------------------------------------------------------ erase */
+
+static struct buffer query(tally_store *store, const char *where, const char *aggregates) {
+  tally_error e;
+  tally_query q;
+  tally_query_init(&q);
+  q.where = &where;
+  q.where_count = where ? 1 : 0;
+  q.aggregates = aggregates;
+  q.flags = below(2) ? TALLY_NO_ROLLUPS : 0;
+  tally_cursor *c;
+  struct buffer out = {0};
+  cr_assert_eq(tally_query_open(store, &q, &c, &e), 0, "%s", e.text);
+  pull(c, &out);
+  return out;
+}
+
+#define SUMS "count,sum:tokens_used,count:tokens_used,sum:cost,errors,distinct:user_id,count:metadata"
+
+static int job(tally_store *store, const char *const *words, size_t count, struct buffer *out,
+               tally_error *e) {
+  tally_cursor *c;
+  int result = tally_job_open(store, words, count, &c, e);
+  if (!result) pull(c, out);
+  return result;
+}
+
+static size_t places_with(tally_store *store, const char *text) {
+  tally_error e;
+  const char *words[] = {"erase-check", text};
+  struct buffer out = {0};
+  cr_assert_eq(job(store, words, 2, &out, &e), 0, "%s", e.text);
+  size_t size = out.size;
+  buffer_free(&out);
+  return size;
+}
+
+static void append_one(tally_store *store, const char *user, const char *metadata, uint64_t sequence,
+                       bool expect_duplicate) {
+  tally_error e;
+  tally_batch *b = tally_batch_new();
+  tally_event event = {.timestamp = INT64_C(1706000000000000),
+                       .user_id = {user, strlen(user)},
+                       .metadata = {metadata, strlen(metadata)},
+                       .cost = 5,
+                       .present = 1u << TALLY_COL_COST};
+  cr_assert_eq(tally_batch_add(b, &event, &e), 0, "%s", e.text);
+  const void *bytes;
+  size_t size;
+  tally_receipt receipt;
+  tally_append_options o = {.producer = "one", .epoch = 1, .sequence = sequence};
+  cr_assert_eq(tally_batch_finish(b, &bytes, &size, &e), 0);
+  cr_assert_eq(tally_append(store, bytes, size, &o, &receipt, &e), 0, "%s", e.text);
+  cr_assert_eq(receipt.duplicate, expect_duplicate);
+  tally_batch_free(b);
+}
+
+Test(job, erasing_a_user_leaves_no_byte_of_it_and_every_total_of_the_others) {
+  seed();
+  tally_error e;
+  struct temporary t = temporary_make();
+  tally_store *store = open_store(t.path);
+  append_one(store, "zz_the_one_zz", "{\"secret\":\"qq_secret_qq\"}", 1, false);
+  for (int i = 0; i < 6; i++) {
+    append(store, 4000);
+    if (below(2)) cr_assert_eq(tally_flush(store, &e), 0);
+    if (i == 3) append_one(store, "zz_the_one_zz", "{}", 2, false);
+  }
+  struct buffer others = query(store, "user_id != zz_the_one_zz", SUMS),
+                nobody = query(store, "user_id is null", SUMS);
+  cr_assert_gt(places_with(store, "zz_the_one_zz"), 0);
+  cr_assert_gt(places_with(store, "qq_secret_qq"), 0);
+  const char *words[] = {"erase", "zz_the_one_zz"};
+  struct buffer receipt = {0};
+  cr_assert_eq(job(store, words, 2, &receipt, &e), 0, "%s", e.text);
+  write8(&receipt, 0);
+  cr_assert(strstr((char *)receipt.data, "\"rows_erased\":2,"), "%s", (char *)receipt.data);
+  cr_assert_eq(places_with(store, "zz_the_one_zz"), 0);
+  cr_assert_eq(places_with(store, "qq_secret_qq"), 0);
+  same(&others, query(store, "user_id != zz_the_one_zz", SUMS), "the others");
+  same(&nobody, query(store, "user_id is null", SUMS), "rows without a user");
+  cr_assert_eq(job(store, words, 2, &receipt, &e), TALLY_NOT_FOUND, "an unknown user is an error");
+  append_one(store, "zz_the_one_zz", "{}", 2, true);
+  cr_assert_eq(tally_close(store, &e), 0);
+  char command[300];
+  (void)snprintf(command, sizeof command, "grep -rqE 'zz_the_one_zz|qq_secret_qq' %s", t.path);
+  cr_assert_neq(system(command), 0, "no byte is left in the closed store either");
+  store = open_store(t.path);
+  same(&others, query(store, "user_id != zz_the_one_zz", SUMS), "the others after reopening");
+  append_one(store, "zz_the_one_zz", "{}", 3, false);
+  struct buffer one = query(store, "user_id = zz_the_one_zz", "count");
+  cr_assert_arr_eq(one.data, "1\t", 2, "who comes again is somebody new");
+  cr_assert_eq(tally_close(store, &e), 0);
+  store = open_store(t.path);
+  buffer_free(&one);
+  one = query(store, "user_id = zz_the_one_zz", "count");
+  cr_assert_arr_eq(one.data, "1\t", 2);
+  cr_assert_eq(tally_close(store, &e), 0);
+  buffer_free(&others), buffer_free(&nobody), buffer_free(&one), buffer_free(&receipt);
+  temporary_remove(&t);
+}
+
+Test(job, erasing_a_range_of_a_user_keeps_the_rest_and_a_pseudonym_keeps_every_total) {
+  seed();
+  tally_error e;
+  struct temporary t = temporary_make();
+  tally_store *store = open_store(t.path);
+  for (int i = 0; i < 4; i++) {
+    append(store, 5000);
+    if (below(2)) cr_assert_eq(tally_flush(store, &e), 0);
+  }
+  struct buffer later = {0}, others = query(store, "user_id != user_7", SUMS);
+  const char *where[] = {"user_id = user_7"};
+  tally_scan scan;
+  tally_scan_init(&scan);
+  scan.where = where, scan.where_count = 1, scan.from = "2024-02-10";
+  tally_cursor *c;
+  cr_assert_eq(tally_scan_open(store, &scan, &c, &e), 0);
+  pull(c, &later);
+  const char *words[] = {"erase", "--to", "2024-02-10", "user_7"};
+  struct buffer receipt = {0}, out = {0};
+  cr_assert_eq(job(store, words, 4, &receipt, &e), 0, "%s", e.text);
+  scan.from = NULL;
+  cr_assert_eq(tally_scan_open(store, &scan, &c, &e), 0);
+  pull(c, &out);
+  same(&later, out, "the user's rows from the limit on are all that is left");
+  same(&others, query(store, "user_id != user_7", SUMS), "the others");
+
+  struct buffer sums = query(store, NULL, "count,sum:tokens_used,sum:cost,errors,distinct:user_id"),
+                with = query(store, "user_id = user_8", "count:metadata,count");
+  const char *again[] = {"pseudonymize", "user_8"};
+  buffer_clear(&receipt);
+  cr_assert_eq(job(store, again, 2, &receipt, &e), 0, "%s", e.text);
+  write8(&receipt, 0);
+  cr_assert_not(strstr((char *)receipt.data, "anon_"), "the pseudonym does not stand beside the id");
+  same(&sums, query(store, NULL, "count,sum:tokens_used,sum:cost,errors,distinct:user_id"), "totals");
+  struct buffer now = query(store, "user_id ^= anon_", "count:metadata,count"),
+                none = query(store, "user_id = user_8", "count");
+  cr_assert_arr_eq(now.data, "0\t", 2, "metadata is dropped");
+  cr_assert_str_eq(strchr((write8(&now, 0), (char *)now.data), '\t'),
+                   strchr((write8(&with, 0), (char *)with.data), '\t'), "rows");
+  cr_assert_arr_eq(none.data, "0\t", 2);
+  cr_assert_eq(places_with(store, "user_8"), 0);
+  cr_assert_eq(tally_close(store, &e), 0);
+  buffer_free(&later), buffer_free(&others), buffer_free(&receipt), buffer_free(&sums), buffer_free(&with);
+  buffer_free(&now), buffer_free(&none);
+  temporary_remove(&t);
+}
+
+Test(job, a_cursor_that_holds_erased_rows_ends_when_its_time_is_over_and_the_receipt_waits_for_it) {
+  seed();
+  tally_error e;
+  struct temporary t = temporary_make();
+  tally_options o;
+  tally_options_init(&o);
+  o.create = true;
+  o.query_timeout = 1500;
+  tally_store *store;
+  cr_assert_eq(tally_open(t.path, &o, &store, &e), 0);
+  for (int i = 0; i < 3; i++) append(store, 20000);
+  cr_assert_eq(tally_flush(store, &e), 0);
+  tally_cursor *old = all_events(store);
+  cr_assert_eq(tally_cursor_next(old, &e), TALLY_ROW);
+  const char *words[] = {"erase", "user_3"};
+  struct buffer receipt = {0};
+  time_t began = time(NULL);
+  cr_assert_eq(job(store, words, 2, &receipt, &e), 0, "%s", e.text);
+  cr_assert_geq(time(NULL) - began, 1, "it waited");
+  int result;
+  while ((result = tally_cursor_next(old, &e)) == TALLY_ROW) {
+  }
+  cr_assert(result == TALLY_SNAPSHOT_EXPIRED || result == TALLY_DEADLINE, "%s", e.text);
+  tally_cursor_close(old);
+  struct buffer none = query(store, "user_id = user_3", "count");
+  cr_assert_arr_eq(none.data, "0\t", 2);
+  buffer_free(&none);
+  cr_assert_eq(tally_close(store, &e), 0);
+  buffer_free(&receipt);
+  temporary_remove(&t);
+}
+
 Test(job, what_is_no_job_is_refused_by_name) {
   tally_error e;
   struct temporary t = temporary_make();

@@ -22,19 +22,19 @@ static uint64_t below(uint64_t n) {
   return (state >> 33) % n;
 }
 
-static struct piece segment[MOST];
+static struct candidate segment[MOST];
 static uint32_t count;
 static uint64_t written; /* rows that merges wrote */
 
 static void add(uint32_t rows, int64_t from, int64_t to) {
   cr_assert_lt(count, MOST);
-  segment[count++] = (struct piece){from, to, rows};
+  segment[count++] = (struct candidate){from, to, rows};
 }
 
 static void begin(void) { count = 0, written = 0; }
 
 static int by_time(const void *a, const void *b) {
-  const struct piece *x = a, *y = b;
+  const struct candidate *x = a, *y = b;
   return x->min_timestamp < y->min_timestamp ? -1 : x->min_timestamp > y->min_timestamp;
 }
 
@@ -47,7 +47,7 @@ static bool by_policy(bool settle) {
   bool gone[MOST] = {false};
   cr_assert_leq(c.count, COMPACT_MOST);
   for (uint32_t i = 0; i < c.count; i++) {
-    const struct piece *s = &segment[c.input[i]];
+    const struct candidate *s = &segment[c.input[i]];
     cr_assert_lt(c.input[i], count);
     cr_assert_not(gone[c.input[i]], "a segment is merged once");
     gone[c.input[i]] = true;
@@ -105,7 +105,7 @@ Test(compact, what_is_settled_has_at_most_one_small_segment_and_no_two_that_over
       small += segment[i].weight < SETTLED / 4;
       total -= segment[i].weight;
       for (uint32_t k = 0; k < i; k++) {
-        const struct piece *a = &segment[i], *b = &segment[k];
+        const struct candidate *a = &segment[i], *b = &segment[k];
         if (a->weight < SETTLED / 4 || b->weight < SETTLED / 4) continue;
         int64_t from = a->min_timestamp > b->min_timestamp ? a->min_timestamp : b->min_timestamp;
         int64_t to = a->max_timestamp < b->max_timestamp ? a->max_timestamp : b->max_timestamp;

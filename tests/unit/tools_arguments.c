@@ -41,7 +41,7 @@ Test(arguments, mistakes_exit_2_say_what_and_leave_stdout_empty) {
       {"qurey", "did you mean 'query'?"},
       {"event", "did you mean 'events'?"},
       {"stat", "did you mean 'stats'?"},
-      {"compact", "unknown command 'compact' (see"},
+      {"kompakt", "unknown command 'kompakt' (see"},
       {"zzzz", "unknown command 'zzzz' (see"},
       {"--bogus query", "unknown option --bogus"},
       {"--formt csv query", "unknown option --formt; did you mean --format?"},
@@ -168,7 +168,7 @@ Test(arguments, the_nearest_name_is_near) {
                {"x", NULL},
                {"", NULL},
                {"delete", NULL},
-               {"compact", NULL},
+               {"kompakt", NULL},
                {"a-word-that-is-longer-than-any-name-of-ours", NULL}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const char *near = command_nearest(cases[i].text, names);

@@ -1,0 +1,190 @@
+/* erase.c - a user's rows go, or get a pseudonym: from segments, WAL and catalog.
+ *
+ * 1. What is in memory is flushed; each segment with rows of the user is rewritten without them, ingest going
+ * on.
+ * 2. With the writer's role: what has come meanwhile is flushed and rewritten too, a new WAL file is begun,
+ * and the catalog is written anew without the text. So rows that arrive before this moment are erased, later
+ * ones belong to a new id.
+ * 3. Old WAL files are gone; snapshots from before end, by themselves or because their time is over; only
+ * then is the erasure done, for their open files hold the old bytes. Cut off anywhere, the store is whole,
+ * and the same request does what is left: until the catalog forgets the user it can be named. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "db/inside.h"
+
+#define USER_DOMAIN column_domain(TALLY_COL_USER_ID)
+
+struct erasure {
+  struct db *db;
+  const struct erase_request *request;
+  const struct erase_listener *listener;
+  struct row_rule rule;
+  struct erase_report *report;
+};
+
+/* ------------------------------------------------------------------ segments */
+
+static int holds_user(struct segment *s, const struct row_rule *rule, bool *holds, tally_error *error) {
+  *holds = false;
+  if (s->info.max_timestamp < rule->from || s->info.min_timestamp >= rule->to) return 0;
+  for (uint32_t i = 0; i < s->services && !*holds; i++) {
+    uint32_t run;
+    int result = segment_find_run(s, s->span[i].service, rule->user, holds, &run, error);
+    if (result) return result;
+  }
+  return 0;
+}
+
+static int rewrite_one(struct erasure *e, struct segment *s, tally_error *error) {
+  struct rewrite_report made;
+  struct segment_info *after = NULL;
+  int result = rewrite_segments(e->db, &s, 1, &e->rule, 1, &made, &after, error);
+  if (!result) {
+    e->report->rows += made.dropped + made.changed;
+    e->report->segments++;
+    result = e->listener->file(e->listener->arg, &s->info, after, (uint32_t)made.outputs)
+                 ? fail_memory(error, "a receipt")
+                 : segment_gone(e->db->os, e->db->path, &s->info, error);
+  }
+  mem_free(after);
+  return result;
+}
+
+/* All segments of the current version that hold rows the rule is for. A segment whose rows of the user lie
+ * outside of a limited range is rewritten as it was. */
+static int rewrite_user(struct erasure *e, tally_error *error) {
+  struct version *v = version_take(e->db);
+  int result = 0;
+  for (size_t i = 0; i < v->count && !result; i++) {
+    bool holds;
+    result = holds_user(v->segment[i], &e->rule, &holds, error);
+    if (!result && holds) result = rewrite_one(e, v->segment[i], error);
+  }
+  version_unref(e->db, v);
+  return result;
+}
+
+/* ------------------------------------------------------------------ WAL and catalog */
+
+struct wal_cleaning {
+  struct erasure *e;
+  int number; /* of the first failure */
+};
+
+static int clean_wal_file(void *arg, const char *name) {
+  struct wal_cleaning *c = arg;
+  struct db *db = c->e->db;
+  const char *end = strrchr(name, '.');
+  uint64_t number;
+  bool torn = end && strcmp(end, ".torn") == 0;
+  bool old = end && strcmp(end, ".wal") == 0 && sscanf(name, "%16" SCNx64, &number) == 1 &&
+             number < db->wal->header.number;
+  if (!torn && !old) return 0;
+  size_t size = strlen(db->path) + strlen(name) + 8;
+  char *path = mem_alloc(size);
+  if (!path) return ENOMEM;
+  (void)snprintf(path, size, "%s/wal/%s", db->path, name);
+  int failed = db->os->unlink(db->os, path);
+  mem_free(path);
+  if (failed && failed != ENOENT) return failed;
+  c->e->report->wal_files++;
+  return 0;
+}
+
+/* The writer's role, all rows in segments and a new WAL file begun: the older ones have nothing to keep. */
+static int clean_wal(struct erasure *e, tally_error *error) {
+  struct db *db = e->db;
+  struct wal_cleaning c = {e, 0};
+  char *folder = mem_path(db->path, "wal");
+  if (!folder) return fail_memory(error, "an erasure");
+  wal_files_drop(db, db->wal->header.first - 1);
+  int number = db->os->list(db->os, folder, clean_wal_file, &c);
+  if (!number) number = db->os->sync_directory(db->os, folder);
+  int result = number ? os_fail(error, number, "clean", folder) : 0;
+  mem_free(folder);
+  return result;
+}
+
+static int forget(struct erasure *e, tally_error *error) {
+  struct db *db = e->db;
+  uint32_t count[DOMAINS];
+  os_lock(&db->publishing);
+  int result = catalog_persist(db->catalog, count, error);
+  if (!result) result = catalog_erase(db->catalog, USER_DOMAIN, e->rule.user, error);
+  os_unlock(&db->publishing);
+  if (result == TALLY_IO) db_stop_writes(db, error);
+  return result;
+}
+
+/* The part that ingest waits for. */
+static int finish(struct erasure *e, tally_error *error) {
+  struct db *db = e->db;
+  int result = db_writable(db, error);
+  if (!result) result = writer_seal(db, error);
+  if (!result && !db->active) result = writer_new_active(db, error);
+  if (!result) result = flush_until(db, db->wal->written, error);
+  if (!result && db->wal->written >= db->wal->header.first) result = writer_rotate(db, error);
+  if (!result) result = rewrite_user(e, error);
+  if (!result) result = clean_wal(e, error);
+  if (!result && e->request->whole) result = forget(e, error);
+  return result;
+}
+
+/* ------------------------------------------------------------------ all */
+
+static int give_pseudonym(struct erasure *e, tally_error *error) {
+  struct db *db = e->db;
+  uint8_t random[10], sizes[2];
+  char text[32];
+  db->os->random(db->os, random, sizeof random);
+  int n = snprintf(text, sizeof text, "anon_");
+  for (size_t i = 0; i < sizeof random; i++)
+    n += snprintf(text + n, sizeof text - (size_t)n, "%02x", random[i]);
+  store16(sizes, (uint16_t)n);
+  writer_enter(db);
+  int result = db_writable(db, error);
+  if (!result) result = catalog_intern(db->catalog, USER_DOMAIN, 1, sizes, text, &e->rule.pseudonym, error);
+  writer_leave(db);
+  return result;
+}
+
+static int run(struct erasure *e, tally_error *error) {
+  struct db *db = e->db;
+  int result = e->request->pseudonym ? give_pseudonym(e, error) : db_writable(db, error);
+  if (!result) result = db_flush(db, error);
+  if (!result) result = rewrite_user(e, error);
+  if (result) return result;
+  writer_enter(db);
+  result = finish(e, error);
+  writer_leave(db);
+  if (result) return result;
+  snapshots_wait(db);
+  if (e->request->whole) catalog_scrub(db->catalog, USER_DOMAIN, e->rule.user);
+  return 0;
+}
+
+int db_erase(struct db *db, const struct erase_request *request, const struct erase_listener *listener,
+             struct erase_report *report, tally_error *error) {
+  struct erasure e = {.db = db, .request = request, .listener = listener, .report = report};
+  *report = (struct erase_report){.started = db->os->now(db->os)};
+  os_lock(&db->maintaining);
+  uint32_t user = catalog_find(db->catalog, USER_DOMAIN, request->user, strlen(request->user));
+  e.rule = (struct row_rule){.from = request->from,
+                             .to = request->to,
+                             .of_user = true,
+                             .user = user,
+                             .action = request->pseudonym ? ROW_PSEUDONYM : ROW_DROP};
+  int result = user == CATALOG_NONE ? fail(error, TALLY_NOT_FOUND,
+                                           "there is no user '%.200s' in the store: check the spelling; an "
+                                           "id that was erased is not known any more",
+                                           request->user)
+                                    : run(&e, error);
+  os_unlock(&db->maintaining);
+  report->finished = db->os->now(db->os);
+  return result;
+}
