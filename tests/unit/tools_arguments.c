@@ -41,7 +41,7 @@ Test(arguments, mistakes_exit_2_say_what_and_leave_stdout_empty) {
       {"qurey", "did you mean 'query'?"},
       {"event", "did you mean 'events'?"},
       {"stat", "did you mean 'stats'?"},
-      {"kompakt", "unknown command 'kompakt' (see"},
+      {"vacuum", "unknown command 'vacuum' (see"},
       {"zzzz", "unknown command 'zzzz' (see"},
       {"--bogus query", "unknown option --bogus"},
       {"--formt csv query", "unknown option --formt; did you mean --format?"},
