@@ -3,6 +3,9 @@
 #include "base/status.h"
 #include "server/store.h"
 
+/* Bytes a second that a check reads beside queries and ingest. */
+#define VERIFY_RATE (UINT64_C(64) << 20)
+
 struct engine_store {
   struct store store; /* first, so that a pointer to one is a pointer to the other */
   tally_store *tally;
@@ -51,7 +54,7 @@ static int engine_stats(struct store *store, struct store_rows **rows, tally_err
 
 static int engine_verify(struct store *store, struct store_rows **rows, tally_error *error) {
   tally_cursor *made = NULL;
-  int code = tally_verify_open(engine(store), &made, error);
+  int code = tally_verify_open(engine(store), VERIFY_RATE, &made, error);
   return opened(code, made, rows);
 }
 

@@ -220,7 +220,7 @@ static int store_stats(struct backend *b, struct rows **rows, tally_error *error
 }
 static int store_verify(struct backend *b, struct rows **rows, tally_error *error) {
   tally_cursor *cursor = NULL;
-  int code = tally_verify_open(store_of(b)->store, &cursor, error);
+  int code = tally_verify_open(store_of(b)->store, 0, &cursor, error);
   return wrap_cursor(store_of(b), code, cursor, rows, error);
 }
 static int store_job(struct backend *b, const char *const *words, size_t count, struct rows **rows,

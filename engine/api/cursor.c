@@ -14,7 +14,9 @@ struct tally_cursor {
   struct query_environment environment;
   struct budget budget;
   struct result *result;
+  struct left_out left_out;
   struct list list;
+  struct db_verify *verify; /* fills the list file by file */
   const char *cell[LIST_COLUMNS]; /* of the list's current row */
   _Atomic bool cancelled;
   int ended; /* TALLY_ROW while rows may come; else what every later call returns */
@@ -68,7 +70,8 @@ static int open_result(tally_store *store, const tally_query *query, const tally
                                               .deadline = os->monotonic(os) + (int64_t)timeout * 1000,
                                               .cancelled = db_snapshot_stop(c->snapshot),
                                               .zone = o->zone,
-                                              .zone_arg = o->zone_arg};
+                                              .zone_arg = o->zone_arg,
+                                              .left_out = &c->left_out};
   result = db_snapshot_pin(c->snapshot, error);
   if (!result) {
     result = query ? query_open(query, &c->environment, &c->result, error)
@@ -156,7 +159,7 @@ int tally_stats_open(tally_store *store, tally_cursor **cursor, tally_error *err
   return cursor_finish_list(c, db_stats(store->db, put_figure, list, error), cursor, error);
 }
 
-int tally_verify_open(tally_store *store, tally_cursor **cursor, tally_error *error) {
+int tally_verify_open(tally_store *store, uint64_t rate, tally_cursor **cursor, tally_error *error) {
   static const tally_result_column columns[] = {
       {"file", TALLY_TYPE_TEXT}, {"offset", TALLY_TYPE_INT}, {"problem", TALLY_TYPE_TEXT}};
   tally_error ignored;
@@ -165,10 +168,25 @@ int tally_verify_open(tally_store *store, tally_cursor **cursor, tally_error *er
   *cursor = NULL;
   tally_cursor *c = cursor_of_list(columns, 3, &list, error);
   if (!c) return error->code;
-  return cursor_finish_list(c, db_verify(store->db, put_problem, list, error), cursor, error);
+  return cursor_finish_list(c, db_verify_begin(store->db, rate, &c->cancelled, &c->verify, error), cursor, error);
 }
 
-static int next_list(tally_cursor *c) {
+/* Checks files until one has a fault. */
+static int fill_list(tally_cursor *c, tally_error *error) {
+  int result = TALLY_ROW;
+  buffer_clear(&c->list.cells);
+  c->list.at = 0;
+  while (result == TALLY_ROW && c->list.cells.size == 0)
+    result = db_verify_next(c->verify, put_problem, &c->list, error);
+  if (result >= 0 && c->list.cells.failed) result = fail_memory(error, "a list of faults");
+  return result < 0 ? result : 0;
+}
+
+static int next_list(tally_cursor *c, tally_error *error) {
+  if (c->list.at >= c->list.cells.size && c->verify) {
+    int result = fill_list(c, error);
+    if (result) return result;
+  }
   if (c->list.at >= c->list.cells.size) return TALLY_OK;
   for (size_t i = 0; i < c->list.columns; i++) {
     c->cell[i] = (const char *)c->list.cells.data + c->list.at;
@@ -193,7 +211,7 @@ int tally_cursor_next(tally_cursor *c, tally_error *error) {
     if (atomic_load(&c->cancelled))
       result = fail(&c->error, TALLY_CANCELLED, "cancelled by the caller");
     else
-      result = c->snapshot ? next_result(c, &c->error) : next_list(c);
+      result = c->snapshot ? next_result(c, &c->error) : next_list(c, &c->error);
     if (result == TALLY_ROW) return result;
     c->ended = result;
   }
@@ -206,6 +224,11 @@ tally_text tally_cursor_cell(const tally_cursor *c, size_t column) {
   return (tally_text){c->cell[column], strlen(c->cell[column])};
 }
 
+void tally_cursor_left_out(const tally_cursor *c, uint64_t *segments, uint64_t *rows) {
+  if (segments) *segments = c->left_out.segments;
+  if (rows) *rows = c->left_out.rows;
+}
+
 void tally_cursor_cancel(tally_cursor *c) {
   atomic_store(&c->cancelled, true);
   if (c->snapshot) atomic_store(db_snapshot_stop(c->snapshot), true);
@@ -215,6 +238,7 @@ void tally_cursor_close(tally_cursor *c) {
   if (!c) return;
   if (c->result) result_free(c->result);
   if (c->snapshot) db_snapshot_release(c->snapshot);
+  db_verify_end(c->verify);
   buffer_free(&c->list.cells);
   mem_free(c);
 }

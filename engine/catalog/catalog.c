@@ -346,20 +346,31 @@ int catalog_erase(struct catalog *c, int domain, uint32_t id, tally_error *error
 
 void catalog_scrub(struct catalog *c, int domain, uint32_t id) { texts_scrub(&c->dictionary[domain], id); }
 
-int catalog_verify(struct catalog *c,
-                   void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
-                   void *arg, tally_error *error) {
-  struct catalog reader = {.os = c->os, .file = c->file, .path = c->path};
-  uint64_t size = c->size;
+int catalog_check(const struct os *os, struct os_file *file, const char *path, const uint32_t count[DOMAINS],
+                  uint64_t *end, struct pace *pace, tally_error *error) {
+  struct catalog reader = {.os = os, .file = file, .path = (char *)(uintptr_t)path};
+  uint32_t left[DOMAINS], texts = 0;
+  uint64_t size = *end;
   int result = 0;
-  for (uint64_t offset = CATALOG_HEADER, next = 0; offset < size; offset = next) {
+  for (int d = 0; d < DOMAINS; d++) texts |= left[d] = count ? count[d] : 0;
+  *end = 0;
+  if (size >= CATALOG_HEADER)
+    result = check_header(&reader, error);
+  else
+    result = fail_corrupt(error, path, 0, "catalog file has a header");
+  if (!result) *end = CATALOG_HEADER;
+  while (!result && (count ? texts != 0 : *end < size)) {
     struct block_head head;
-    result = read_block(&reader, offset, &head, &next, error);
-    if (result != TALLY_CORRUPT && result) break;
-    if (!result) continue;
-    found(arg, CATALOG_FILE, offset, error->text);
-    result = 0;
-    break; /* without this block's size the next one's place is unknown */
+    uint64_t next = 0;
+    result = read_block(&reader, *end, &head, &next, error);
+    if (!result && next > size) result = fail_corrupt(error, path, *end, "catalog block ends in the file");
+    if (!result && count && head.count > left[head.domain])
+      result = fail_corrupt(error, path, *end, "catalog blocks hold what was published");
+    if (!result) result = pace_take(pace, next - *end, error);
+    if (result) break;
+    *end = next;
+    left[head.domain] -= count ? head.count : 0;
+    texts = left[0] | left[1] | left[2] | left[3];
   }
   buffer_free(&reader.block);
   return result;

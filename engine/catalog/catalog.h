@@ -12,7 +12,7 @@
 
 #include "base/budget.h"
 #include "model/schema.h"
-#include "os/os.h"
+#include "os/pace.h"
 
 struct catalog;
 
@@ -46,9 +46,9 @@ int catalog_erase(struct catalog *catalog, int domain, uint32_t id, tally_error 
 /* Overwrites the bytes of an erased text in memory, when no reader holds it. */
 void catalog_scrub(struct catalog *catalog, int domain, uint32_t id);
 uint64_t catalog_file_size(const struct catalog *catalog);
-/* Checks every block of the file; calls found for each fault. */
-int catalog_verify(struct catalog *catalog,
-                   void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
-                   void *arg, tally_error *error);
+/* Checks the blocks of a catalog file: of its first *end bytes all, or with `count` those that hold so many
+ * texts a domain. *end: where they end, or on failure the offset of the block at fault. */
+int catalog_check(const struct os *os, struct os_file *file, const char *path, const uint32_t count[DOMAINS],
+                  uint64_t *end, struct pace *pace, tally_error *error);
 
 #endif

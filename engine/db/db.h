@@ -82,8 +82,17 @@ const tally_options *db_options(const struct db *db);
 /* Figures: calls `figure` with name and value. */
 int db_stats(struct db *db, int (*figure)(void *arg, const char *name, const char *value), void *arg,
              tally_error *error);
-/* Reads everything; calls found for each problem. */
-int db_verify(struct db *db, void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
-              void *arg, tally_error *error);
+
+/* A check of every byte of the store that is on the disk, file by file. A segment with a fault is
+ * quarantined, and one that is whole again leaves quarantine. One thread. */
+struct db_verify;
+typedef void (*db_found)(void *arg, const char *file, uint64_t offset, const char *problem);
+/* Reads `rate` bytes a second at most (0: as fast as it can); `stop` (may be NULL) cancels. */
+int db_verify_begin(struct db *db, uint64_t rate, const atomic_bool *stop, struct db_verify **verify,
+                    tally_error *error);
+/* Checks the next file and calls found for each fault in it: TALLY_ROW, TALLY_OK if there was no file left,
+ * or a code. */
+int db_verify_next(struct db_verify *verify, db_found found, void *arg, tally_error *error);
+void db_verify_end(struct db_verify *verify);
 
 #endif

@@ -144,6 +144,20 @@ int writer_sync(struct db *db, tally_error *error);
 int writer_new_active(struct db *db, tally_error *error);
 void wal_files_drop(struct db *db, uint64_t covered);
 
+/* wal_files.c: the WAL files in the order of their records. Writer. One that is in the list may be dropped as
+ * soon as a flush is published. */
+struct wal_file {
+  uint64_t number;
+  uint64_t size; /* of the active one: up to the end of the last record written */
+  bool active;
+};
+struct wal_files {
+  struct wal_file *file;
+  size_t count;
+};
+int wal_files_list(struct db *db, struct wal_files *files, tally_error *error);
+void wal_files_free(struct wal_files *files);
+
 /* flusher.c */
 /* Flushes the oldest sealed memtable that nobody works on, if there is one. */
 int flush_next(struct db *db, bool *worked, tally_error *error);
@@ -169,6 +183,10 @@ struct version *version_take(struct db *db); /* the current one; version_unref *
 /* One merge, if there is one to do; `settle`: also those that a busy month waits with. */
 int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report *report, tally_error *error);
 void *maintainer_run(void *db);
+/* publish.c: puts `whole` (its reference is taken over) in the place of a quarantined segment, if that is
+ * still in the current version. */
+int publish_whole(struct db *db, const struct segment *quarantined, struct segment *whole,
+                  tally_error *error);
 
 /* append.c: the catalog ids of a batch's dictionaries, in db->id_scratch; lent until the next call. Writer.
  */

@@ -101,3 +101,23 @@ int publish_version(struct db *db, const struct change *change, tally_error *err
   mem_free((void *)segment);
   return result;
 }
+
+int publish_whole(struct db *db, const struct segment *quarantined, struct segment *whole,
+                  tally_error *error) {
+  os_lock(&db->publishing);
+  const struct version *old = db->version;
+  struct version *v = version_new(old->count);
+  bool there = false;
+  for (size_t i = 0; v && i < old->count; i++) {
+    bool replaced = old->segment[i] == quarantined;
+    there = there || replaced;
+    segment_ref(v->segment[v->count++] = replaced ? whole : old->segment[i]);
+  }
+  if (there)
+    install(db, NULL, v);
+  else
+    version_unref(db, v);
+  os_unlock(&db->publishing);
+  segment_unref(whole);
+  return v ? 0 : fail_memory(error, "a version");
+}

@@ -68,13 +68,22 @@ static int list_numbers(struct db *db, const char *folder, const char *suffix, s
 
 /* ------------------------------------------------------------------ segments */
 
+/* A file that is damaged or not there does not refuse the store: its segment is quarantined. */
+static int open_segment(struct db *db, const struct segment_info *info, struct segment **segment,
+                        tally_error *error) {
+  int result = segment_open(db->os, db->path, info, db->cache, &db->catalog_budget, segment, error);
+  if (result == TALLY_CORRUPT || result == TALLY_NOT_FOUND || result == TALLY_IO)
+    result = segment_absent(db->os, db->path, info, db->cache, &db->catalog_budget, segment, error);
+  return result;
+}
+
 static int open_segments(struct db *db, tally_error *error) {
   struct manifest *m = db->manifest;
   db->version = version_new(m->segments);
   if (!db->version) return fail_memory(error, "the list of segments");
   for (size_t i = 0; i < m->segments; i++) {
     struct segment *s;
-    int result = segment_open(db->os, db->path, &m->segment[i], db->cache, &db->catalog_budget, &s, error);
+    int result = open_segment(db, &m->segment[i], &s, error);
     if (result) return result;
     db->version->segment[db->version->count++] = s;
   }

@@ -1,4 +1,4 @@
-/* stats.c - figures about a store, and its check; see db.h. */
+/* stats.c - figures about a store; see db.h. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -26,7 +26,7 @@ static void put_text(struct figures *f, const char *name, const char *value) {
 /* What is copied out under the lock. */
 struct counts {
   uint64_t segments, segment_rows, segment_bytes, memory_rows, sealed, wal_bytes, wal_number, batches, rows,
-      flushes, snapshots, merges, batch_bytes, flushed_bytes, rewritten_bytes;
+      flushes, snapshots, merges, batch_bytes, flushed_bytes, rewritten_bytes, quarantined, quarantined_rows;
   int read_only;
 };
 
@@ -37,6 +37,9 @@ static struct counts count(struct db *db) {
   for (size_t i = 0; i < db->version->count; i++) {
     c.segment_rows += db->version->segment[i]->info.rows;
     c.segment_bytes += db->version->segment[i]->info.size;
+    if (!segment_quarantined(db->version->segment[i])) continue;
+    c.quarantined++;
+    c.quarantined_rows += db->version->segment[i]->info.rows;
   }
   for (const struct sealed *s = db->sealed; s; s = s->next)
     c.memory_rows += atomic_load(&s->memtable->visible);
@@ -75,6 +78,8 @@ int db_stats(struct db *db, int (*figure)(void *arg, const char *name, const cha
   put(&f, "rows_in_memory", c.memory_rows);
   put(&f, "segments", c.segments);
   put(&f, "segment_bytes", c.segment_bytes);
+  put(&f, "segments_quarantined", c.quarantined);
+  put(&f, "rows_quarantined", c.quarantined_rows);
   put(&f, "wal_bytes", c.wal_bytes);
   put(&f, "catalog_bytes", catalog_file_size(db->catalog));
   put(&f, "producers", producers);
@@ -99,21 +104,4 @@ int db_stats(struct db *db, int (*figure)(void *arg, const char *name, const cha
   put(&f, "cache_misses", cache.misses);
   put(&f, "snapshots", c.snapshots);
   return f.result;
-}
-
-int db_verify(struct db *db, void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
-              void *arg, tally_error *error) {
-  struct db_snapshot *s;
-  int result = db_snapshot_take(db, &s, error);
-  if (result) return result;
-  for (size_t i = 0; i < s->view.segment_count && !result; i++)
-    result = segment_verify(s->view.segments[i], found, arg, error);
-  db_snapshot_release(s);
-  os_lock(&db->publishing); /* so that catalog and manifest stand still */
-  if (!result) result = catalog_verify(db->catalog, found, arg, error);
-  os_lock(&db->manifest_lock);
-  if (!result) result = manifest_verify(db->manifest, found, arg, error);
-  os_unlock(&db->manifest_lock);
-  os_unlock(&db->publishing);
-  return result;
 }

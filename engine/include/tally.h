@@ -270,7 +270,8 @@ enum {
   TALLY_EXPLAIN = 4u,    /* the cursor's rows tell how the answer was found, not the answer */
   TALLY_NO_ROLLUPS = 8u, /* answer from raw rows alone */
   TALLY_ORDER_DESC = 16u,
-  TALLY_ORDER_NONE = 32u
+  TALLY_ORDER_NONE = 32u,
+  TALLY_PARTIAL = 64u /* leave out what is quarantined: see tally_cursor_left_out */
 };
 
 /* A request in the contract's own texts. Absent texts are NULL. */
@@ -284,7 +285,7 @@ typedef struct tally_query {
   const char *aggregates; /* NULL: "count" */
   const char *order_by;
   uint64_t limit;   /* TALLY_NO_LIMIT */
-  uint32_t flags;   /* TALLY_FILL, TALLY_APPROXIMATE, TALLY_EXPLAIN, TALLY_NO_ROLLUPS */
+  uint32_t flags;   /* TALLY_FILL, TALLY_APPROXIMATE, TALLY_EXPLAIN, TALLY_NO_ROLLUPS, TALLY_PARTIAL */
   uint64_t timeout; /* milliseconds; 0: the store's */
 } tally_query;
 
@@ -295,7 +296,7 @@ typedef struct tally_scan {
   const char *tz;
   const char *columns; /* NULL: all twelve */
   uint64_t limit;
-  uint32_t flags; /* TALLY_ORDER_DESC or TALLY_ORDER_NONE; neither: ascending */
+  uint32_t flags; /* TALLY_ORDER_DESC or TALLY_ORDER_NONE (neither: ascending), TALLY_PARTIAL */
   uint64_t timeout;
 } tally_scan;
 
@@ -321,16 +322,23 @@ TALLY_API void tally_query_init(tally_query *query);
 TALLY_API void tally_scan_init(tally_scan *scan);
 
 /* Starts a range aggregation, or a scan of raw events, over one snapshot. On success *cursor is to
- * be closed with tally_cursor_close. TALLY_USAGE names the text at fault. */
+ * be closed with tally_cursor_close. TALLY_USAGE names the text at fault.
+ *
+ * A segment that was found damaged is quarantined until tally_verify_open finds it whole again. A request
+ * whose rows may be in one fails with TALLY_CORRUPT and its name, or with TALLY_PARTIAL is answered without
+ * it; requests that do not touch it are answered as always. */
 TALLY_API int tally_query_open(tally_store *store, const tally_query *query, tally_cursor **cursor,
                                tally_error *error);
 TALLY_API int tally_scan_open(tally_store *store, const tally_scan *scan, tally_cursor **cursor,
                               tally_error *error);
 /* Figures about the store: rows of (name, value). */
 TALLY_API int tally_stats_open(tally_store *store, tally_cursor **cursor, tally_error *error);
-/* Reads and checks every block of the store: one row a problem (file, offset, block, problem), none
- * if all is well. */
-TALLY_API int tally_verify_open(tally_store *store, tally_cursor **cursor, tally_error *error);
+/* Reads and checks every byte of the store's files while the store goes on, at most `rate` bytes a second (0:
+ * no limit): one row a fault (file, offset, problem), none if all is well. The work is done in
+ * tally_cursor_next and can be cancelled. A segment with a fault is quarantined; one that is whole again
+ * leaves quarantine. Quarantine is not remembered over tally_close: a file that cannot be opened is found at
+ * the next open, a damaged block when a request or a check reads it. */
+TALLY_API int tally_verify_open(tally_store *store, uint64_t rate, tally_cursor **cursor, tally_error *error);
 
 /* Does a job on the store's files, now, beside ingest and queries, and reports it: one row a piece of work.
  * It is given in the words of the tool's command, the name first:
@@ -353,6 +361,10 @@ TALLY_API int tally_cursor_next(tally_cursor *cursor, tally_error *error);
 /* A cell of the current row as the contract prints it (numbers in full, times in RFC 3339); NULL
  * data for NULL. Borrowed until the next tally_cursor_next or tally_cursor_close. */
 TALLY_API tally_text tally_cursor_cell(const tally_cursor *cursor, size_t column);
+/* What an answer to TALLY_PARTIAL lacks: how many damaged segments were left out, and how many rows they hold
+ * (more than the request asks for, as a rule). Final once tally_cursor_next has returned TALLY_OK; without
+ * TALLY_PARTIAL always 0. Either pointer may be NULL. */
+TALLY_API void tally_cursor_left_out(const tally_cursor *cursor, uint64_t *segments, uint64_t *rows);
 /* Makes the next tally_cursor_next, or the one under way, return TALLY_CANCELLED. Any thread. */
 TALLY_API void tally_cursor_cancel(tally_cursor *cursor);
 TALLY_API void tally_cursor_close(tally_cursor *cursor);

@@ -227,7 +227,7 @@ int os_fail(tally_error *error, int number, const char *what, const char *path) 
     break;
   case EMFILE:
   case ENFILE:
-    cure = "raise the limit of open files (ulimit -n)";
+    code = TALLY_BUSY, cure = "raise the limit of open files (ulimit -n)";
     break;
   case ENOMEM:
     code = TALLY_NO_MEMORY, cure = "free some memory";

@@ -50,6 +50,11 @@ void os_thread_join(struct os_thread *t) { must(pthread_join(t->native, NULL)); 
 /* On Linux nice values belong to threads. */
 void os_thread_yield_to_others(void) { (void)setpriority(PRIO_PROCESS, 0, 19); }
 
+void os_sleep(int64_t microseconds) {
+  struct timespec t = {(time_t)(microseconds / 1000000), (long)(microseconds % 1000000) * 1000};
+  while (microseconds > 0 && nanosleep(&t, &t) != 0 && errno == EINTR) continue;
+}
+
 int os_cores(void) {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;

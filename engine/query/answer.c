@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "model/decimal.h"
 #include "query/fill.h"
+#include "query/partial.h"
 
 /* ------------------------------------------------------------------ columns */
 
@@ -41,9 +42,17 @@ static int group_columns(struct answer *answer, tally_error *error) {
 
 /* ------------------------------------------------------------------ rows */
 
-int answer_execute(struct answer *answer, tally_error *error) {
+static void free_execution(struct answer *answer) {
+  if (answer->executed) {
+    ordering_free(&answer->ordering, &answer->plan);
+    execute_free(&answer->plan, &answer->total);
+  }
+  if (answer->planned) plan_free(&answer->plan);
+  answer->planned = answer->executed = false;
+}
+
+static int execute_once(struct answer *answer, tally_error *error) {
   const struct query_environment *environment = &answer->environment;
-  answer->started = environment->os->monotonic(environment->os);
   int rc = plan_alive(environment, error);
   answer->planned = true;
   if (!rc) rc = plan_make(&answer->plan, &answer->request, environment, error);
@@ -53,6 +62,17 @@ int answer_execute(struct answer *answer, tally_error *error) {
   if (!rc && plan_filling(&answer->request)) rc = fill_groups(&answer->plan, &answer->total, error);
   if (!rc) rc = execute_seal(&answer->plan, &answer->total, error);
   return rc ? rc : ordering_make(&answer->ordering, &answer->plan, &answer->total, error);
+}
+
+int answer_execute(struct answer *answer, tally_error *error) {
+  const struct query_environment *environment = &answer->environment;
+  answer->started = environment->os->monotonic(environment->os);
+  for (;;) {
+    uint64_t quarantined = partial_quarantined(environment);
+    int rc = execute_once(answer, error);
+    if (!partial_again(environment, answer->request.flags, quarantined, rc)) return rc;
+    free_execution(answer);
+  }
 }
 
 static int put_bucket(struct answer *answer, uint64_t number, size_t column, tally_error *error) {
@@ -112,11 +132,7 @@ static int answer_next(struct result *result, tally_error *error) {
 
 static void answer_free(struct result *result) {
   struct answer *answer = (struct answer *)result;
-  if (answer->executed) {
-    ordering_free(&answer->ordering, &answer->plan);
-    execute_free(&answer->plan, &answer->total);
-  }
-  if (answer->planned) plan_free(&answer->plan);
+  free_execution(answer);
   buffer_free(&answer->text);
   request_free(&answer->request);
   mem_free(answer);

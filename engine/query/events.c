@@ -1,6 +1,7 @@
 /* events.c - the result of a scan of events: in order through windows, or as found. */
 #include "base/mem.h"
 #include "base/status.h"
+#include "query/partial.h"
 #include "query/plan.h"
 #include "query/window.h"
 
@@ -44,7 +45,12 @@ static int open_scan(struct events *e, tally_error *error) {
   int rc = plan_alive(environment, error);
   if (rc) return rc;
   if (r->scan_from < r->scan_to && r->limit > 0) {
-    struct scan_request request = {r->scan_from, r->scan_to, r->where, r->where_count, e->columns};
+    struct scan_request request = {.from = r->scan_from,
+                                   .to = r->scan_to,
+                                   .where = r->where,
+                                   .where_count = r->where_count,
+                                   .columns = e->columns,
+                                   .left_out = partial_left_out(environment, r->flags)};
     rc = scan_new(environment->snapshot, &request, environment->budget, &e->scan, error);
   }
   if (!rc && ordered(e))
@@ -106,18 +112,37 @@ static int next_as_found(struct events *e, tally_error *error) {
   return put_row(e, &row, e->vector->metadata, error);
 }
 
-static int events_next(struct result *result, tally_error *error) {
-  struct events *e = (struct events *)result;
+static int pull(struct events *e, tally_error *error) {
   int rc = e->opened ? 0 : open_scan(e, error);
   if (rc || e->left == 0) return rc;
   return ordered(e) ? next_in_order(e, error) : next_as_found(e, error);
 }
 
-static void events_free(struct result *result) {
-  struct events *e = (struct events *)result;
+static void close_scan(struct events *e) {
   window_free(&e->window);
   if (e->scanner) scanner_free(e->scanner);
   if (e->scan) scan_free(e->scan);
+  e->scanner = NULL;
+  e->scan = NULL;
+  e->vector = NULL;
+  e->at = e->part = 0;
+  e->opened = false;
+}
+
+static int events_next(struct result *result, tally_error *error) {
+  struct events *e = (struct events *)result;
+  for (;;) {
+    bool first = e->left == e->request.limit;
+    uint64_t quarantined = first ? partial_quarantined(&e->environment) : 0;
+    int rc = pull(e, error);
+    if (!first || !partial_again(&e->environment, e->request.flags, quarantined, rc)) return rc;
+    close_scan(e);
+  }
+}
+
+static void events_free(struct result *result) {
+  struct events *e = (struct events *)result;
+  close_scan(e);
   buffer_free(&e->text);
   request_free(&e->request);
   mem_free(e);

@@ -2,6 +2,7 @@
 #include "query/plan.h"
 
 #include "base/status.h"
+#include "query/partial.h"
 
 #define INTERNED_BITS 32
 #define DENSE_ALWAYS 16 /* bits: a table of 256 KiB is worth it for any query */
@@ -84,7 +85,12 @@ static int open_scan(struct plan *plan, tally_error *error) {
   uint32_t columns = r->has_bucket ? 1u << TALLY_COL_TIMESTAMP : 0;
   for (size_t i = 0; i < plan->source_count; i++) columns |= source_columns(&plan->source[i]);
   for (size_t i = 0; i < r->group_count; i++) columns |= 1u << r->group[i].ref.column;
-  struct scan_request scan = {r->scan_from, r->scan_to, r->where, r->where_count, columns};
+  struct scan_request scan = {.from = r->scan_from,
+                              .to = r->scan_to,
+                              .where = r->where,
+                              .where_count = r->where_count,
+                              .columns = columns,
+                              .left_out = partial_left_out(plan->environment, r->flags)};
   int rc = scan_new(plan->environment->snapshot, &scan, plan->environment->budget, &plan->scan, error);
   if (rc) return rc;
   plan->part_count = scan_parts(plan->scan);

@@ -22,6 +22,7 @@ struct query_environment {
   const atomic_bool *cancelled; /* TALLY_CANCELLED as soon as it is set; looked at once a vector */
   tally_zone_fn zone;
   void *zone_arg;
+  struct left_out *left_out; /* TALLY_PARTIAL: what the answer lacks is counted here */
 };
 
 struct result;

@@ -163,12 +163,48 @@ static int check_ids(const struct scan *s, const struct segment *segment, tally_
   return 0;
 }
 
+/* Of a segment that is quarantined: may rows that pass be in it? Without its directory only its times tell.
+ */
+static bool quarantined_may(const struct scan *s, const struct segment *segment) {
+  if (segment->info.max_timestamp < s->low || segment->info.min_timestamp > s->high) return false;
+  return !segment_readable(segment) || segment_may(s, segment);
+}
+
+/* Rows are missing: that is said by an error, or counted. */
+static int leave_out(struct scan *s, const struct segment *segment, tally_error *error) {
+  char name[64];
+  if (s->request.left_out) {
+    s->request.left_out->segments++;
+    s->request.left_out->rows += segment->info.rows;
+    return 0;
+  }
+  segment_name(&segment->info, name);
+  return fail(error, TALLY_CORRUPT,
+              "%s is damaged and quarantined, and rows of the answer may be in it: put the file back from a "
+              "backup and run `tally verify`, or ask with --partial for an answer without its rows",
+              name);
+}
+
+static int prune_segment(struct scan *s, const struct segment *segment, struct scan_part *p,
+                         tally_error *error) {
+  if (segment_quarantined(segment)) {
+    bool may = !p->pruned && quarantined_may(s, segment);
+    p->pruned = true;
+    return may ? leave_out(s, segment, error) : 0;
+  }
+  int result = check_ids(s, segment, error);
+  if (result) return result;
+  const struct intervals *times = &s->filter[TALLY_COL_TIMESTAMP].in;
+  p->pruned = p->pruned || !segment_may(s, segment);
+  p->inside = !s->never && intervals_cover(times, segment->info.min_timestamp, segment->info.max_timestamp);
+  return 0;
+}
+
 static int prune(struct scan *s, tally_error *error) {
   void *memory;
   int result = hold_alloc(&s->hold, scan_parts(s), sizeof *s->parts, &memory, error);
   if (result) return result;
   s->parts = memory;
-  const struct intervals *times = &s->filter[TALLY_COL_TIMESTAMP].in;
   for (size_t i = 0; i < scan_parts(s); i++) {
     const struct segment *segment = scan_segment(s, i);
     struct scan_part *p = &s->parts[i];
@@ -178,10 +214,8 @@ static int prune(struct scan *s, tally_error *error) {
       p->pruned |= m->rows == 0 || m->max_timestamp < s->low || m->min_timestamp > s->high;
       continue;
     }
-    result = check_ids(s, segment, error);
+    result = prune_segment(s, segment, p, error);
     if (result) return result;
-    p->pruned = p->pruned || !segment_may(s, segment);
-    p->inside = !s->never && intervals_cover(times, segment->info.min_timestamp, segment->info.max_timestamp);
   }
   return 0;
 }

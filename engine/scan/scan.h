@@ -2,8 +2,9 @@
  *
  * A scan binds a request to a snapshot once (texts to ids, numbers to bounds) and is then immutable; its
  * parts (each segment, each memtable) are read independently, by any thread, each with a scanner.
- * Laws: pruning keeps too much, never too little; each row comes exactly once; a vector's columns are equally
- * long. */
+ * A quarantined segment that pruning does not rule out is refused by name, or left out and counted where the
+ * request says so. Laws: pruning keeps too much, never too little; each row comes exactly once; a vector's
+ * columns are equally long. */
 #ifndef SCAN_SCAN_H
 #define SCAN_SCAN_H
 
@@ -18,6 +19,9 @@ struct scan_request {
   const struct predicate *where;
   size_t where_count;
   uint32_t columns; /* bit (1u << TALLY_COL_*): columns that the vectors must carry */
+  /* Quarantined segments that rows of the answer may be in: counted here and left out. NULL: they fail the
+   * scan with TALLY_CORRUPT. */
+  struct left_out *left_out;
 };
 
 /* Rows that passed: dense, in no promised order. Borrowed until the scanner's next call. */

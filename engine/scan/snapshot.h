@@ -13,6 +13,11 @@ struct snapshot_rows {
   int64_t min_timestamp, max_timestamp; /* of at least these rows */
 };
 
+/* What an answer lacks, where the request allows it to: quarantined segments. */
+struct left_out {
+  uint64_t segments, rows;
+};
+
 struct snapshot {
   struct catalog *catalog;
   uint32_t ids[DOMAINS]; /* ids 1..ids[d] may occur */

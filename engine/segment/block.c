@@ -33,14 +33,16 @@ struct load {
 
 static int load_block(void *arg, uint8_t *to, tally_error *error) {
   const struct load *l = arg;
-  const struct segment_inside *in = l->s->inside;
+  struct segment_inside *in = l->s->inside;
   int result = block_read(in->os, in->file, in->path, l->offset, to, l->size, error);
-  if (result) return result;
-  return block_verify(in->path, l->s->info.id, l->offset, to, l->size, error);
+  if (!result) result = block_verify(in->path, l->s->info.id, l->offset, to, l->size, error);
+  if (result) atomic_store(&in->quarantined, true); /* an I/O error too: its rows cannot be had */
+  return result;
 }
 
 int block_pin(struct segment *s, uint32_t index, struct block *b, tally_error *error) {
   struct segment_inside *in = s->inside;
+  if (!in->file) return fail_corrupt(error, in->path, 0, "segment-file-is-there");
   struct load l = {s, in->directory.at[index], 0};
   l.size = (size_t)(in->directory.at[index + 1] - l.offset);
   int result = cache_pin(in->cache, s->info.id, l.offset, l.size, load_block, &l, &b->pinned, error);
@@ -54,5 +56,6 @@ int block_pin(struct segment *s, uint32_t index, struct block *b, tally_error *e
 void block_release(struct segment *s, struct block *b) { cache_release(s->inside->cache, b->pinned); }
 
 int block_damage(const struct segment *s, const struct block *b, const char *check, tally_error *error) {
+  atomic_store(&s->inside->quarantined, true);
   return fail_corrupt(error, s->inside->path, b->offset, check);
 }

@@ -8,11 +8,12 @@
 
 struct segment_inside {
   const struct os *os;
-  struct os_file *file;
+  struct os_file *file; /* NULL: it could not be opened */
   struct cache *cache;
   struct budget *budget;
   char *path; /* for messages */
   _Atomic uint32_t references;
+  atomic_bool quarantined; /* damage was found: see segment_quarantined */
   struct directory directory;
 };
 

@@ -14,7 +14,7 @@
 #include "base/budget.h"
 #include "base/bytes.h"
 #include "model/rows.h"
-#include "os/os.h"
+#include "os/pace.h"
 #include "segment/cache.h"
 
 #define CHUNK_ROWS 4096u
@@ -121,6 +121,10 @@ struct segment {
 
 int segment_open(const struct os *os, const char *store, const struct segment_info *info, struct cache *cache,
                  struct budget *budget, struct segment **segment, tally_error *error);
+/* Stands for a segment whose file cannot be opened or is not what the manifest says: quarantined from the
+ * start, and of its rows nothing is known but what is in `info`. */
+int segment_absent(const struct os *os, const char *store, const struct segment_info *info,
+                   struct cache *cache, struct budget *budget, struct segment **segment, tally_error *error);
 void segment_ref(struct segment *s);
 void segment_unref(struct segment *s);
 
@@ -202,8 +206,18 @@ int segment_rollup(struct segment *s, enum rollup_level level, uint32_t piece, u
 int segment_users(struct segment *s, uint32_t set, uint32_t first, uint32_t count, int64_t *users,
                   tally_error *error);
 
-/* Checks every block of the file; calls found for each fault (offset of the block, its name). */
-int segment_verify(struct segment *s,
+/* ---- damage */
+
+/* Is it known to be damaged? True from the moment a block of it could not be read or did not make sense, in
+ * any thread, until db replaces it by a whole one. What was verified before stays right. */
+bool segment_quarantined(const struct segment *s);
+void segment_quarantine(struct segment *s);
+/* Is its directory there? If not, any row inside its times may be in it. */
+bool segment_readable(const struct segment *s);
+
+/* Checks every block of the file; calls found for each fault (offset of the block, its name). Reads no faster
+ * than `pace` allows. */
+int segment_verify(struct segment *s, struct pace *pace,
                    void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
                    void *arg, tally_error *error);
 

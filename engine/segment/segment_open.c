@@ -134,23 +134,33 @@ static void free_segment(struct segment *s) {
   mem_free(s);
 }
 
-int segment_open(const struct os *os, const char *store, const struct segment_info *info, struct cache *cache,
-                 struct budget *budget, struct segment **segment, tally_error *error) {
+static struct segment *new_segment(const struct os *os, const char *store, const struct segment_info *info,
+                                   struct cache *cache, struct budget *budget) {
   struct segment *s = mem_zalloc(1, sizeof *s);
   struct segment_inside *in = mem_zalloc(1, sizeof *in);
-  if (!s || !in) {
+  char *path = place_path(store, info);
+  if (!s || !in || !path) {
     mem_free(s);
     mem_free(in);
-    return fail_memory(error, "a segment");
+    mem_free(path);
+    return NULL;
   }
   s->info = *info;
   s->inside = in;
   in->os = os;
   in->cache = cache;
   in->budget = budget;
+  in->path = path;
   atomic_init(&in->references, 1);
-  in->path = place_path(store, info);
-  int result = in->path ? open_file(s, error) : fail_memory(error, "the path of a segment");
+  atomic_init(&in->quarantined, false);
+  return s;
+}
+
+int segment_open(const struct os *os, const char *store, const struct segment_info *info, struct cache *cache,
+                 struct budget *budget, struct segment **segment, tally_error *error) {
+  struct segment *s = new_segment(os, store, info, cache, budget);
+  if (!s) return fail_memory(error, "a segment");
+  int result = open_file(s, error);
   if (result) {
     free_segment(s);
     return result;
@@ -159,6 +169,21 @@ int segment_open(const struct os *os, const char *store, const struct segment_in
   *segment = s;
   return 0;
 }
+
+int segment_absent(const struct os *os, const char *store, const struct segment_info *info,
+                   struct cache *cache, struct budget *budget, struct segment **segment, tally_error *error) {
+  struct segment *s = new_segment(os, store, info, cache, budget);
+  if (!s) return fail_memory(error, "a segment");
+  segment_quarantine(s);
+  *segment = s;
+  return 0;
+}
+
+bool segment_quarantined(const struct segment *s) {
+  return atomic_load_explicit(&s->inside->quarantined, memory_order_relaxed);
+}
+void segment_quarantine(struct segment *s) { atomic_store(&s->inside->quarantined, true); }
+bool segment_readable(const struct segment *s) { return s->inside->file != NULL; }
 
 void segment_ref(struct segment *s) {
   atomic_fetch_add_explicit(&s->inside->references, 1, memory_order_relaxed);

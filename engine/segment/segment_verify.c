@@ -16,6 +16,7 @@ struct verify {
   struct segment_inside inside;
   void (*found)(void *arg, const char *file, uint64_t offset, const char *problem);
   void *arg;
+  struct pace *pace;
   bool sums_known; /* no chunk of a measure was damaged */
   bool unordered;  /* entries of a rollup that are not in order were seen */
   struct totals sum;
@@ -29,11 +30,18 @@ struct verify {
 /* Reports a failure of a block as a fault. What says nothing about the file is passed on. */
 static int report(struct verify *v, int result, uint32_t block, const char *what, uint32_t number,
                   tally_error *error) {
-  if (result == 0 || result == TALLY_NO_MEMORY || result == TALLY_MEMORY_LIMIT) return result;
+  if (result == 0 || result == TALLY_NO_MEMORY || result == TALLY_MEMORY_LIMIT || result == TALLY_CANCELLED)
+    return result;
   char problem[sizeof error->text + 64];
   (void)snprintf(problem, sizeof problem, "%s %u: %s", what, number, error->text);
   v->found(v->arg, v->inside.path, v->inside.directory.at[block], problem);
   return 0;
+}
+
+/* Before block `index` is read. */
+static int take_pace(struct verify *v, uint32_t index, tally_error *error) {
+  const uint64_t *at = v->inside.directory.at;
+  return pace_take(v->pace, at[index + 1] - at[index], error);
 }
 
 static void add_measure(struct verify *v, int column, uint32_t count) {
@@ -49,9 +57,11 @@ static int verify_chunk(struct verify *v, int slot, uint32_t chunk, tally_error 
   uint32_t rows = segment_chunk_rows(&v->s, chunk);
   int column = slot_column(slot);
   bool all_valid;
-  int result = slot == SLOT_METADATA
-                   ? segment_metadata(&v->s, chunk, v->at, &v->bytes, v->valid, &all_valid, error)
-                   : segment_values(&v->s, column, chunk, 0, rows, v->values, v->valid, &all_valid, error);
+  int result = take_pace(v, (uint32_t)slot * v->s.chunks + chunk, error);
+  if (result) return result;
+  result = slot == SLOT_METADATA
+               ? segment_metadata(&v->s, chunk, v->at, &v->bytes, v->valid, &all_valid, error)
+               : segment_values(&v->s, column, chunk, 0, rows, v->values, v->valid, &all_valid, error);
   bool measured = column >= TALLY_COL_REQUEST_SIZE && slot != SLOT_METADATA;
   if (!result && measured) add_measure(v, column, rows);
   if (result && measured) v->sums_known = false;
@@ -62,7 +72,8 @@ static int verify_chunk(struct verify *v, int slot, uint32_t chunk, tally_error 
 
 static int verify_runs(struct verify *v, uint32_t piece, tally_error *error) {
   uint32_t first = piece * RUN_PIECE, count = directory_piece_runs(&v->inside.directory, piece);
-  int result = segment_runs(&v->s, first, count, v->a, v->b, v->c, error);
+  int result = take_pace(v, directory_run_block(&v->inside.directory, piece), error);
+  if (!result) result = segment_runs(&v->s, first, count, v->a, v->b, v->c, error);
   return report(v, result, directory_run_block(&v->inside.directory, piece), "run block", piece, error);
 }
 
@@ -72,7 +83,8 @@ static int verify_sums(struct verify *v, uint32_t piece, struct totals *all, boo
   uint32_t first = piece * RUN_PIECE, count = directory_piece_runs(&v->inside.directory, piece);
   uint64_t tokens = 0, cost = 0;
   struct run_sums want = {.errors = v->a, .tokens = v->sums};
-  int result = segment_run_sums(&v->s, first, count, &want, error);
+  int result = take_pace(v, directory_sum_block(&v->inside.directory, piece), error);
+  if (!result) result = segment_run_sums(&v->s, first, count, &want, error);
   for (uint32_t i = 0; !result && i < count; i++) {
     all->errors += v->a[i];
     tokens += (uint64_t)v->sums[i];
@@ -232,7 +244,8 @@ static int verify_frame(struct verify *v, struct segment *s, tally_error *error)
   size_t size = (size_t)(s->info.size - SEGMENT_FOOTER - at);
   uint8_t *bytes = mem_alloc(size), header[SEGMENT_HEADER], footer[SEGMENT_FOOTER];
   if (!bytes) return fail_memory(error, "checking a segment");
-  int result = block_read(in->os, in->file, in->path, at, bytes, size, error);
+  int result = pace_take(v->pace, size, error);
+  if (!result) result = block_read(in->os, in->file, in->path, at, bytes, size, error);
   if (!result) result = block_verify(in->path, s->info.id, at, bytes, size, error);
   if (!result) result = block_read(in->os, in->file, in->path, 0, header, sizeof header, error);
   if (!result) result = block_read(in->os, in->file, in->path, at + size, footer, sizeof footer, error);
@@ -248,7 +261,7 @@ static int verify_frame(struct verify *v, struct segment *s, tally_error *error)
   return report(v, result, d->blocks, "header, directory or footer", 0, error);
 }
 
-int segment_verify(struct segment *s,
+int segment_verify(struct segment *s, struct pace *pace,
                    void (*found)(void *arg, const char *file, uint64_t offset, const char *problem),
                    void *arg, tally_error *error) {
   struct verify *v = mem_zalloc(1, sizeof *v);
@@ -263,6 +276,7 @@ int segment_verify(struct segment *s,
   v->inside.directory = in->directory;
   v->found = found;
   v->arg = arg;
+  v->pace = pace;
   v->sums_known = true;
   int result = cache_new(VERIFY_CACHE, in->budget, &v->inside.cache, error);
   if (!result) result = verify_frame(v, s, error);

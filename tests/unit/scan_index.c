@@ -144,8 +144,8 @@ Test(scan, index_rows_are_the_sums_of_their_rows, .timeout = 300) {
     struct fixture f;
     make_parts(&s, &f, nulls ? 12 : 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-      struct scan_request q = {JANUARY_START, JANUARY_START + DAY_US, all + cases[i].first, cases[i].count,
-                               0};
+      struct scan_request q = {JANUARY_START, JANUARY_START + DAY_US, all + cases[i].first, cases[i].count, 0,
+                               NULL};
       unsigned covered = 0;
       check_request(&f, &q, &covered);
       cr_assert_eq(covered & ~2u, cases[i].covered & ~2u, "case %zu: %x", i, covered);

@@ -50,7 +50,7 @@ static int64_t count_rows(const struct scan *scan, size_t first, size_t step, ta
 }
 
 static int64_t scan_all(const struct fixture *f, struct budget *budget, size_t where, tally_error *error) {
-  struct scan_request q = {INT64_MIN, INT64_MAX, wheres, where, (1u << COLUMNS) - 1};
+  struct scan_request q = {INT64_MIN, INT64_MAX, wheres, where, (1u << COLUMNS) - 1, NULL};
   struct scan *scan = NULL;
   int result = scan_new(&f->snapshot, &q, budget, &scan, error);
   int64_t rows = result ? result : count_rows(scan, 0, 1, error);
@@ -133,7 +133,7 @@ Test(scan, refuses_predicates_that_mean_nothing) {
       {{TALLY_COL_COST, NULL, 0}, OP_PREFIX, &word, 1},
   };
   for (size_t i = 0; i < 3; i++) {
-    struct scan_request q = {INT64_MIN, INT64_MAX, &bad[i], 1, 0};
+    struct scan_request q = {INT64_MIN, INT64_MAX, &bad[i], 1, 0, NULL};
     struct scan *scan;
     tally_error error = {0};
     cr_assert_eq(scan_new(&f.snapshot, &q, &budget, &scan, &error), TALLY_USAGE);
@@ -163,7 +163,7 @@ Test(scan, threads_that_share_a_scan_get_what_one_gets) {
   struct budget budget;
   tally_error error = {0};
   budget_init(&budget, 1u << 26, NULL);
-  struct scan_request q = {INT64_MIN, INT64_MAX, wheres, 1, (1u << COLUMNS) - 1};
+  struct scan_request q = {INT64_MIN, INT64_MAX, wheres, 1, (1u << COLUMNS) - 1, NULL};
   int64_t want = scan_all(&f, &budget, 1, &error);
   cache_shrink(f.cache, UINT64_MAX);
   struct scan *scan;

@@ -250,8 +250,8 @@ Test(scan, each_user_is_found_with_all_of_its_rows, .timeout = 120) {
     tally_text user = fixture_text(0, id, text);
     struct literal literal = {user.data, user.size, false, 0};
     struct predicate p = {{TALLY_COL_USER_ID, NULL, 0}, OP_EQ, &literal, 1};
-    struct scan_request q = {INT64_MIN, INT64_MAX, &p, 1,
-                             1u << TALLY_COL_USER_ID | 1u << TALLY_COL_TIMESTAMP};
+    struct scan_request q = {INT64_MIN, INT64_MAX, &p, 1, 1u << TALLY_COL_USER_ID | 1u << TALLY_COL_TIMESTAMP,
+                             NULL};
     struct scan *scan;
     struct scanner *scanner;
     tally_error error = {0};

@@ -244,7 +244,7 @@ Test(segment, verify_names_the_block_that_is_damaged) {
     bytes[place] ^= 0x10;
     fixture_put(path, bytes, size);
     struct faults faults = {0};
-    cr_assert_eq(segment_verify(s, note_fault, &faults, &error), 0, "%s", error.text);
+    cr_assert_eq(segment_verify(s, NULL, note_fault, &faults, &error), 0, "%s", error.text);
     cr_assert_geq(faults.count, 1, "byte %u", place);
     if (faults.count == 1) cr_assert_leq(faults.offset, place);
     bytes[place] ^= 0x10;

@@ -259,7 +259,7 @@ Test(segment, rows_come_back_and_the_index_says_what_they_say, .timeout = 120) {
       check_metadata(s, &f.rows, chunk);
     }
     check_index(s, &f.rows, &random);
-    cr_assert_eq(segment_verify(s, no_fault, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(segment_verify(s, NULL, no_fault, NULL, &error), 0, "%s", error.text);
     segment_ref(s);
     segment_unref(s);
     segment_unref(s);
