@@ -83,6 +83,8 @@ tally_result_column client_rows_column(const struct client_rows *rows, size_t co
 int client_rows_next(struct client_rows *rows, tally_error *error);
 /* Borrowed until the next client_rows_next or client_rows_close; NULL data for NULL. */
 tally_text client_rows_cell(const struct client_rows *rows, size_t column);
+/* Once the end has come: what the answer lacks (tally_cursor_left_out). */
+void client_rows_left_out(const struct client_rows *rows, uint64_t *segments, uint64_t *held);
 /* Also before the end: the server is told to stop, and what it has sent is dropped. */
 void client_rows_close(struct client_rows *rows);
 

@@ -10,9 +10,10 @@ struct client_rows {
   size_t count;
   tally_text *cells; /* of the current row, borrowed from the frame it came in */
   struct message_rows_reader reader;
-  uint64_t taken; /* rows given out or still in `reader` */
-  bool more;      /* the server may still send */
-  bool ended;     /* `final` holds what every further call says; code 0: the end */
+  uint64_t taken;         /* rows given out or still in `reader` */
+  bool more;              /* the server may still send */
+  struct message_end end; /* once the end has come */
+  bool ended;             /* `final` holds what every further call says; code 0: the end */
   tally_error final;
 };
 
@@ -126,6 +127,11 @@ tally_result_column client_rows_column(const struct client_rows *rows, size_t co
 }
 tally_text client_rows_cell(const struct client_rows *rows, size_t column) { return rows->cells[column]; }
 
+void client_rows_left_out(const struct client_rows *rows, uint64_t *segments, uint64_t *held) {
+  *segments = rows->end.left_out;
+  *held = rows->end.rows_left_out;
+}
+
 static int finish(struct client_rows *rows, const tally_error *final, bool more) {
   rows->ended = true;
   rows->more = more;
@@ -134,8 +140,8 @@ static int finish(struct client_rows *rows, const tally_error *final, bool more)
 }
 
 static int at_end(struct client_rows *rows, const struct frame *frame, tally_error *error) {
-  uint64_t sent;
-  int code = message_get_end(frame, &sent, error);
+  int code = message_get_end(frame, &rows->end, error);
+  uint64_t sent = rows->end.rows;
   if (code == 0 && sent != rows->taken)
     code = fail(error, TALLY_PROTOCOL, "the answer ends with %llu rows, but %llu have come: ask again",
                 (unsigned long long)sent, (unsigned long long)rows->taken);

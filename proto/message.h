@@ -219,9 +219,14 @@ int message_get_rows(const struct frame *frame, size_t columns, struct message_r
 /* The next row's cells, borrowed from the payload: TALLY_ROW, TALLY_OK after the last, TALLY_PROTOCOL. */
 int message_rows_next(struct message_rows_reader *rows, tally_text *cells, tally_error *error);
 
-/* END: u64 rows, all that the answer had: a client that has read another number has lost some. */
-int message_put_end(struct buffer *out, uint64_t id, uint64_t rows, tally_error *error);
-int message_get_end(const struct frame *frame, uint64_t *rows, tally_error *error);
+/* END: u64 rows, all that the answer had: a client that has read another number has lost some. Where segments
+ * were left out (TALLY_PARTIAL), u64 how many and u64 the rows they hold follow. */
+struct message_end {
+  uint64_t rows;
+  uint64_t left_out, rows_left_out; /* segments, and their rows */
+};
+int message_put_end(struct buffer *out, uint64_t id, const struct message_end *end, tally_error *error);
+int message_get_end(const struct frame *frame, struct message_end *end, tally_error *error);
 
 /* ERROR: u32 number of the code (TALLY_ERROR_MAP), i32 column, i64 row, u64 sequence, text. Cannot fail for
  * size: the text of a tally_error fits. */

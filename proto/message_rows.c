@@ -135,14 +135,22 @@ int message_rows_next(struct message_rows_reader *rows, tally_text *cells, tally
 
 /* ------------------------------------------------------------------ end */
 
-int message_put_end(struct buffer *out, uint64_t id, uint64_t rows, tally_error *error) {
+int message_put_end(struct buffer *out, uint64_t id, const struct message_end *end, tally_error *error) {
   size_t start = frame_begin(out);
-  write64(out, rows);
+  write64(out, end->rows);
+  if (end->left_out) {
+    write64(out, end->left_out);
+    write64(out, end->rows_left_out);
+  }
   return frame_end(out, start, MESSAGE_END, id, error);
 }
 
-int message_get_end(const struct frame *frame, uint64_t *rows, tally_error *error) {
+int message_get_end(const struct frame *frame, struct message_end *end, tally_error *error) {
   struct reader reader = payload_reader(frame);
-  *rows = read64(&reader);
+  *end = (struct message_end){.rows = read64(&reader)};
+  if (!reader.bad && reader_left(&reader)) {
+    end->left_out = read64(&reader);
+    end->rows_left_out = read64(&reader);
+  }
   return message_whole(frame, &reader, error);
 }

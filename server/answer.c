@@ -80,14 +80,17 @@ static void close_rows(struct answer *answer) {
 /* The last frame: END, DONE or the error. */
 static void finish(struct answer *answer, int code, const tally_error *reason) {
   tally_error error;
+  struct message_end end = {.rows = answer->rows_sent};
   int put;
+  if (code == TALLY_OK && answer->rows)
+    answer->store->operations->left_out(answer->rows, &end.left_out, &end.rows_left_out);
   close_rows(answer);
   if (code != TALLY_OK)
     put = message_put_error(&answer->out, answer->id, reason, &error);
   else if (answer->type == MESSAGE_FLUSH)
     put = message_put_empty(&answer->out, MESSAGE_DONE, answer->id, &error);
   else
-    put = message_put_end(&answer->out, answer->id, answer->rows_sent, &error);
+    put = message_put_end(&answer->out, answer->id, &end, &error);
   answer->broken = put != TALLY_OK;
   answer->finished = true;
 }

@@ -32,6 +32,8 @@ struct store_operations {
   tally_result_column (*column)(const struct store_rows *rows, size_t column);
   int (*next)(struct store_rows *rows, tally_error *error); /* TALLY_ROW, TALLY_OK at the end, or a code */
   tally_text (*cell)(const struct store_rows *rows, size_t column);
+  /* As tally_cursor_left_out: after the end. */
+  void (*left_out)(const struct store_rows *rows, uint64_t *segments, uint64_t *held);
   void (*cancel)(struct store_rows *rows);
   void (*close_rows)(struct store_rows *rows);
 };

@@ -85,6 +85,9 @@ static int engine_next(struct store_rows *rows, tally_error *error) {
 static tally_text engine_cell(const struct store_rows *rows, size_t column) {
   return tally_cursor_cell(cursor_const(rows), column);
 }
+static void engine_left_out(const struct store_rows *rows, uint64_t *segments, uint64_t *held) {
+  tally_cursor_left_out(cursor_const(rows), segments, held);
+}
 static void engine_cancel(struct store_rows *rows) { tally_cursor_cancel(cursor(rows)); }
 static void engine_close_rows(struct store_rows *rows) { tally_cursor_close(cursor(rows)); }
 
@@ -102,6 +105,7 @@ static const struct store_operations operations = {
     .column = engine_column,
     .next = engine_next,
     .cell = engine_cell,
+    .left_out = engine_left_out,
     .cancel = engine_cancel,
     .close_rows = engine_close_rows,
 };

@@ -94,6 +94,17 @@ static int end_output(const char *command, struct printer *printer, uint64_t pri
   return code != 0 && printed > 0 ? EXIT_FAILED : exit_code;
 }
 
+/* An answer that lacks something does not pass for a whole one. */
+static void say_left_out(const struct rows *rows) {
+  uint64_t segments = 0, held = 0;
+  rows_left_out(rows, &segments, &held);
+  if (segments)
+    command_complain("warning: the answer is partial: %llu damaged segment%s with %llu rows %s left out; "
+                     "`tally verify` lists the damage",
+                     (unsigned long long)segments, segments == 1 ? "" : "s", (unsigned long long)held,
+                     segments == 1 ? "was" : "were");
+}
+
 static int print_rows(struct globals *globals, const char *command, struct rows *rows, uint64_t *printed) {
   tally_error error = {0};
   struct printer *printer = NULL;
@@ -103,6 +114,7 @@ static int print_rows(struct globals *globals, const char *command, struct rows 
                                    : pull_rows(rows, printer, printed, &broken, &error);
   int exit_code = end_output(command, printer, *printed, broken, code, &error);
   printer_close(printer);
+  if (code == 0) say_left_out(rows);
   return exit_code;
 }
 

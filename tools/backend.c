@@ -49,4 +49,7 @@ tally_result_column rows_column(const struct rows *rows, size_t column) {
 }
 int rows_next(struct rows *rows, tally_error *error) { return rows->kind->next(rows, error); }
 tally_text rows_cell(const struct rows *rows, size_t column) { return rows->kind->cell(rows, column); }
+void rows_left_out(const struct rows *rows, uint64_t *segments, uint64_t *held) {
+  rows->kind->left_out(rows, segments, held);
+}
 void rows_close(struct rows *rows) { rows->kind->close(rows); }

@@ -41,6 +41,8 @@ size_t rows_columns(const struct rows *rows);
 tally_result_column rows_column(const struct rows *rows, size_t column);
 int rows_next(struct rows *rows, tally_error *error); /* TALLY_ROW, TALLY_OK, or a code */
 tally_text rows_cell(const struct rows *rows, size_t column);
+/* Once rows_next has returned TALLY_OK: what the answer lacks (tally_cursor_left_out). */
+void rows_left_out(const struct rows *rows, uint64_t *segments, uint64_t *held);
 void rows_close(struct rows *rows); /* also before the end */
 
 /* Makes the answer that is open or being started end with TALLY_CANCELLED; nothing happens if there is none.

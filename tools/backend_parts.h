@@ -36,6 +36,7 @@ struct rows_kind {
   tally_result_column (*column)(const struct rows *rows, size_t column);
   int (*next)(struct rows *rows, tally_error *error);
   tally_text (*cell)(const struct rows *rows, size_t column);
+  void (*left_out)(const struct rows *rows, uint64_t *segments, uint64_t *held);
   void (*close)(struct rows *rows); /* frees it */
 };
 

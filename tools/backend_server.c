@@ -57,13 +57,17 @@ static int server_rows_next(struct rows *r, tally_error *error) {
 static tally_text server_rows_cell(const struct rows *r, size_t column) {
   return client_rows_cell(answer_of(r), column);
 }
+static void server_rows_left_out(const struct rows *r, uint64_t *segments, uint64_t *held) {
+  client_rows_left_out(answer_of(r), segments, held);
+}
 static void server_rows_close(struct rows *r) {
   client_rows_close(answer_of(r));
   mem_free(r);
 }
 
-static const struct rows_kind server_rows_kind = {server_rows_columns, server_rows_column, server_rows_next,
-                                                  server_rows_cell, server_rows_close};
+static const struct rows_kind server_rows_kind = {server_rows_columns,  server_rows_column,
+                                                  server_rows_next,     server_rows_cell,
+                                                  server_rows_left_out, server_rows_close};
 
 static int wrap_rows(struct backend *b, int code, struct client_rows *answer, struct rows **rows,
                      tally_error *error) {

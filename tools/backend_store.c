@@ -64,6 +64,9 @@ static int store_rows_next(struct rows *r, tally_error *error) {
 static tally_text store_rows_cell(const struct rows *r, size_t column) {
   return tally_cursor_cell(cursor_of(r), column);
 }
+static void store_rows_left_out(const struct rows *r, uint64_t *segments, uint64_t *held) {
+  tally_cursor_left_out(cursor_of(r), segments, held);
+}
 static void store_rows_close(struct rows *rows) {
   struct store_rows *r = (struct store_rows *)rows;
   atomic_store(&r->backend->cursor, NULL);
@@ -71,8 +74,8 @@ static void store_rows_close(struct rows *rows) {
   mem_free(r);
 }
 
-static const struct rows_kind store_rows_kind = {store_rows_columns, store_rows_column, store_rows_next,
-                                                 store_rows_cell, store_rows_close};
+static const struct rows_kind store_rows_kind = {store_rows_columns, store_rows_column,   store_rows_next,
+                                                 store_rows_cell,    store_rows_left_out, store_rows_close};
 
 static int wrap_cursor(struct store_backend *b, int code, tally_cursor *cursor, struct rows **rows,
                        tally_error *error) {

@@ -21,6 +21,7 @@ enum {
   OPT_LIMIT,
   OPT_EXPLAIN,
   OPT_NO_ROLLUPS,
+  OPT_PARTIAL,
   OPT_COLUMNS,
   OPT_ORDER
 };
@@ -38,12 +39,13 @@ const struct option command_query_options[] = {{"from", required_argument, NULL,
                                                {"limit", required_argument, NULL, OPT_LIMIT},
                                                {"explain", no_argument, NULL, OPT_EXPLAIN},
                                                {"no-rollups", no_argument, NULL, OPT_NO_ROLLUPS},
+                                               {"partial", no_argument, NULL, OPT_PARTIAL},
                                                {0}};
 
 const char command_query_help[] =
     "Usage: tally query [--from T] [--to T] [--where P]... [--group-by C,...] [--bucket B] [--tz ZONE]\n"
     "                   [--fill] [--approximate] [--agg A,...] [--order-by 'K [desc],...'] [--limit N]\n"
-    "                   [--explain] [--no-rollups]\n"
+    "                   [--explain] [--no-rollups] [--partial]\n"
     "\n"
     "Aggregate the events of [from, to). Answers are exact.\n"
     "\n"
@@ -60,6 +62,7 @@ const char command_query_help[] =
     "  --limit N         the first N rows\n"
     "  --approximate     percentiles with a bound of their error where only rollups are left\n"
     "  --no-rollups      answer from raw rows alone\n"
+    "  --partial         leave out segments that are damaged, and say so on stderr, instead of refusing\n"
     "  --explain         how the answer is found instead of the answer\n"
     "\n"
     "Columns: timestamp user_id service_name endpoint method request_size response_size duration_ms\n"
@@ -73,15 +76,19 @@ const char command_query_help[] =
     "10\n"
     "  tally query --group-by metadata.region --agg sum:metadata.credits --format json\n";
 
-const struct option command_events_options[] = {
-    {"from", required_argument, NULL, OPT_FROM},       {"to", required_argument, NULL, OPT_TO},
-    {"where", required_argument, NULL, OPT_WHERE},     {"tz", required_argument, NULL, OPT_TZ},
-    {"columns", required_argument, NULL, OPT_COLUMNS}, {"order", required_argument, NULL, OPT_ORDER},
-    {"limit", required_argument, NULL, OPT_LIMIT},     {0}};
+const struct option command_events_options[] = {{"from", required_argument, NULL, OPT_FROM},
+                                                {"to", required_argument, NULL, OPT_TO},
+                                                {"where", required_argument, NULL, OPT_WHERE},
+                                                {"tz", required_argument, NULL, OPT_TZ},
+                                                {"columns", required_argument, NULL, OPT_COLUMNS},
+                                                {"order", required_argument, NULL, OPT_ORDER},
+                                                {"limit", required_argument, NULL, OPT_LIMIT},
+                                                {"partial", no_argument, NULL, OPT_PARTIAL},
+                                                {0}};
 
 const char command_events_help[] =
     "Usage: tally events [--from T] [--to T] [--where P]... [--columns C,...] [--order asc|desc|none]\n"
-    "                    [--limit N] [--tz ZONE]\n"
+    "                    [--limit N] [--tz ZONE] [--partial]\n"
     "\n"
     "Print the events of [from, to) as they are stored.\n"
     "\n"
@@ -92,6 +99,7 @@ const char command_events_help[] =
     "                    none: as found, which is fastest and needs no memory\n"
     "  --limit N         the first N rows\n"
     "  --tz ZONE         where the dates of --from and --to begin (default UTC)\n"
+    "  --partial         leave out segments that are damaged, and say so on stderr, instead of refusing\n"
     "\n"
     "Examples:\n"
     "  tally events --where 'user_id=u42' --order desc --limit 100\n"
@@ -123,8 +131,9 @@ const struct option command_verify_options[] = {{0}};
 const char command_verify_help[] =
     "Usage: tally verify\n"
     "\n"
-    "Read every block of the store and check it. Each problem found is a row: file, offset, problem.\n"
-    "Exit status 1 if there is any. What was checked is told on stderr.\n"
+    "Read every file of the store and check it. Each problem found is a row: file, offset, problem.\n"
+    "Exit status 1 if there is any. What was checked is told on stderr. A segment with a problem is\n"
+    "quarantined (queries that may need its rows are refused); one that is whole again is not any more.\n"
     "\n"
     "Examples:\n"
     "  tally verify\n"
@@ -193,6 +202,9 @@ static int take_query_option(int option, tally_query *q, struct texts *t) {
     return take_limit("query", optarg, &q->limit);
   case OPT_EXPLAIN:
     q->flags |= TALLY_EXPLAIN;
+    return 0;
+  case OPT_PARTIAL:
+    q->flags |= TALLY_PARTIAL;
     return 0;
   default:
     q->flags |= TALLY_NO_ROLLUPS;
@@ -268,6 +280,9 @@ static int take_events_option(int option, tally_scan *s, struct texts *t) {
     return take_list("events", "columns", &s->columns);
   case OPT_ORDER:
     return take_order(optarg, &s->flags);
+  case OPT_PARTIAL:
+    s->flags |= TALLY_PARTIAL;
+    return 0;
   default:
     return take_limit("events", optarg, &s->limit);
   }
@@ -319,7 +334,7 @@ int command_verify(struct globals *globals, int argc, char **argv) {
   code = answer_print(globals, "verify", &request, &problems);
   if (code != EXIT_DONE) return code;
   command_note(globals,
-               "read and checked every block of segments, catalog and manifest at %s: %llu problem%s",
+               "read and checked every block of segments, catalog, manifest and log at %s: %llu problem%s",
                command_store_name(globals), (unsigned long long)problems, problems == 1 ? "" : "s");
   return problems ? EXIT_FAILED : EXIT_DONE;
 }

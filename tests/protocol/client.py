@@ -192,7 +192,7 @@ class Client:
         """Some of the rows, or None when END has come (its number of rows is self.end_rows)."""
         kind, payload = self.wait(request, ROWS, END)
         if kind == END:
-            (self.end_rows,) = struct.unpack("<Q", payload)
+            self.end_rows, *self.left_out = struct.unpack("<Q" if len(payload) == 8 else "<3Q", payload)
             return None
         (count,) = struct.unpack_from("<I", payload)
         at, rows = 4, []

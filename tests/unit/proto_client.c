@@ -350,9 +350,9 @@ static void script_answer(struct peer *p) {
     if (variant == CUT_IN_FRAME) p->out.size -= 3;
     if (variant == WHOLE || variant == CUT_BEFORE_END || variant == WRONG_COUNT) put_rows(p, id, 10, 10);
   }
-  if (variant == WHOLE) (void)message_put_end(&p->out, id, 20, &p->error);
-  if (variant == WRONG_COUNT) (void)message_put_end(&p->out, id, 21, &p->error);
-  if (variant == EMPTY) (void)message_put_end(&p->out, id, 0, &p->error);
+  if (variant == WHOLE) (void)message_put_end(&p->out, id, &(struct message_end){20, 0, 0}, &p->error);
+  if (variant == WRONG_COUNT) (void)message_put_end(&p->out, id, &(struct message_end){21, 0, 0}, &p->error);
+  if (variant == EMPTY) (void)message_put_end(&p->out, id, &(struct message_end){0, 0, 0}, &p->error);
   if (variant == FAILED) put_error(p, id, TALLY_MEMORY_LIMIT, "over the share");
   if (variant == FAREWELL) put_error(p, 0, TALLY_CLOSED, "closing");
   if (variant == OTHER_ID) put_rows(p, id + 1, 10, 10);
@@ -426,7 +426,7 @@ static void script_endless(struct peer *p) {
   expect(p, MESSAGE_CANCEL);
   cr_assert_eq(p->frame.id, id);
   put_columns(p, id); /* the cancellation came too late */
-  (void)message_put_end(&p->out, id, 0, &p->error);
+  (void)message_put_end(&p->out, id, &(struct message_end){0, 0, 0}, &p->error);
   flush(p);
   expect(p, MESSAGE_FLUSH);
   (void)message_put_empty(&p->out, MESSAGE_DONE, p->frame.id, &p->error);

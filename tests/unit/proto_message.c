@@ -40,7 +40,7 @@ static int decode(const struct frame *frame, tally_error *error) {
     tally_mark marked;
     tally_receipt receipt;
     tally_error carried;
-    uint64_t rows;
+    struct message_end end;
   } u;
   struct message_query query;
   struct message_events events;
@@ -65,7 +65,7 @@ static int decode(const struct frame *frame, tally_error *error) {
   case MESSAGE_ERROR:
     return message_get_error(frame, &u.carried, error);
   case MESSAGE_END:
-    return message_get_end(frame, &u.rows, error);
+    return message_get_end(frame, &u.end, error);
   case MESSAGE_QUERY:
     code = message_get_query(frame, &query, error);
     if (!code) message_query_free(&query);
@@ -150,7 +150,7 @@ static void encode(struct buffer *out, uint8_t type) {
     code = message_put_error(out, 1, &carried, &error);
     break;
   case MESSAGE_END:
-    code = message_put_end(out, 1, UINT64_MAX - 1, &error);
+    code = message_put_end(out, 1, &(struct message_end){UINT64_MAX - 1, 2, 77}, &error);
     break;
   case MESSAGE_QUERY:
     code = message_put_query(out, 1, &full_query, &error);
@@ -193,7 +193,8 @@ Test(message, every_type_survives_every_truncation_extension_and_change) {
     for (size_t cut = 0; cut < size; cut++) { /* APPEND ends with the batch, which the store checks */
       frame = exact(&out, cut);
       int code = decode(&frame, &error);
-      cr_assert(code == TALLY_PROTOCOL || (type == MESSAGE_APPEND && code == 0 && cut >= size - 5),
+      bool whole = type == MESSAGE_END && cut == 8; /* without what was left out: the frame has its size */
+      cr_assert(code == TALLY_PROTOCOL || whole || (type == MESSAGE_APPEND && code == 0 && cut >= size - 5),
                 "%s cut to %zu: %d", message_name(type), cut, code);
       drop(&frame);
     }

@@ -157,6 +157,11 @@ static void fake_close_rows(struct store_rows *rows) {
   free(rows);
 }
 
+static void fake_left_out(const struct store_rows *rows, uint64_t *segments, uint64_t *held) {
+  (void)rows;
+  *segments = *held = 0;
+}
+
 static const struct store_operations operations = {.append = fake_append,
                                                    .mark = fake_mark,
                                                    .query = fake_query,
@@ -169,6 +174,7 @@ static const struct store_operations operations = {.append = fake_append,
                                                    .column = fake_column,
                                                    .next = fake_next,
                                                    .cell = fake_cell,
+                                                   .left_out = fake_left_out,
                                                    .cancel = fake_cancel,
                                                    .close_rows = fake_close_rows};
 

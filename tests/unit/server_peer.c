@@ -192,7 +192,8 @@ void peer_empty(struct peer *peer, uint8_t type, uint64_t id) {
 
 uint64_t peer_read_answer(struct peer *peer, uint64_t id) {
   struct frame frame;
-  uint64_t rows = 0, said = 0;
+  uint64_t rows = 0;
+  struct message_end said;
   peer_expect(peer, MESSAGE_COLUMNS, id, &frame);
   for (;;) {
     struct message_rows_reader reader;
@@ -206,6 +207,7 @@ uint64_t peer_read_answer(struct peer *peer, uint64_t id) {
       cr_assert_eq((uint64_t)atoll(cells[0].data), rows, "row %lu is another one", rows);
   }
   cr_assert_eq(message_get_end(&frame, &said, &peer->error), 0);
-  cr_assert_eq(said, rows);
+  cr_assert_eq(said.rows, rows);
+  cr_assert_eq(said.left_out, 0);
   return rows;
 }

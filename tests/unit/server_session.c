@@ -227,7 +227,7 @@ static void make_wrong_versions(struct peer *peer) {
   cr_assert_eq(message_put_hello(&peer->out, 1, &hello, &peer->error), 0);
 }
 static void make_server_message(struct peer *peer) {
-  cr_assert_eq(message_put_end(&peer->out, 5, 1, &peer->error), 0);
+  cr_assert_eq(message_put_end(&peer->out, 5, &(struct message_end){1, 0, 0}, &peer->error), 0);
 }
 static void make_id_zero(struct peer *peer) { peer_empty(peer, MESSAGE_STATS, 0); }
 static void make_payload(struct peer *peer) {
