@@ -285,7 +285,8 @@ static int later_record(struct manifest *m, uint64_t offset, uint64_t size, bool
   return result;
 }
 
-static int load(struct manifest *m, struct producers *producers, tally_error *error) {
+/* Of a file that was published whole, `strict`, nothing may be missing at the end. */
+static int load(struct manifest *m, struct producers *producers, bool strict, tally_error *error) {
   uint64_t size;
   int number = m->os->size(m->os, m->file, &size);
   if (number) return os_fail(error, number, "read", m->path);
@@ -299,9 +300,9 @@ static int load(struct manifest *m, struct producers *producers, tally_error *er
     result = read_record(m, m->size, size, &parts, &next, &bad, &end, error);
     if (result || end) break;
     if (bad) {
-      result = later_record(m, m->size, size, &later, error);
+      if (!strict) result = later_record(m, m->size, size, &later, error);
       if (result) break;
-      if (later || m->edits == 0) return fail_corrupt(error, m->path, m->size, bad);
+      if (strict || later || m->edits == 0) return fail_corrupt(error, m->path, m->size, bad);
       number = m->os->truncate(m->os, m->file, m->size); /* never confirmed: torn by a crash */
       return number ? os_fail(error, number, "cut", m->path) : 0;
     }
@@ -348,8 +349,9 @@ static void remove_leftovers(const struct manifest *m) {
   }
 }
 
-int manifest_open(const struct os *os, const char *store, struct producers *producers,
-                  struct manifest **manifest, tally_error *error) {
+/* The file of the newest number, not loaded yet. */
+static int open_newest(const struct os *os, const char *store, enum os_open how, struct manifest **manifest,
+                       tally_error *error) {
   struct listing l = {0};
   int number = os->list(os, store, see_name, &l);
   if (number) return os_fail(error, number, "list", store);
@@ -358,9 +360,21 @@ int manifest_open(const struct os *os, const char *store, struct producers *prod
   m->number = l.newest;
   m->path = make_path(store, m->number, "");
   int result = m->path ? 0 : fail_memory(error, "the manifest");
-  if (!result && (number = os->open(os, m->path, OS_WRITE, &m->file)) != 0)
+  if (!result && (number = os->open(os, m->path, how, &m->file)) != 0)
     result = os_fail(error, number, "open", m->path);
-  if (!result) result = load(m, producers, error);
+  if (result)
+    manifest_close(m);
+  else
+    *manifest = m;
+  return result;
+}
+
+int manifest_open(const struct os *os, const char *store, struct producers *producers,
+                  struct manifest **manifest, tally_error *error) {
+  struct manifest *m;
+  int result = open_newest(os, store, OS_WRITE, &m, error);
+  if (result) return result;
+  result = load(m, producers, false, error);
   if (result) {
     manifest_close(m);
     return result;
@@ -368,6 +382,81 @@ int manifest_open(const struct os *os, const char *store, struct producers *prod
   remove_leftovers(m);
   *manifest = m;
   return 0;
+}
+
+int manifest_read(const struct os *os, const char *store, struct manifest **manifest, tally_error *error) {
+  struct manifest *m;
+  int result = open_newest(os, store, OS_READ, &m, error);
+  if (result) return result;
+  result = load(m, NULL, true, error);
+  if (result)
+    manifest_close(m);
+  else
+    *manifest = m;
+  return result;
+}
+
+static int copy_edits(struct manifest *m, struct os_file *from, const char *from_path, uint64_t size,
+                      tally_error *error) {
+  enum { PIECE = 1 << 16 };
+  uint8_t *piece = mem_alloc(PIECE);
+  int result = piece ? 0 : fail_memory(error, "a copy of the manifest");
+  size_t got = 1;
+  for (uint64_t at = 0; !result && at < size; at += got) {
+    size_t want = size - at < PIECE ? (size_t)(size - at) : PIECE;
+    int number = m->os->read(m->os, from, piece, want, at, &got);
+    if (number)
+      result = os_fail(error, number, "read", from_path);
+    else if (got < want || size < HEADER)
+      result = fail_corrupt(error, from_path, at + got, "manifest copy is whole");
+    else if (at == 0) { /* checksums of records do not depend on the number */
+      if (load64(piece + 24) != hash64(piece, 24))
+        result = fail_corrupt(error, from_path, 0, "manifest copy's header");
+      store64(piece + 8, m->number);
+      store64(piece + 24, hash64(piece, 24));
+    }
+    if (!result && (number = m->os->write(m->os, m->file, piece, got, at)) != 0)
+      result = os_fail(error, number, "write", m->path);
+  }
+  mem_free(piece);
+  return result;
+}
+
+int manifest_copy(const struct os *os, struct os_file *from, const char *from_path, uint64_t size,
+                  const char *store, uint64_t number, struct manifest **copy, tally_error *error) {
+  struct manifest *m = manifest_new(os, store, error);
+  if (!m) return error->code;
+  m->number = number;
+  m->path = make_path(store, number, ".tmp");
+  int result = m->path ? 0 : fail_memory(error, "a copy of the manifest"), code;
+  if (!result) {
+    (void)os->unlink(os, m->path); /* one that a crash left */
+    code = os->open(os, m->path, OS_CREATE, &m->file);
+    if (code) result = os_fail(error, code, "create", m->path);
+  }
+  if (!result) result = copy_edits(m, from, from_path, size, error);
+  if (!result && (result = load(m, NULL, true, error)) == TALLY_CORRUPT)
+    error_where(error, "copying %s", from_path);
+  if (!result && (code = os->sync(os, m->file)) != 0) result = os_fail_sync(error, code, m->path);
+  if (result) {
+    if (m->file) (void)os->unlink(os, m->path);
+    manifest_close(m);
+  } else {
+    *copy = m;
+  }
+  return result;
+}
+
+int manifest_publish(struct manifest *m, tally_error *error) {
+  char *path = make_path(m->store, m->number, "");
+  if (!path) return fail_memory(error, "the manifest");
+  int number = m->os->rename(m->os, m->path, path), result = 0;
+  if (number) result = os_fail(error, number, "rename", m->path);
+  if (!result && (number = m->os->sync_directory(m->os, m->store)) != 0)
+    result = os_fail_sync(error, number, m->store);
+  mem_free(number ? path : m->path);
+  if (!number) m->path = path;
+  return result;
 }
 
 int manifest_commit(struct manifest *m, const struct edit *edit, tally_error *error) {

@@ -31,6 +31,13 @@ int manifest_create(const struct os *os, const char *store, struct manifest **ma
  * confirmed and is cut off. */
 int manifest_open(const struct os *os, const char *store, struct producers *producers,
                   struct manifest **manifest, tally_error *error);
+/* Loads the newest manifest, for reading alone: whatever is not whole is TALLY_CORRUPT, at the end too. */
+int manifest_read(const struct os *os, const char *store, struct manifest **manifest, tally_error *error);
+/* Copies the first `size` bytes of a manifest file, checked, to a file of `store` with another number, under
+ * its temporary name. It may be committed to before manifest_publish gives it its name. */
+int manifest_copy(const struct os *os, struct os_file *from, const char *from_path, uint64_t size,
+                  const char *store, uint64_t number, struct manifest **copy, tally_error *error);
+int manifest_publish(struct manifest *copy, tally_error *error);
 /* Appends, syncs and applies an edit.
  * TALLY_NO_SPACE may be tried again; after another failure the store takes no more writes. */
 int manifest_commit(struct manifest *manifest, const struct edit *edit, tally_error *error);

@@ -112,6 +112,16 @@ static int posix_unlink(const struct os *os, const char *path) {
   return unlink(path) == 0 ? 0 : errno;
 }
 
+static int posix_link(const struct os *os, const char *from, const char *to) {
+  (void)os;
+  return link(from, to) == 0 ? 0 : errno;
+}
+
+static int posix_rmdir(const struct os *os, const char *path) {
+  (void)os;
+  return rmdir(path) == 0 ? 0 : errno;
+}
+
 static int posix_mkdir(const struct os *os, const char *path) {
   (void)os;
   return mkdir(path, 0755) == 0 ? 0 : errno;
@@ -198,10 +208,25 @@ static void posix_random(const struct os *os, void *to, size_t size) {
 
 const struct os *os_posix(void) {
   static const struct os table = {
-      NULL,         posix_open,      posix_close,          posix_read,     posix_write,
-      posix_sync,   posix_size,      posix_allocate,       posix_truncate, posix_rename,
-      posix_unlink, posix_mkdir,     posix_sync_directory, posix_list,     posix_lock,
-      posix_now,    posix_monotonic, posix_random,
+      .open = posix_open,
+      .close = posix_close,
+      .read = posix_read,
+      .write = posix_write,
+      .sync = posix_sync,
+      .size = posix_size,
+      .allocate = posix_allocate,
+      .truncate = posix_truncate,
+      .rename = posix_rename,
+      .unlink = posix_unlink,
+      .link = posix_link,
+      .mkdir = posix_mkdir,
+      .rmdir = posix_rmdir,
+      .sync_directory = posix_sync_directory,
+      .list = posix_list,
+      .lock = posix_lock,
+      .now = posix_now,
+      .monotonic = posix_monotonic,
+      .random = posix_random,
   };
   return &table;
 }

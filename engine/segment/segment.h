@@ -214,6 +214,8 @@ bool segment_quarantined(const struct segment *s);
 void segment_quarantine(struct segment *s);
 /* Is its directory there? If not, any row inside its times may be in it. */
 bool segment_readable(const struct segment *s);
+/* Its file, for reading, where it is readable: as long as the segment lives, even if the name is gone. */
+struct os_file *segment_file(const struct segment *s);
 
 /* Checks every block of the file; calls found for each fault (offset of the block, its name). Reads no faster
  * than `pace` allows. */
