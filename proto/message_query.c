@@ -8,7 +8,8 @@
 #include "base/utf8.h"
 #include "proto/message_text.h"
 
-#define QUERY_FLAGS ((uint32_t)(TALLY_FILL | TALLY_APPROXIMATE | TALLY_EXPLAIN | TALLY_NO_ROLLUPS | TALLY_PARTIAL))
+#define QUERY_FLAGS                                                                                          \
+  ((uint32_t)(TALLY_FILL | TALLY_APPROXIMATE | TALLY_EXPLAIN | TALLY_NO_ROLLUPS | TALLY_PARTIAL))
 #define EVENTS_FLAGS ((uint32_t)(TALLY_ORDER_DESC | TALLY_ORDER_NONE | TALLY_PARTIAL))
 #define TEXTS_MAX 7 /* of a request, without its predicates */
 

@@ -9,6 +9,7 @@
 
 #include <tally.h>
 
+#include "maintain/backup.h"
 #include "os/os.h"
 #include "scan/snapshot.h"
 
@@ -94,5 +95,11 @@ int db_verify_begin(struct db *db, uint64_t rate, const atomic_bool *stop, struc
  * or a code. */
 int db_verify_next(struct db_verify *verify, db_found found, void *arg, tally_error *error);
 void db_verify_end(struct db_verify *verify);
+
+/* A consistent, checked copy of everything acknowledged before the call, in a directory that opens as a
+ * store; see maintain/backup.h. Reads `rate` bytes a second at most (0: no limit); `stop` (may be NULL)
+ * cancels. */
+int db_backup(struct db *db, const char *directory, uint64_t rate, const atomic_bool *stop,
+              struct backup_report *report, tally_error *error);
 
 #endif

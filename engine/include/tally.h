@@ -204,6 +204,12 @@ TALLY_API int tally_open(const char *path, const tally_options *options, tally_s
  * closed before, and no other thread may be inside a call. The store is freed whatever is returned. */
 TALLY_API int tally_close(tally_store *store, tally_error *error);
 
+/* Makes a store in directory `store`, which must be absent or empty, of the backup in directory `backup`
+ * (made by the job {"backup", DIR}, or a store that is closed). Every file is copied and every byte of the
+ * copies checked before it returns 0; the backup stays as it is. On failure nothing is left. TALLY_NOT_FOUND,
+ * TALLY_CORRUPT (names the damaged file), TALLY_USAGE (not empty), TALLY_LOCKED. */
+TALLY_API int tally_restore(const char *backup, const char *store, tally_error *error);
+
 /* ------------------------------------------------------------------ ingest */
 
 typedef enum tally_durability {

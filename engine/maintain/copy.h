@@ -11,8 +11,8 @@
 /* Where to, and what it takes. */
 struct copier {
   const struct os *os;
-  const char *store;  /* the directory copied to */
-  struct pace *pace;  /* NULL: as fast as it goes */
+  const char *store;   /* the directory copied to */
+  struct pace *pace;   /* NULL: as fast as it goes */
   struct cache *cache; /* for segments that are checked */
   struct budget *budget;
   uint64_t bytes; /* copied so far */
@@ -40,8 +40,8 @@ struct wal_check {
 int copy_check_wal(struct copier *c, const char *path, uint64_t number, struct wal_check *check,
                    tally_error *error);
 
-/* Numbers of the files <16 hex digits><suffix> in a folder, ascending; freed with mem_free. A folder that is not
- * there has none. */
+/* Numbers of the files <16 hex digits><suffix> in a folder, ascending; freed with mem_free. A folder that is
+ * not there has none. */
 int copy_list(const struct os *os, const char *folder, const char *suffix, uint64_t **numbers, size_t *count,
               tally_error *error);
 

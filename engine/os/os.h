@@ -36,8 +36,8 @@ struct os {
   int (*truncate)(const struct os *os, struct os_file *file, uint64_t size);
   int (*rename)(const struct os *os, const char *from, const char *to);
   int (*unlink)(const struct os *os, const char *path);
-  /* A second name for a file: EEXIST if there is one; EXDEV, EPERM, EMLINK or EOPNOTSUPP where the file system
-   * gives none. */
+  /* A second name for a file: EEXIST if there is one; EXDEV, EPERM, EMLINK or EOPNOTSUPP where the file
+   * system gives none. */
   int (*link)(const struct os *os, const char *from, const char *to);
   int (*mkdir)(const struct os *os, const char *path); /* EEXIST if it is there */
   int (*rmdir)(const struct os *os, const char *path); /* an empty one */

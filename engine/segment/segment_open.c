@@ -185,7 +185,9 @@ bool segment_quarantined(const struct segment *s) {
 void segment_quarantine(struct segment *s) { atomic_store(&s->inside->quarantined, true); }
 bool segment_readable(const struct segment *s) { return s->inside->file != NULL; }
 
-struct os_file *segment_file(const struct segment *s) { return s->inside->file; }
+struct os_file *segment_file(const struct segment *s) {
+  return s->inside->file;
+}
 
 void segment_ref(struct segment *s) {
   atomic_fetch_add_explicit(&s->inside->references, 1, memory_order_relaxed);
