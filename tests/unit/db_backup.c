@@ -121,7 +121,7 @@ static int try_append(struct fixture *f, uint64_t sequence, bool *duplicate, tal
   for (int i = 0; i < BATCH; i++) {
     char user[16];
     int n = snprintf(user, sizeof user, "u%llu", (unsigned long long)(sequence % 7));
-    tally_event event = {.timestamp = INT64_C(1704067200000000) + (int64_t)(sequence % 100) * 500000000000 + i,
+    tally_event event = {.timestamp = INT64_C(1704067200000000) + (int64_t)(sequence % 100) * 40000000000 + i,
                          .user_id = {user, (size_t)n},
                          .service_name = {"chat", 4},
                          .metadata = {"{\"a\":1}", 7}};
@@ -273,12 +273,14 @@ Test(backup, of_an_empty_store_is_one) {
 static _Atomic uint64_t acknowledged;
 static _Atomic bool stop_appending;
 
+static tally_error append_error;
+
 static void *keep_appending(void *arg) {
   struct fixture *f = arg;
-  tally_error e;
   while (!atomic_load(&stop_appending)) {
-    cr_assert_eq(try_append(f, f->sequence + 1, NULL, &e), 0, "%s", e.text);
+    if (try_append(f, f->sequence + 1, NULL, &append_error)) return f;
     atomic_store(&acknowledged, ++f->sequence);
+    os_sleep(100);
   }
   return NULL;
 }
@@ -292,10 +294,12 @@ Test(backup, while_ingest_goes_on_has_everything_acknowledged_before_it_began) {
   cr_assert_eq(db_open(&f.os, f.store, &o, &f.db, &e), 0); /* with threads of its own */
   struct os_thread thread;
   atomic_store(&acknowledged, 0);
+  append_error = (tally_error){0};
   atomic_store(&stop_appending, false);
   cr_assert_eq(os_thread_start(&thread, keep_appending, &f), 0);
   for (int i = 0; i < 12; i++) {
-    while (atomic_load(&acknowledged) < (uint64_t)i * 40) os_sleep(1000);
+    for (int k = 0; k < 10000 && atomic_load(&acknowledged) < (uint64_t)i * 40; k++) os_sleep(1000);
+    cr_assert_eq(append_error.code, 0, "%s", append_error.text);
     uint64_t before = atomic_load(&acknowledged);
     if (i % 3 == 0) flush(&f);
     struct backup_report r = backup(&f);
