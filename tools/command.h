@@ -39,7 +39,8 @@ struct globals {
   X(stats, "print figures about the store")                                                                  \
   X(flush, "write the rows in memory to segments now")                                                       \
   X(compact, "merge segments until each month has few")                                                      \
-  X(verify, "read and check every block of the store")                                                       \
+  X(verify, "read and check every file of the store")                                                        \
+  X(restore, "make a store of a backup")                                                                     \
   X(erase, "erase a user's events, with a receipt")                                                          \
   X(pseudonymize, "give a user's events a random id")                                                        \
   X(shell, "work interactively")

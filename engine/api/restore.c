@@ -1,7 +1,7 @@
 /* restore.c - tally_restore of <tally.h>: no store is open yet, so it brings memory and cache of its own. */
+#include "maintain/restore.h"
 #include "base/status.h"
 #include "db/db.h"
-#include "maintain/restore.h"
 
 #define MEMORY (256ull << 20)
 #define CACHE (4u << 20)

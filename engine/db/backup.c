@@ -1,5 +1,6 @@
-/* backup.c - pins a running store for a backup: for a moment nothing is appended or published, and the version,
- * the manifest's and the WAL's ends are noted and their files opened. The copying goes on beside ingest. */
+/* backup.c - pins a running store for a backup: for a moment nothing is appended or published, and the
+ * version, the manifest's and the WAL's ends are noted and their files opened. The copying goes on beside
+ * ingest. */
 #include <errno.h>
 
 #include "base/mem.h"
@@ -47,8 +48,8 @@ static int pin_wals(struct db *db, struct pin *p, tally_error *error) {
 static int pin_files(struct db *db, struct pin *p, tally_error *error) {
   struct manifest *m = db->manifest;
   os_lock(&db->manifest_lock);
-  p->source.manifest =
-      (struct backup_file){.path = mem_strndup(m->path, strlen(m->path)), .number = m->number, .size = m->size};
+  p->source.manifest = (struct backup_file){
+      .path = mem_strndup(m->path, strlen(m->path)), .number = m->number, .size = m->size};
   int result = open_file(db, &p->source.manifest, error);
   os_unlock(&db->manifest_lock);
   p->source.catalog =
@@ -93,11 +94,8 @@ int db_backup(struct db *db, const char *directory, uint64_t rate, const atomic_
               struct backup_report *report, tally_error *error) {
   struct pin p;
   struct pace pace = {.os = db->os, .rate = rate, .stop = stop};
-  struct copier to = {.os = db->os,
-                      .store = directory,
-                      .pace = &pace,
-                      .cache = db->cache,
-                      .budget = &db->catalog_budget};
+  struct copier to = {
+      .os = db->os, .store = directory, .pace = &pace, .cache = db->cache, .budget = &db->catalog_budget};
   int result = pin(db, &p, error);
   if (!result) result = backup_write(&to, &p.source, report, error);
   unpin(db, &p);

@@ -60,8 +60,8 @@ static int open_old(struct backup *b, tally_error *error) {
 
 /* ------------------------------------------------------------------ manifest */
 
-/* A copy of the store's manifest under its temporary name, with one edit more: WAL records up to `durable` belong
- * to it, so if they are lost from the backup they are missed. */
+/* A copy of the store's manifest under its temporary name, with one edit more: WAL records up to `durable`
+ * belong to it, so if they are lost from the backup they are missed. */
 static int copy_manifest(struct backup *b, uint64_t number, uint64_t durable, struct manifest **copy,
                          tally_error *error) {
   const struct backup_source *from = b->source;
@@ -79,8 +79,8 @@ static int copy_manifest(struct backup *b, uint64_t number, uint64_t durable, st
   return result;
 }
 
-/* Between the old state and the new one, whose WAL need not continue the old one's: the new segments alone, which
- * then have all that the old backup has. With them the WAL files may come one by one. */
+/* Between the old state and the new one, whose WAL need not continue the old one's: the new segments alone,
+ * which then have all that the old backup has. With them the WAL files may come one by one. */
 static int publish_between(struct backup *b, bool *published, tally_error *error) {
   struct manifest *between = NULL;
   int result = copy_manifest(b, b->number - 1, b->new->state.covered, &between, error);
@@ -220,8 +220,8 @@ static int write_catalog(struct backup *b, tally_error *error) {
 
 /* ------------------------------------------------------------------ WAL */
 
-/* A WAL file of the same number in the old backup must be the beginning of the new one: between its renaming and
- * that of the manifest it belongs to the old backup. */
+/* A WAL file of the same number in the old backup must be the beginning of the new one: between its renaming
+ * and that of the manifest it belongs to the old backup. */
 static int continues_old(struct backup *b, const struct backup_file *from, tally_error *error) {
   const struct os *os = b->to->os;
   struct os_file *file = NULL;
@@ -232,8 +232,7 @@ static int continues_old(struct backup *b, const struct backup_file *from, tally
   if (!result) code = os->open(os, path, OS_READ, &file);
   if (!result && !code) code = os->size(os, file, &size);
   if (code && code != ENOENT) result = os_fail(error, code, "read", path);
-  if (!result && !code && size <= from->size)
-    result = copy_same(b->to, file, from->file, size, &same, error);
+  if (!result && !code && size <= from->size) result = copy_same(b->to, file, from->file, size, &same, error);
   if (!result && !code && (size > from->size || !same)) result = diverged(b, path, error);
   if (file) os->close(os, file);
   mem_free(path);
@@ -313,7 +312,8 @@ static int see_other(void *arg, const char *name) {
   size_t n = strlen(name);
   bool ours = strncmp(name, "MANIFEST-", 9) == 0 || strncmp(name, MARK_PREFIX, strlen(MARK_PREFIX)) == 0;
   (void)snprintf(number, sizeof number, "%016" PRIx64, o->backup->number);
-  if (!ours || n >= sizeof o->name[0] || strcmp(strchr(name, '-') + 1, number) == 0 || o->count == 16) return 0;
+  if (!ours || n >= sizeof o->name[0] || strcmp(strchr(name, '-') + 1, number) == 0 || o->count == 16)
+    return 0;
   memcpy(o->name[o->count++], name, n + 1);
   return 0;
 }

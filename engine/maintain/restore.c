@@ -24,8 +24,8 @@ struct restore {
 
 /* ------------------------------------------------------------------ the backup */
 
-/* A backup that is being written is waited for by its owner, not read half. On a medium that cannot be written
- * there is nobody who does. */
+/* A backup that is being written is waited for by its owner, not read half. On a medium that cannot be
+ * written there is nobody who does. */
 static int lock_backup(struct restore *r, tally_error *error) {
   int64_t owner = 0;
   char *path = mem_path(r->backup, "LOCK");
@@ -34,8 +34,8 @@ static int lock_backup(struct restore *r, tally_error *error) {
   mem_free(path);
   if (code) r->lock = NULL;
   if (code == EWOULDBLOCK)
-    return fail(error, TALLY_LOCKED, "%s is in use by process %" PRId64 ": wait until it has ended", r->backup,
-                owner);
+    return fail(error, TALLY_LOCKED, "%s is in use by process %" PRId64 ": wait until it has ended",
+                r->backup, owner);
   return 0;
 }
 
@@ -45,7 +45,8 @@ static int check_mark(struct restore *r, tally_error *error) {
   int result = mark_read(r->to->os, r->backup, r->manifest->number, &size, error);
   if (result == TALLY_NOT_FOUND) return 0; /* a copied store */
   if (!result && size > r->manifest->size)
-    result = fail_corrupt(error, r->manifest->path, r->manifest->size, "manifest is as long as its mark says");
+    result =
+        fail_corrupt(error, r->manifest->path, r->manifest->size, "manifest is as long as its mark says");
   return result;
 }
 
@@ -123,7 +124,8 @@ static int copy_file(struct restore *r, const char *from, const char *to, uint64
 
 static int copy_segment(struct restore *r, const struct segment_info *info, tally_error *error) {
   char *from = place_path(r->backup, info), *to = place_path(r->to->store, info);
-  int result = from && to ? place_make(r->to->os, r->to->store, info, error) : fail_memory(error, "a restore");
+  int result =
+      from && to ? place_make(r->to->os, r->to->store, info, error) : fail_memory(error, "a restore");
   if (!result) result = copy_file(r, from, to, info->size, error);
   if (!result) result = place_sync(r->to->os, r->to->store, info, error);
   if (!result && (result = copy_check_segment(r->to, info, true, error)) != 0)
@@ -173,7 +175,8 @@ static int copy_wals(struct restore *r, tally_error *error) {
   uint64_t *numbers = NULL;
   size_t count = 0;
   char *from = mem_path(r->backup, "wal"), *to = mem_path(r->to->store, "wal");
-  int result = from && to ? copy_list(os, from, ".wal", &numbers, &count, error) : fail_memory(error, "a restore");
+  int result =
+      from && to ? copy_list(os, from, ".wal", &numbers, &count, error) : fail_memory(error, "a restore");
   int code = result ? 0 : os->mkdir(os, to);
   if (code && code != EEXIST) result = os_fail(error, code, "make the directory", to);
   for (size_t i = 0; i < count && !result; i++) result = copy_wal(r, numbers[i], &check, error);

@@ -94,7 +94,8 @@ int target_open(const struct os *os, const char *directory, const char *purpose,
   if (!result) result = make(os, parent, directory, &t->made, error);
   /* A link may lead from outside into a store. */
   char *above = mem_path(directory, "..");
-  if (!result) result = above ? outside_stores(os, above, directory, purpose, error) : fail_memory(error, purpose);
+  if (!result)
+    result = above ? outside_stores(os, above, directory, purpose, error) : fail_memory(error, purpose);
   int code = result ? 0 : os->list(os, directory, see, t);
   if (code) result = os_fail(error, code, "list", directory);
   if (!result && t->other)

@@ -15,8 +15,9 @@ struct target {
   bool own; /* other files of a store */
 };
 
-/* Makes the directory if it is not there, locks it and looks what is in it. `purpose`: "a backup". TALLY_USAGE
- * where it lies inside a store, TALLY_LOCKED where another process or a store of this one has it. */
+/* Makes the directory if it is not there, locks it and looks what is in it. `purpose`: "a backup".
+ * TALLY_USAGE where it lies inside a store, TALLY_LOCKED where another process or a store of this one has it.
+ */
 int target_open(const struct os *os, const char *directory, const char *purpose, struct target *target,
                 tally_error *error);
 void target_close(const struct os *os, struct target *target);

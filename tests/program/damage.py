@@ -6,6 +6,7 @@ usage: damage.py BINARIES [--flips N]         seed: $TALLY_SEED      run it with
 import glob
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,27 @@ def make_store(binaries, folder, wal):
     return store
 
 
+def damaged_segment(c, tool, path, done, whole, what):
+    """A store with a damaged segment opens. What needs that segment is refused with its name, or answered without it and marked; the other
+    month is answered as ever; nothing is silently smaller."""
+    month = path.split("/")[1]
+    other = ["--from", "2024-02-01"] if month == "2024-01" else ["--to", "2024-02-01"]
+    if done.returncode:
+        sane(c, done, what, os.path.basename(path))
+    else:
+        c.check(done.stdout == whole.stdout, f"{what}: an answer that differs")
+    rest = tool.run("query", "--no-rollups", *other, "--format", "tsv")
+    c.check(rest.returncode == 0, f"{what}: the other month goes on: {rest.stderr.decode()[-300:]}")
+    total = sum(int(line.split(b"\t")[1]) for line in whole.stdout.splitlines()[1:])
+    partial = tool.run("query", "--no-rollups", "--partial", "--agg", "count,sum:metadata.n,distinct:user_id,distinct:endpoint,count:cost", "--format", "tsv")
+    c.check(partial.returncode == 0, f"{what}: --partial answers: {partial.stderr.decode()[-300:]}")
+    if partial.returncode == 0:
+        count, marked = int(partial.stdout.split(b"\n")[1].split()[0]), re.search(rb"is partial: 1 damaged segment with (\d+) rows", partial.stderr)
+        c.check(count == total - (int(marked.group(1)) if marked else 0), f"{what}: --partial has {count} of {total} rows, {partial.stderr.decode()!r}")
+    found = tool.run("verify", "--format", "tsv")
+    c.check(found.returncode == 1 and os.path.basename(path) in found.stdout.decode(), f"{what}: verify names it")
+
+
 def flip_files(c, r, binaries, folder, wal, flips):
     store = make_store(binaries, folder, wal)
     sound = os.path.join(folder, "sound")
@@ -74,8 +96,11 @@ def flip_files(c, r, binaries, folder, wal, flips):
             else:
                 data[at] ^= 1 << r.randrange(8)
             open(target, "wb").write(data)
-            done = answer(Tool(binaries, "--db", broken))
+            tool = Tool(binaries, "--db", broken)
+            done = answer(tool)
             what = f"{path}: {kind} at {at} of {size}"
+            if path.startswith("segments/"):
+                damaged_segment(c, tool, path, done, whole, what)
             if done.returncode == 0:
                 same = done.stdout == whole.stdout
                 # The end of a log that was not closed may read as a torn tail: then it is reported.

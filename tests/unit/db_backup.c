@@ -138,8 +138,7 @@ static int try_append(struct fixture *f, uint64_t sequence, bool *duplicate, tal
 
 static void append(struct fixture *f, int batches) {
   tally_error e;
-  for (; batches > 0; batches--)
-    cr_assert_eq(try_append(f, ++f->sequence, NULL, &e), 0, "%s", e.text);
+  for (; batches > 0; batches--) cr_assert_eq(try_append(f, ++f->sequence, NULL, &e), 0, "%s", e.text);
 }
 
 static void flush(struct fixture *f) {
@@ -201,8 +200,8 @@ static void no_fault(void *arg, const char *file, uint64_t offset, const char *p
   cr_assert_fail("%s at %llu: %s", file, (unsigned long long)offset, problem);
 }
 
-/* Opens the store at `path` in the place of f's and checks it: returns the batches that are in it, whose producer
- * goes on where they end. */
+/* Opens the store at `path` in the place of f's and checks it: returns the batches that are in it, whose
+ * producer goes on where they end. */
 static uint64_t batches_at(struct fixture *f, const char *path) {
   struct fixture g = *f;
   tally_error e;
@@ -374,7 +373,8 @@ Test(backup, that_dies_at_any_step_leaves_the_old_or_the_new_one_and_the_next_on
       cr_assert(n >= 4 && n <= 8, "step %d: %llu batches", steps, (unsigned long long)n);
       was_old = was_old || n == 4;
       was_new = was_new || (n == 8 && result);
-      if (steps % 3 == links) cr_assert_eq(batches_at(&f, sound), n, "step %d: it opens as a store too", steps);
+      if (steps % 3 == links)
+        cr_assert_eq(batches_at(&f, sound), n, "step %d: it opens as a store too", steps);
       cr_assert_eq(db_backup(f.db, f.backup, 0, NULL, &r, &e), 0, "after step %d: %s", steps, e.text);
       cr_assert_eq(batches_restored(&f), 8);
     }
@@ -443,7 +443,8 @@ Test(backup, a_damaged_segment_is_not_backed_up) {
   flush(&f);
   char command[900];
   (void)snprintf(command, sizeof command,
-                 "f=$(ls %s/segments/*/*.seg) && printf X | dd of=$f bs=1 seek=100 conv=notrunc status=none", f.store);
+                 "f=$(ls %s/segments/*/*.seg) && printf X | dd of=$f bs=1 seek=100 conv=notrunc status=none",
+                 f.store);
   cr_assert_eq(system(command), 0);
   cr_assert_eq(refused(&f, f.backup, &e), TALLY_CORRUPT, "%s", e.text);
   cr_assert_not_null(strstr(e.text, ".seg"), "%s", e.text);
