@@ -428,6 +428,19 @@ Test(backup, does_not_go_where_something_else_is) {
   cr_assert_eq(refused(&f, other.backup, &e), TALLY_USAGE, "another store's backup: %s", e.text);
   cr_assert_eq(batches_restored(&other), 3);
   (void)backup(&f);
+  struct fixture g = f; /* rows that are only in the log of a backup that was opened */
+  open_at(&g, f.backup);
+  append(&g, 1);
+  (void)snprintf(path, sizeof path, "%s/killed", f.directory.path);
+  run("cp -r %s %s", f.backup, path);
+  close_db(&g);
+  cr_assert_eq(refused(&f, path, &e), TALLY_USAGE, "opened as a store since, and killed: %s", e.text);
+  g = f;
+  open_at(&g, path);
+  cr_assert_eq(rows(&g), 2 * BATCH, "what came into it is still there");
+  close_db(&g);
+  run("rm -r %s%s", f.backup, "");
+  (void)backup(&f);
   (void)batches_at(&f, f.backup); /* a row more in it */
   cr_assert_eq(refused(&f, f.backup, &e), TALLY_USAGE, "opened as a store since: %s", e.text);
   cr_assert_eq(batches_restored(&f), 2, "it is a store, and can be restored as one");
