@@ -58,6 +58,7 @@ STEPS = [
     ("facts", lambda: python("program/facts.py", BIN), False),
     ("kill", lambda: python("program/kill.py", BIN, "--rounds", "200"), False),
     ("kill during jobs", lambda: python("program/jobs.py", BIN, "--rounds", "10"), False),
+    ("backup", lambda: python("program/backup.py", BIN), False),
     ("damage, sanitized", lambda: python("program/damage.py", os.path.join(SAN, "bin")), False),
     ("protocol client", lambda: python("protocol/test_client.py", os.path.join(BIN, "tallyd")), False),
     ("time zones", lambda: python("protocol/test_zones.py", os.path.join(GCC, "tests", "zone_periods")), False),

@@ -40,6 +40,7 @@ struct globals {
   X(flush, "write the rows in memory to segments now")                                                       \
   X(compact, "merge segments until each month has few")                                                      \
   X(verify, "read and check every file of the store")                                                        \
+  X(backup, "copy the running store to a directory")                                                         \
   X(restore, "make a store of a backup")                                                                     \
   X(erase, "erase a user's events, with a receipt")                                                          \
   X(pseudonymize, "give a user's events a random id")                                                        \

@@ -154,3 +154,34 @@ int command_erase(struct globals *globals, int argc, char **argv) {
 int command_pseudonymize(struct globals *globals, int argc, char **argv) {
   return erase_command(globals, argc, argv, command_pseudonymize_options, command_pseudonymize_help);
 }
+
+/* ------------------------------------------------------------------ backup */
+
+const struct option command_backup_options[] = {{0}};
+const char command_backup_help[] =
+    "Usage: tally backup DIR\n"
+    "\n"
+    "Make or renew a backup of the store in DIR, a directory on the store's machine (with a server: the\n"
+    "server's; an absolute path is meant there). The backup has every event that was acknowledged before; "
+    "it\n"
+    "is a store by itself. Segments are hard links where the file system gives them, copies elsewhere, and\n"
+    "what an earlier backup in DIR has is kept. Every file that is new in it is read again and checked.\n"
+    "Ingest and queries go on meanwhile.\n"
+    "\n"
+    "Examples:\n"
+    "  tally backup /backup/tally\n"
+    "  tally --db ./store backup ./copy --format json\n";
+
+int command_backup(struct globals *globals, int argc, char **argv) {
+  command_options_start();
+  int option = command_option(globals, argc, argv, command_backup_options, command_backup_help);
+  if (option != COMMAND_END) return command_option_exit(option);
+  if (optind == argc) return command_usage("backup", "where to? give a directory");
+  if (optind + 1 < argc) return command_usage("backup", "unexpected '%s'", argv[optind + 1]);
+  if (!globals->directory && argv[optind][0] != '/')
+    return command_usage("backup", "'%s' is a path on the server's machine: write it from the root",
+                         argv[optind]);
+  const char *words[] = {"backup", argv[optind]};
+  struct request request = {.kind = ANSWER_JOB, .words = words, .word_count = 2};
+  return answer_print(globals, "backup", &request, NULL);
+}

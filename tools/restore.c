@@ -21,7 +21,8 @@ int command_restore(struct globals *globals, int argc, char **argv) {
   if (optind == argc) return command_usage("restore", "which backup? give its directory");
   if (optind + 1 < argc) return command_usage("restore", "unexpected '%s'", argv[optind + 1]);
   if (!globals->directory)
-    return command_usage("restore", "a restore makes a store in a directory of this machine: name it with --db");
+    return command_usage("restore",
+                         "a restore makes a store in a directory of this machine: name it with --db");
   tally_error error = {0};
   if (tally_restore(argv[optind], globals->directory, &error) != 0) return command_failure("restore", &error);
   command_note(globals, "restored %s from %s; every checksum is right", globals->directory, argv[optind]);

@@ -16,7 +16,7 @@ struct tally_cursor {
   struct result *result;
   struct left_out left_out;
   struct list list;
-  struct db_verify *verify; /* fills the list file by file */
+  struct db_verify *verify;       /* fills the list file by file */
   const char *cell[LIST_COLUMNS]; /* of the list's current row */
   _Atomic bool cancelled;
   int ended; /* TALLY_ROW while rows may come; else what every later call returns */
@@ -168,7 +168,8 @@ int tally_verify_open(tally_store *store, uint64_t rate, tally_cursor **cursor, 
   *cursor = NULL;
   tally_cursor *c = cursor_of_list(columns, 3, &list, error);
   if (!c) return error->code;
-  return cursor_finish_list(c, db_verify_begin(store->db, rate, &c->cancelled, &c->verify, error), cursor, error);
+  return cursor_finish_list(c, db_verify_begin(store->db, rate, &c->cancelled, &c->verify, error), cursor,
+                            error);
 }
 
 /* Checks files until one has a fault. */

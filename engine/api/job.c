@@ -63,6 +63,34 @@ static int run_compact(struct db *db, const char *const *words, size_t count, st
   return result ? result : db_compact(db, put_merge, list, error);
 }
 
+/* ------------------------------------------------------------------ backup */
+
+static const tally_result_column backup_columns[] = {{"name", TALLY_TYPE_TEXT}, {"value", TALLY_TYPE_INT}};
+
+static void put_figure(struct list *list, const char *name, uint64_t value) {
+  list_text(list, name);
+  list_number(list, value);
+}
+
+static int run_backup(struct db *db, const char *const *words, size_t count, struct list *list,
+                      tally_error *error) {
+  if (count != 2 || !*words[1])
+    return fail(error, TALLY_USAGE, "a backup goes into one directory: give its path");
+  const struct os *os = db_os(db);
+  struct backup_report r;
+  int64_t began = os->monotonic(os);
+  int result = db_backup(db, words[1], 0, NULL, &r, error);
+  if (result) return result;
+  put_figure(list, "events", r.events);
+  put_figure(list, "files_linked", r.linked);
+  put_figure(list, "files_copied", r.copied);
+  put_figure(list, "files_kept", r.kept);
+  put_figure(list, "files_removed", r.removed);
+  put_figure(list, "bytes_copied", r.bytes);
+  put_figure(list, "duration_us", (uint64_t)(os->monotonic(os) - began));
+  return 0;
+}
+
 /* ------------------------------------------------------------------ all */
 
 #define JOB(name, columns, run)                                                                              \
@@ -71,7 +99,8 @@ static int run_compact(struct db *db, const char *const *words, size_t count, st
 static const struct job jobs[] = {JOB("compact", compact_columns, run_compact),
                                   JOB("erase", job_receipt_columns, job_erase),
                                   JOB("pseudonymize", job_receipt_columns, job_erase),
-                                  JOB("erase-check", job_found_columns, job_erase_check)};
+                                  JOB("erase-check", job_found_columns, job_erase_check),
+                                  JOB("backup", backup_columns, run_backup)};
 
 int tally_job_open(tally_store *store, const char *const *words, size_t count, tally_cursor **cursor,
                    tally_error *error) {

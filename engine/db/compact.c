@@ -199,9 +199,11 @@ int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report
   struct segment **sorted = mem_alloc((v->count + 1) * sizeof(struct segment *));
   int result = sorted ? db_writable(db, error) : fail_memory(error, "compaction");
   if (!result) {
-    if (v->count) memcpy((void *)sorted, (void *)v->segment, v->count * sizeof *sorted);
-    qsort((void *)sorted, v->count, sizeof *sorted, by_time);
-    size_t inputs = choose(db, sorted, v->count, settle, input);
+    size_t count = 0;
+    for (size_t i = 0; i < v->count; i++) /* damaged ones wait for their file to be put back */
+      if (!segment_quarantined(v->segment[i])) sorted[count++] = v->segment[i];
+    qsort((void *)sorted, count, sizeof *sorted, by_time);
+    size_t inputs = choose(db, sorted, count, settle, input);
     if (inputs) {
       result = rewrite_segments(db, input, inputs, NULL, 0, report, NULL, error);
       *worked = result == 0;

@@ -114,7 +114,7 @@ int publish_whole(struct db *db, const struct segment *quarantined, struct segme
     segment_ref(v->segment[v->count++] = replaced ? whole : old->segment[i]);
   }
   if (there)
-    install(db, NULL, v);
+    install(db, &(struct change){0}, v);
   else
     version_unref(db, v);
   os_unlock(&db->publishing);

@@ -200,7 +200,7 @@ static int write_catalog(struct backup *b, tally_error *error) {
   const struct os *os = b->to->os;
   const struct backup_file *from = &b->source->catalog;
   const uint32_t *texts = b->new->state.texts;
-  uint64_t end = from->size, copied;
+  uint64_t end = from->size, before = b->to->bytes, copied;
   struct os_file *file = NULL;
   char *path = mem_path(b->to->store, "catalog");
   int result = path ? catalog_check(os, from->file, from->path, texts, &end, b->to->pace, error)
@@ -211,10 +211,11 @@ static int write_catalog(struct backup *b, tally_error *error) {
     result = os_fail(error, code, "open", path);
   if (!result && b->old) result = continue_catalog(b, file, path, end, error);
   copied = end;
+  bool grown = b->to->bytes != before;
   if (!result) result = catalog_check(os, file, path, texts, &copied, b->to->pace, error);
   if (file) os->close(os, file);
   mem_free(path);
-  b->report->copied += result == 0;
+  if (!result) ++*(grown ? &b->report->copied : &b->report->kept);
   return result;
 }
 

@@ -31,6 +31,6 @@ int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg); /* 0 
 void os_thread_join(struct os_thread *t);
 void os_thread_yield_to_others(void); /* the calling thread gets the processor when others leave it */
 void os_sleep(int64_t microseconds);
-int os_cores(void);                   /* cores this process may use, at least 1 */
+int os_cores(void); /* cores this process may use, at least 1 */
 
 #endif

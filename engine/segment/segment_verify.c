@@ -144,7 +144,9 @@ static int verify_level(struct verify *v, enum rollup_level level, const struct 
   v->unordered = false;
   for (uint32_t piece = 0; piece < p->pieces; piece++) {
     uint32_t count = 0;
-    int result = segment_rollup(&v->s, level, piece, 0, rollup_buckets(level), e, &count, error);
+    int result = take_pace(v, p->block + piece, error);
+    if (result) return result;
+    result = segment_rollup(&v->s, level, piece, 0, rollup_buckets(level), e, &count, error);
     if (result)
       known = false;
     else
@@ -163,6 +165,7 @@ static int verify_users(struct verify *v, tally_error *error) {
   int result = 0;
   for (uint32_t set = 0; set < v->s.user_sets && !result; set++) {
     uint32_t all = v->s.user_set[set].users;
+    result = take_pace(v, v->inside.directory.set_block + set, error);
     for (uint32_t first = 0; first < all && !result; first += USERS_PIECE)
       result = segment_users(&v->s, set, first, all - first < USERS_PIECE ? all - first : USERS_PIECE,
                              v->values, error);

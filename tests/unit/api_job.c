@@ -153,7 +153,7 @@ Test(job, compaction_changes_no_answer_leaves_few_segments_and_no_other_files) {
   same(&before, events(store), "after reopening");
   cr_assert_eq(segment_files(t.path), figure(store, "segments"));
   tally_cursor *c;
-  cr_assert_eq(tally_verify_open(store, &c, &e), 0);
+  cr_assert_eq(tally_verify_open(store, 0, &c, &e), 0);
   cr_assert_eq(tally_cursor_next(c, &e), TALLY_OK, "verify finds nothing");
   tally_cursor_close(c);
   cr_assert_eq(tally_close(store, &e), 0);

@@ -202,7 +202,7 @@ Test(segment_rollups, are_left_out_where_the_budget_has_no_room) {
   }
   struct segment *s = fixture_open(&f);
   cr_assert_eq(s->rollup_entries[ROLLUP_HOUR], 0);
-  cr_assert_eq(segment_verify(s, count_fault, &faults, &error), 0);
+  cr_assert_eq(segment_verify(s, NULL, count_fault, &faults, &error), 0);
   cr_assert_eq(faults, 0);
   segment_unref(s);
   fixture_end(&f);
