@@ -311,3 +311,33 @@ Test(api, a_check_can_be_cancelled_and_keeps_to_its_rate) {
   close_store(&f);
   temporary_remove(&f.t);
 }
+
+Test(api, compaction_leaves_a_quarantined_segment_alone_and_merges_the_others) {
+  struct fixture f;
+  tally_error e;
+  size_t size;
+  char file[700];
+  uint64_t left_out;
+  tally_cursor *c;
+  static const char *const words[] = {"compact"};
+  begin(&f);
+  for (int i = 1; i <= 2; i++) { /* three of February, the first of them damaged */
+    add(&f, FEBRUARY + i, "carl");
+    cr_assert_eq(tally_flush(f.store, &e), 0, "%s", e.text);
+  }
+  close_store(&f);
+  open_store(&f);
+  uint8_t *sound = damage(f.february, &size);
+  cr_assert_eq(count(&f, NULL, NULL, TALLY_NO_ROLLUPS, NULL, &e), TALLY_CORRUPT);
+  cr_assert_eq(tally_job_open(f.store, words, 1, &c, &e), 0, "%s", e.text);
+  cr_assert_eq(tally_cursor_next(c, &e), TALLY_ROW, "the others are merged");
+  tally_cursor_close(c);
+  cr_assert_eq(quarantined(&f), 1);
+  cr_assert_eq(count(&f, NULL, NULL, TALLY_PARTIAL, &left_out, &e), 3 * ROWS, "%s", e.text);
+  cr_assert_eq(left_out, 1);
+  mend(f.february, sound, size);
+  cr_assert_eq(check(&f, file), 0, "%s", file);
+  cr_assert_eq(count(&f, NULL, NULL, TALLY_NO_ROLLUPS, NULL, &e), 4 * ROWS);
+  close_store(&f);
+  temporary_remove(&f.t);
+}
