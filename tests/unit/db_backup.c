@@ -15,7 +15,7 @@
 
 static _Atomic int calls;
 static int fail_at = -1; /* this call and all after it fail: the process has died; -1: none */
-static bool no_links;
+static bool no_links, no_segments;
 
 static int dead(void) {
   int call = atomic_fetch_add(&calls, 1);
@@ -24,6 +24,7 @@ static int dead(void) {
 
 static int d_open(const struct os *os, const char *path, enum os_open how, struct os_file **file) {
   int code = how == OS_READ ? 0 : dead();
+  if (no_segments && how == OS_CREATE && strstr(path, ".seg")) code = ENOSPC;
   return code ? code : os_posix()->open(os, path, how, file);
 }
 static int d_write(const struct os *os, struct os_file *f, const void *from, size_t size, uint64_t at) {
@@ -104,7 +105,7 @@ static void close_db(struct fixture *f) {
 static void begin(struct fixture *f) {
   *f = (struct fixture){.directory = temporary_make(), .os = disk()};
   fail_at = -1;
-  no_links = false;
+  no_links = no_segments = false;
   (void)snprintf(f->store, sizeof f->store, "%s/store", f->directory.path);
   (void)snprintf(f->backup, sizeof f->backup, "%s/backup", f->directory.path);
   (void)snprintf(f->restored, sizeof f->restored, "%s/restored", f->directory.path);
@@ -340,47 +341,70 @@ Test(backup, a_second_one_takes_only_what_is_new_and_drops_what_is_gone) {
   end(&f);
 }
 
+/* From a state with four batches, which is backed up, to one with eight: at each step of the second backup
+ * the process dies. What is there then has all of the old state, and the next backup succeeds. Returns the
+ * steps. */
+static int die_at_every_step(struct fixture *f, void (*go_on)(struct fixture *f), bool opened_too) {
+  char old[320], sound[320];
+  (void)snprintf(old, sizeof old, "%s/old", f->directory.path);
+  (void)snprintf(sound, sizeof sound, "%s/sound", f->directory.path);
+  (void)backup(f);
+  run("cp -r %s %s", f->backup, old);
+  go_on(f);
+  struct backup_report r;
+  tally_error e;
+  int result = 1, steps = 0;
+  bool was_old = false, was_new = false;
+  for (; result && steps < 400; steps++) {
+    run("rm -rf %s%s", f->backup, "");
+    run("cp -r %s %s", old, f->backup);
+    calls = 0;
+    fail_at = steps;
+    result = db_backup(f->db, f->backup, 0, NULL, &r, &e);
+    fail_at = -1;
+    run("rm -rf %s%s", sound, "");
+    run("cp -r %s %s", f->backup, sound);
+    uint64_t n = batches_restored(f);
+    cr_assert(n >= 4 && n <= 8, "step %d: %llu batches", steps, (unsigned long long)n);
+    was_old = was_old || n == 4;
+    was_new = was_new || (n == 8 && result);
+    if (opened_too && steps % 3 == 0)
+      cr_assert_eq(batches_at(f, sound), n, "step %d: it opens as a store too", steps);
+    cr_assert_eq(db_backup(f->db, f->backup, 0, NULL, &r, &e), 0, "after step %d: %s", steps, e.text);
+    cr_assert_eq(batches_restored(f), 8);
+  }
+  cr_assert_eq(result, 0, "%s", e.text);
+  cr_assert(was_old && was_new);
+  return steps;
+}
+
+static void flush_between(struct fixture *f) {
+  append(f, 2);
+  flush(f);
+  append(f, 2);
+}
+
+/* The log goes on in another file, and its rows find no room in segments. */
+static void rotate_between(struct fixture *f) {
+  tally_error e;
+  append(f, 2);
+  no_segments = true;
+  cr_assert_eq(db_flush(f->db, &e), TALLY_NO_SPACE);
+  append(f, 2);
+}
+
 Test(backup, that_dies_at_any_step_leaves_the_old_or_the_new_one_and_the_next_one_succeeds) {
   for (int links = 0; links < 2; links++) {
     struct fixture f;
+    struct backup_report r;
+    tally_error e;
     begin(&f);
-    char old[320], sound[320];
-    (void)snprintf(old, sizeof old, "%s/old", f.directory.path);
-    (void)snprintf(sound, sizeof sound, "%s/sound", f.directory.path);
     no_links = !links;
     append(&f, 2);
     flush(&f);
     append(&f, 2);
-    (void)backup(&f);
-    run("cp -r %s %s", f.backup, old);
-    append(&f, 2);
-    flush(&f);
-    append(&f, 2);
-    struct backup_report r;
-    tally_error e;
-    int result = 1, steps = 0;
-    bool was_old = false, was_new = false;
-    for (; result && steps < 400; steps++) {
-      run("rm -rf %s%s", f.backup, "");
-      run("cp -r %s %s", old, f.backup);
-      calls = 0;
-      fail_at = steps;
-      result = db_backup(f.db, f.backup, 0, NULL, &r, &e);
-      fail_at = -1;
-      run("rm -rf %s%s", sound, "");
-      run("cp -r %s %s", f.backup, sound);
-      uint64_t n = batches_restored(&f);
-      cr_assert(n >= 4 && n <= 8, "step %d: %llu batches", steps, (unsigned long long)n);
-      was_old = was_old || n == 4;
-      was_new = was_new || (n == 8 && result);
-      if (steps % 3 == links)
-        cr_assert_eq(batches_at(&f, sound), n, "step %d: it opens as a store too", steps);
-      cr_assert_eq(db_backup(f.db, f.backup, 0, NULL, &r, &e), 0, "after step %d: %s", steps, e.text);
-      cr_assert_eq(batches_restored(&f), 8);
-    }
-    cr_assert_eq(result, 0, "%s", e.text);
+    int steps = die_at_every_step(&f, flush_between, true);
     cr_assert_gt(steps, 25);
-    cr_assert(was_old && was_new);
     for (int step = 0; step < steps; step += 3) { /* and a first one */
       run("rm -rf %s%s", f.backup, "");
       calls = 0;
@@ -396,6 +420,16 @@ Test(backup, that_dies_at_any_step_leaves_the_old_or_the_new_one_and_the_next_on
     }
     end(&f);
   }
+}
+
+Test(backup, that_dies_while_the_log_has_several_files_leaves_a_whole_one) {
+  struct fixture f;
+  begin(&f);
+  append(&f, 4);
+  no_segments = false;
+  (void)die_at_every_step(&f, rotate_between, false);
+  no_segments = false;
+  end(&f);
 }
 
 Test(backup, does_not_go_where_something_else_is) {
