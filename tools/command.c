@@ -70,7 +70,7 @@ static int print_help(int (*print)(const char *text)) {
   struct buffer text = {0};
   buffer_text(&text, help_head);
   for (const struct command *c = command_table; c->name; c++) {
-    buffer_printf(&text, "  %-10s%s\n", c->name, c->summary);
+    buffer_printf(&text, "  %-14s%s\n", c->name, c->summary);
   }
   buffer_append(&text, help_tail, sizeof help_tail); /* with its NUL */
   int code = text.failed ? EXIT_FAILED : print((const char *)text.data);

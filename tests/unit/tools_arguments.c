@@ -41,7 +41,7 @@ Test(arguments, mistakes_exit_2_say_what_and_leave_stdout_empty) {
       {"qurey", "did you mean 'query'?"},
       {"event", "did you mean 'events'?"},
       {"stat", "did you mean 'stats'?"},
-      {"vacuum", "unknown command 'vacuum' (see"},
+      {"truncate", "unknown command 'truncate' (see"},
       {"compact all", "unexpected 'all'"},
       {"backup", "where to? give a directory"},
       {"backup a b", "unexpected 'b'"},
