@@ -39,6 +39,9 @@ def random_events(r, n):
     users = [f"user_{i}" for i in range(r.choice([3, 30, 400]))]
     services, endpoints, methods = (r.sample(texts, r.randrange(1, len(texts) + 1)) for texts in (SERVICES, ENDPOINTS, METHODS))
     statuses = [200] * 12 + r.sample(STATUSES, r.choice([0, 1, 2, 3, 8, len(STATUSES)]))
+    if r.random() < 0.5:  # few keys: hours are kept over several days
+        services, endpoints, methods, days = services[:1], endpoints[:2], methods[:1], r.choice([2, 3, 4])
+        statuses, null = [200] * 9 + r.sample(STATUSES, 1), 0
     extreme = r.random() < 0.15
 
     def maybe(value):
@@ -121,6 +124,9 @@ def random_end(r, rows):
 def random_query(r, rows):
     q, text = {}, {}
     ends = sorted(max(0, random_end(r, rows)) for _ in range(2))
+    if r.random() < 0.25:  # from the first day to the last
+        ends = [max(0, rows[place]["timestamp"] // HOUR * HOUR + r.choice([0, HOUR, 1])) for place in
+                (r.randrange(len(rows) // 4), r.randrange(len(rows) * 3 // 4, len(rows)))]
     for name, end in zip(("from", "to"), ends):
         if r.random() < 0.6:
             q[name] = end
