@@ -3,6 +3,7 @@
 
 #define HEAD (1u + 4 * 8u + 4 * 4u + 3 * 4u)
 #define SEGMENT_BYTES 60u
+#define SEGMENT_THINNED 1u /* its only flag */
 
 void edit_write(const struct edit *e, struct buffer *b) {
   write8(b, e->checkpoint ? 0 : 1);
@@ -22,7 +23,7 @@ void edit_write(const struct edit *e, struct buffer *b) {
     write64(b, (uint64_t)s->min_timestamp);
     write64(b, (uint64_t)s->max_timestamp);
     write64(b, s->size);
-    write32(b, 0);
+    write32(b, s->thinned ? SEGMENT_THINNED : 0);
     buffer_append(b, s->digest, sizeof s->digest);
   }
   for (uint32_t i = 0; i < e->removed_count; i++) write64(b, e->removed[i]);
@@ -50,15 +51,18 @@ const char *edit_read(const void *bytes, size_t size, struct edit_parts *p) {
   return NULL;
 }
 
-struct segment_info edit_next_added(struct edit_parts *p) {
+bool edit_next_added(struct edit_parts *p, struct segment_info *to) {
   struct segment_info s = {.id = read64(&p->added)};
   s.month = (int32_t)read32(&p->added);
   s.rows = read32(&p->added);
   s.min_timestamp = (int64_t)read64(&p->added);
   s.max_timestamp = (int64_t)read64(&p->added);
   s.size = read64(&p->added);
-  (void)read32(&p->added);
+  uint32_t flags = read32(&p->added);
+  s.thinned = flags & SEGMENT_THINNED;
   const uint8_t *digest = read_bytes(&p->added, sizeof s.digest);
   if (digest) memcpy(s.digest, digest, sizeof s.digest);
-  return s;
+  *to = s;
+  return flags <= SEGMENT_THINNED && s.rows > 0 && (s.thinned || s.rows <= SEGMENT_ROWS) &&
+         s.min_timestamp <= s.max_timestamp;
 }

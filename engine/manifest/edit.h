@@ -2,8 +2,8 @@
  *
  * payload: u8 kind (0 checkpoint: replaces everything, 1 edit), u64 covered, u64 durable, u64 next segment
  * id, u64 next WAL file number, 4 x u32 texts, u32 added, u32 removed, u32 marks bytes, added x segment (60),
- * removed x u64 id, marks. segment: u64 id, i32 month, u32 rows, i64 min, i64 max timestamp, u64 size, u32 0,
- * digest (16). */
+ * removed x u64 id, marks. segment: u64 id, i32 month, u32 rows, i64 min, i64 max timestamp, u64 size, u32
+ * flags (1 thinned), digest (16). */
 #ifndef MANIFEST_EDIT_H
 #define MANIFEST_EDIT_H
 
@@ -39,6 +39,6 @@ struct edit_parts {
   struct reader added, removed, marks;
 };
 const char *edit_read(const void *bytes, size_t size, struct edit_parts *parts);
-struct segment_info edit_next_added(struct edit_parts *parts);
+bool edit_next_added(struct edit_parts *parts, struct segment_info *segment);
 
 #endif

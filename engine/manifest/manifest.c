@@ -167,9 +167,8 @@ static int apply(struct manifest *m, struct edit_parts *p, uint64_t offset, tall
     if (!remove_segment(m, read64(&p->removed)))
       return fail_corrupt(error, m->path, offset, "manifest removes what is there");
   while (reader_left(&p->added)) {
-    struct segment_info s = edit_next_added(p);
-    if (s.id >= m->state.next_segment || s.rows == 0 || s.rows > SEGMENT_ROWS ||
-        s.min_timestamp > s.max_timestamp)
+    struct segment_info s;
+    if (!edit_next_added(p, &s) || s.id >= m->state.next_segment)
       return fail_corrupt(error, m->path, offset, "manifest segment is one");
     m->segment[m->segments++] = s;
   }

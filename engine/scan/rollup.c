@@ -102,7 +102,7 @@ static int load_keys(struct scanner *s, tally_error *error) {
   x->keyed = NULL;
   int result = hold_reserve(&s->hold, &x->keys, count * sizeof(struct rollup_key), error);
   if (!result) result = hold_reserve(&s->hold, &x->passes, count, error);
-  if (!result) result = segment_rollup_keys(s->segment, keys_of(x), error);
+  if (!result) result = segment_rollup_keys(s->segment, ROLLUP_HOUR, keys_of(x), error);
   if (result) return result;
   s->stats.blocks_read++;
   for (uint32_t i = 0; i < count; i++) x->passes.data[i] = key_passes(s->scan, &keys_of(x)[i]);

@@ -27,31 +27,44 @@ static void lay_out(struct directory *d, uint8_t *memory) {
   d->user_set = carve(&at, d->user_sets, sizeof *d->user_set);
 }
 
+static size_t rollup_pieces(const struct directory *d) {
+  size_t pieces = 0;
+  for (int level = 0; level < ROLLUP_LEVELS; level++) pieces += d->rollup[level].pieces;
+  return pieces;
+}
+
 static size_t memory_size(const struct directory *d) {
   return (d->blocks + 1) * sizeof *d->at + (size_t)SLOTS * d->chunks * sizeof *d->zone +
          d->chunks * sizeof *d->metadata_bytes + d->pieces * sizeof *d->piece_user +
          (d->pieces + 1) * sizeof *d->piece_row + d->services * sizeof *d->span +
          (d->has_service_totals ? d->services * sizeof *d->service : 0) +
-         2 * (size_t)(d->rollup[ROLLUP_HOUR].pieces + d->rollup[ROLLUP_DAY].pieces) * sizeof(uint32_t) +
-         d->user_sets * sizeof *d->user_set + (size_t)8 * (8 + 2 * ROLLUP_LEVELS);
+         2 * rollup_pieces(d) * sizeof(uint32_t) + d->user_sets * sizeof *d->user_set +
+         (size_t)8 * (8 + 2 * ROLLUP_LEVELS);
+}
+
+static void number_level(struct directory *d, enum rollup_level level) {
+  struct rollup_place *p = &d->rollup[level];
+  p->pieces = (p->entries + ROLLUP_PIECE - 1) / ROLLUP_PIECE;
+  p->block = d->blocks;
+  d->blocks += p->pieces;
 }
 
 /* Numbers the blocks behind the sum blocks. */
 static void number_rollups(struct directory *d) {
   d->key_block = d->blocks;
   d->blocks += d->rollup_keys ? 1 : 0;
-  for (int level = 0; level < ROLLUP_LEVELS; level++) {
-    struct rollup_place *p = &d->rollup[level];
-    p->pieces = (p->entries + ROLLUP_PIECE - 1) / ROLLUP_PIECE;
-    p->block = d->blocks;
-    d->blocks += p->pieces;
-  }
+  number_level(d, ROLLUP_HOUR);
+  number_level(d, ROLLUP_DAY);
   d->set_block = d->blocks;
   d->blocks += d->user_sets;
+  d->user_key_block = d->blocks;
+  d->blocks += d->user_keys ? 1 : 0;
+  number_level(d, ROLLUP_USER_HOUR);
+  number_level(d, ROLLUP_USER_DAY);
 }
 
 int directory_allocate(struct directory *d, struct budget *budget, tally_error *error) {
-  d->chunks = (d->rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
+  d->chunks = d->thinned ? 0 : (d->rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
   d->pieces = (d->runs + RUN_PIECE - 1) / RUN_PIECE;
   d->blocks = SLOTS * d->chunks + (d->sums_fit ? 2 : 1) * d->pieces;
   number_rollups(d);
@@ -91,9 +104,22 @@ static struct zone slot_zone(const struct directory *d, int slot) {
   return all;
 }
 
+static void derive_first_rows(struct directory *d) {
+  uint32_t row = 0, run = 0;
+  for (uint32_t i = 0; i < d->services; i++) {
+    d->span[i].first = row;
+    d->span[i].first_run = run;
+    row += d->span[i].rows;
+    run += d->span[i].runs;
+  }
+}
+
 void directory_derive(struct directory *d) {
-  struct zone z = slot_zone(d, 0);
+  d->max_id[column_domain(TALLY_COL_SERVICE_NAME)] = d->span[d->services - 1].service;
+  derive_first_rows(d);
   d->total.rows = d->rows;
+  if (d->thinned) return; /* its directory has the rest */
+  struct zone z = slot_zone(d, 0);
   d->total.min_timestamp = z.min;
   d->total.max_timestamp = z.max;
   for (int m = 0; m < MEASURES; m++) {
@@ -102,14 +128,6 @@ void directory_derive(struct directory *d) {
     d->total.measure[m].max = z.max;
     d->total.measure[m].nonnull = d->rows - z.nulls;
   }
-  d->max_id[column_domain(TALLY_COL_SERVICE_NAME)] = d->span[d->services - 1].service;
   for (int column = TALLY_COL_ENDPOINT; column <= TALLY_COL_METHOD; column++)
     d->max_id[column_domain(column)] = (uint32_t)slot_zone(d, column_slot(column)).max;
-  uint32_t row = 0, run = 0;
-  for (uint32_t i = 0; i < d->services; i++) {
-    d->span[i].first = row;
-    d->span[i].first_run = run;
-    row += d->span[i].rows;
-    run += d->span[i].runs;
-  }
 }

@@ -30,7 +30,7 @@ struct rollup_place {
 struct directory {
   uint32_t rows, chunks, runs, pieces, services;
   int32_t month;
-  bool sums_fit, has_service_totals, hour_bounds;
+  bool sums_fit, has_service_totals, hour_bounds, thinned;
   uint32_t blocks;           /* without the directory */
   uint64_t *at;              /* blocks + 1 file offsets: block i is [at[i], at[i + 1]), trailer included */
   struct zone *zone;         /* SLOTS x chunks */
@@ -41,7 +41,8 @@ struct directory {
   struct totals total;
   struct totals *service; /* services, or NULL */
   uint32_t max_id[DOMAINS];
-  uint32_t rollup_keys, key_block; /* the keys' block, if there are keys */
+  uint32_t rollup_keys, key_block;    /* the keys' block, if there are keys */
+  uint32_t user_keys, user_key_block; /* of a thinned segment */
   struct rollup_place rollup[ROLLUP_LEVELS];
   uint32_t user_sets, set_block; /* the sets' first block; a set without users has none */
   struct user_set *user_set;
@@ -75,7 +76,7 @@ static inline bool directory_has_block(const struct zone *z, int slot, uint32_t 
 #define MONTH_HOURS 744u
 #define MONTH_DAYS 31u
 static inline uint32_t rollup_buckets(enum rollup_level level) {
-  return level == ROLLUP_HOUR ? MONTH_HOURS : MONTH_DAYS;
+  return rollup_of_days(level) ? MONTH_DAYS : MONTH_HOURS;
 }
 
 /* Fills in what is derived from the counts and the two flags, and allocates the arrays (zeroed)

@@ -107,7 +107,7 @@ static bool get_runs(struct parse *p) {
   if (d->sums_fit) get_sizes(p, directory_sum_block(d, 0), d->pieces);
   for (uint32_t i = directory_run_block(d, 0); i < d->key_block; i++)
     if (d->at[i + 1] == d->at[i]) return false;
-  return !p->r.bad && d->piece_row[d->pieces] == d->rows;
+  return !p->r.bad && (d->thinned || d->piece_row[d->pieces] == d->rows);
 }
 
 static bool get_spans(struct parse *p) {
@@ -120,10 +120,10 @@ static bool get_spans(struct parse *p) {
   }
   list_start(&p->list, d->services);
   for (uint32_t i = 0; i < d->services; i++)
-    runs += d->span[i].runs = (uint32_t)list_next_in(&p->list, 1, d->runs);
+    runs += d->span[i].runs = (uint32_t)list_next_in(&p->list, d->thinned ? 0 : 1, d->runs);
   list_start(&p->list, d->services);
   for (uint32_t i = 0; i < d->services; i++)
-    rows += d->span[i].rows = (uint32_t)list_next_in(&p->list, d->span[i].runs, d->rows);
+    rows += d->span[i].rows = (uint32_t)list_next_in(&p->list, d->thinned ? 1 : d->span[i].runs, d->rows);
   return !p->r.bad && runs == d->runs && rows == d->rows;
 }
 
@@ -225,9 +225,42 @@ static bool get_rollups(struct parse *p) {
   struct directory *d = p->d;
   if (d->rollup_keys) get_sizes(p, d->key_block, 1);
   if (d->rollup_keys && d->at[d->key_block + 1] == d->at[d->key_block]) return false;
-  for (int level = 0; level < ROLLUP_LEVELS; level++)
-    if (!get_rollup(p, (enum rollup_level)level)) return false;
-  return get_user_sets(p);
+  return get_rollup(p, ROLLUP_HOUR) && get_rollup(p, ROLLUP_DAY) && get_user_sets(p);
+}
+
+static bool get_thinned_totals(struct parse *p) {
+  struct directory *d = p->d;
+  int64_t first, last;
+  (void)place_month(d->month, &first, &last);
+  uint64_t endpoint = read_varint(&p->r), method = read_varint(&p->r), min = read_varint(&p->r),
+           spread_us = read_varint(&p->r);
+  if (p->r.bad || endpoint > UINT32_MAX || method > UINT32_MAX || min > (uint64_t)last ||
+      spread_us > (uint64_t)last - min || (int64_t)min < first)
+    return false;
+  d->max_id[column_domain(TALLY_COL_ENDPOINT)] = (uint32_t)endpoint;
+  d->max_id[column_domain(TALLY_COL_METHOD)] = (uint32_t)method;
+  d->total.min_timestamp = (int64_t)min;
+  d->total.max_timestamp = (int64_t)(min + spread_us);
+  for (int m = 0; m < MEASURES; m++) {
+    struct measure *x = &d->total.measure[m];
+    int64_t low, high;
+    column_limits(d, TALLY_COL_REQUEST_SIZE + m, &low, &high);
+    x->min = unzigzag(read_varint(&p->r));
+    x->max = (int64_t)((uint64_t)x->min + read_varint(&p->r));
+    uint64_t nonnull = read_varint(&p->r);
+    x->nonnull = (uint32_t)nonnull;
+    if (p->r.bad || nonnull > d->rows || (nonnull && (x->min < low || x->max > high || x->min > x->max)))
+      return false;
+  }
+  return true;
+}
+
+static bool get_thinned(struct parse *p) {
+  struct directory *d = p->d;
+  get_sizes(p, d->user_key_block, 1);
+  if (d->at[d->user_key_block + 1] == d->at[d->user_key_block]) return false;
+  if (!get_rollup(p, ROLLUP_USER_HOUR) || !get_rollup(p, ROLLUP_USER_DAY)) return false;
+  return !p->r.bad && get_thinned_totals(p);
 }
 
 /* What follows the counts. Returns the name of the check that failed, or NULL. */
@@ -242,6 +275,7 @@ static const char *get_all(struct parse *p) {
   if (d->sums_fit && !get_totals(p)) return "segment-directory-totals";
   if (d->has_service_totals && !get_services(p)) return "segment-directory-service-totals";
   if (!get_rollups(p)) return "segment-directory-rollups";
+  if (d->thinned && !get_thinned(p)) return "segment-directory-thinned";
   if (d->at[d->blocks] != p->end) return "segment-directory-block-sizes";
   return reader_left(&p->r) == 0 ? NULL : "segment-directory-length";
 }
@@ -251,7 +285,7 @@ static bool get_rollup_counts(struct parse *p) {
   uint64_t keys = read_varint(&p->r), hours = read_varint(&p->r), days = read_varint(&p->r),
            sets = read_varint(&p->r);
   if (p->r.bad || hours > p->d->rows || days > p->d->rows || keys > days || (keys == 0) != (days == 0) ||
-      (hours && hours < days) || sets > MONTH_DAYS || (days && !p->d->sums_fit))
+      (hours && hours < days) || sets > MONTH_DAYS || (days && !p->d->sums_fit && !p->d->thinned))
     return false;
   p->d->rollup_keys = (uint32_t)keys;
   p->d->rollup[ROLLUP_HOUR].entries = (uint32_t)hours;
@@ -260,16 +294,27 @@ static bool get_rollup_counts(struct parse *p) {
   return true;
 }
 
+static bool get_thinned_counts(struct parse *p) {
+  struct directory *d = p->d;
+  uint64_t keys = read_varint(&p->r), hours = read_varint(&p->r), days = read_varint(&p->r);
+  d->user_keys = (uint32_t)keys;
+  d->rollup[ROLLUP_USER_HOUR].entries = (uint32_t)hours;
+  d->rollup[ROLLUP_USER_DAY].entries = (uint32_t)days;
+  return !p->r.bad && keys >= 1 && keys <= days && days <= hours && hours <= d->rows && d->user_sets == 0 &&
+         d->rollup_keys && d->rollup[ROLLUP_HOUR].entries && d->hour_bounds && !d->has_service_totals;
+}
+
 static bool get_counts(struct parse *p) {
   struct directory *d = p->d;
   uint64_t rows = read_varint(&p->r), month = read_varint(&p->r), runs = read_varint(&p->r),
            services = read_varint(&p->r), user = read_varint(&p->r);
   uint8_t flags = read8(&p->r);
   int64_t first, last;
-  if (p->r.bad || rows < 1 || rows > SEGMENT_ROWS || runs < 1 || runs > rows || services < 1 ||
-      services > runs || user > UINT32_MAX ||
-      flags > (DIRECTORY_SUMS | DIRECTORY_SERVICES | DIRECTORY_BOUNDS) ||
-      (flags && !(flags & DIRECTORY_SUMS)) || month > INT32_MAX ||
+  const bool thinned = flags & DIRECTORY_THINNED;
+  const uint64_t rows_most = thinned ? UINT32_MAX : SEGMENT_ROWS;
+  if (p->r.bad || rows < 1 || rows > rows_most || runs > rows || (runs == 0) != thinned || services < 1 ||
+      services > (thinned ? rows : runs) || user > UINT32_MAX || flags > 15 ||
+      (!thinned && flags && !(flags & DIRECTORY_SUMS)) || month > INT32_MAX ||
       !place_month((int32_t)month, &first, &last))
     return false;
   d->rows = (uint32_t)rows;
@@ -280,7 +325,8 @@ static bool get_counts(struct parse *p) {
   d->sums_fit = flags & DIRECTORY_SUMS;
   d->has_service_totals = flags & DIRECTORY_SERVICES;
   d->hour_bounds = flags & DIRECTORY_BOUNDS;
-  return get_rollup_counts(p);
+  d->thinned = thinned;
+  return get_rollup_counts(p) && (!thinned || get_thinned_counts(p));
 }
 
 int directory_decode(struct directory *d, const void *payload, size_t size, uint64_t end, const char *file,

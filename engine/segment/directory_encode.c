@@ -76,20 +76,42 @@ static void put_services(struct list_writer *l, const struct directory *d) {
   for (int m = 0; m < MEASURES; m++) put_service_measure(l, d, m);
 }
 
+static void put_level(struct list_writer *l, const struct directory *d, enum rollup_level level) {
+  const struct rollup_place *p = &d->rollup[level];
+  put_sizes(l, d, p->block, p->pieces);
+  for (uint32_t i = 0; i < p->pieces; i++) list_put(l, p->first[i]);
+  list_end(l);
+  for (uint32_t i = 0; i < p->pieces; i++) list_put(l, p->last[i] - p->first[i]);
+  list_end(l);
+}
+
 static void put_rollups(struct list_writer *l, const struct directory *d) {
-  for (int level = 0; level < ROLLUP_LEVELS; level++) {
-    const struct rollup_place *p = &d->rollup[level];
-    put_sizes(l, d, p->block, p->pieces);
-    for (uint32_t i = 0; i < p->pieces; i++) list_put(l, p->first[i]);
-    list_end(l);
-    for (uint32_t i = 0; i < p->pieces; i++) list_put(l, p->last[i] - p->first[i]);
-    list_end(l);
-  }
+  if (d->rollup_keys) put_sizes(l, d, d->key_block, 1);
+  put_level(l, d, ROLLUP_HOUR);
+  put_level(l, d, ROLLUP_DAY);
   put_sizes(l, d, d->set_block, d->user_sets);
   for (uint32_t i = 0; i < d->user_sets; i++) list_put(l, d->user_set[i].day);
   list_end(l);
   for (uint32_t i = 0; i < d->user_sets; i++) list_put(l, d->user_set[i].users);
   list_end(l);
+}
+
+/* What a thinned segment has instead of zones, and its other levels. */
+static void put_thinned(struct list_writer *l, const struct directory *d) {
+  struct buffer *out = l->out;
+  put_sizes(l, d, d->user_key_block, 1);
+  put_level(l, d, ROLLUP_USER_HOUR);
+  put_level(l, d, ROLLUP_USER_DAY);
+  write_varint(out, d->max_id[column_domain(TALLY_COL_ENDPOINT)]);
+  write_varint(out, d->max_id[column_domain(TALLY_COL_METHOD)]);
+  write_varint(out, (uint64_t)d->total.min_timestamp);
+  write_varint(out, (uint64_t)(d->total.max_timestamp - d->total.min_timestamp));
+  for (int m = 0; m < MEASURES; m++) {
+    const struct measure *x = &d->total.measure[m];
+    write_varint(out, zigzag(x->min));
+    write_varint(out, (uint64_t)x->max - (uint64_t)x->min);
+    write_varint(out, x->nonnull);
+  }
 }
 
 void directory_encode(const struct directory *d, struct buffer *out, struct ints_scratch *scratch) {
@@ -101,10 +123,16 @@ void directory_encode(const struct directory *d, struct buffer *out, struct ints
   write_varint(out, d->max_id[column_domain(TALLY_COL_USER_ID)]);
   write8(out,
          (uint8_t)((d->sums_fit ? DIRECTORY_SUMS : 0) | (d->has_service_totals ? DIRECTORY_SERVICES : 0) |
-                   (d->hour_bounds ? DIRECTORY_BOUNDS : 0)));
+                   (d->hour_bounds ? DIRECTORY_BOUNDS : 0) | (d->thinned ? DIRECTORY_THINNED : 0)));
   write_varint(out, d->rollup_keys);
-  for (int level = 0; level < ROLLUP_LEVELS; level++) write_varint(out, d->rollup[level].entries);
+  write_varint(out, d->rollup[ROLLUP_HOUR].entries);
+  write_varint(out, d->rollup[ROLLUP_DAY].entries);
   write_varint(out, d->user_sets);
+  if (d->thinned) {
+    write_varint(out, d->user_keys);
+    write_varint(out, d->rollup[ROLLUP_USER_HOUR].entries);
+    write_varint(out, d->rollup[ROLLUP_USER_DAY].entries);
+  }
   for (int slot = 0; slot < SLOTS; slot++) put_slot(&l, d, slot);
   put_runs(&l, d);
   put_spans(&l, d);
@@ -113,7 +141,7 @@ void directory_encode(const struct directory *d, struct buffer *out, struct ints
     for (int m = 0; m < MEASURES; m++) write_varint(out, zigzag(d->total.measure[m].sum));
   }
   if (d->has_service_totals) put_services(&l, d);
-  if (d->rollup_keys) put_sizes(&l, d, d->key_block, 1);
   put_rollups(&l, d);
+  if (d->thinned) put_thinned(&l, d);
   buffer_free(&l.piece);
 }

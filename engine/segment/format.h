@@ -2,9 +2,9 @@
  *
  *   header     16 bytes: magic u32, version u16, 0 u16, segment id u64
  *   blocks     payload and trailer, back to back: the columns' chunks column by column, the run blocks, the
- *              sum blocks, the rollups' keys, hours and days, the sets of users, the directory
- *   footer     40 bytes: directory offset u64, directory size u64 (with trailer), digest 16, version u16,
- *              0 u16, magic u32
+ *              sum blocks, the rollups' keys, hours and days, the sets of users, the users' keys, hours and
+ * days, the directory footer     40 bytes: directory offset u64, directory size u64 (with trailer), digest
+ * 16, version u16, 0 u16, magic u32
  *
  *   trailer    18 bytes behind each payload: XXH3-128 of the payload, scheme u8, trailer length u8
  *
@@ -44,6 +44,7 @@
 #define DIRECTORY_SUMS 1u     /* sums_fit: totals and sum blocks are there */
 #define DIRECTORY_SERVICES 2u /* totals by service are there */
 #define DIRECTORY_BOUNDS 4u   /* the rollups of hours have minima and maxima */
+#define DIRECTORY_THINNED 8u  /* there are no rows, only rollups */
 
 /* How a cost block gives its values. */
 #define COST_PLAIN 0

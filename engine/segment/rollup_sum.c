@@ -39,7 +39,7 @@ struct summing {
   uint32_t *slot; /* SLOTS_A_KEY * capacity, a power of two: number + 1; 0: empty */
   void *key_memory;
   size_t key_size;
-  struct grid grid[ROLLUP_LEVELS];
+  struct grid grid[ROWS_LEVELS];
   /* of a chunk of rows */
   uint32_t cell[CHUNK_ROWS], day[CHUNK_ROWS];
   int64_t values[CHUNK_ROWS];
@@ -123,7 +123,7 @@ static enum outcome grow_keys(struct summing *s) {
   uint8_t *at = memory;
   s->key = carve(&at, capacity, sizeof *s->key, s->key, old);
   s->slot = carve(&at, (size_t)SLOTS_A_KEY * capacity, sizeof *s->slot, NULL, 0);
-  for (int level = 0; level < ROLLUP_LEVELS; level++) {
+  for (int level = 0; level < ROWS_LEVELS; level++) {
     struct grid *g = &s->grid[level];
     g->cell = carve(&at, (size_t)capacity * g->buckets, sizeof *g->cell, g->cell, (size_t)old * g->buckets);
   }
@@ -208,8 +208,8 @@ static enum outcome place_rows(struct summing *s, const struct rows *rows, uint3
   const int64_t *timestamp = rows->timestamp + first;
   struct grid *g = &s->grid[s->level];
   for (uint32_t i = 0; i < count; i++) {
-    struct rollup_key key = {service[i], endpoint[i], method[i],
-                             bitmap_get(valid, i) ? status_class(status[i]) : CLASS_NULL};
+    struct rollup_key key = {
+        service[i], {endpoint[i]}, method[i], bitmap_get(valid, i) ? status_class(status[i]) : CLASS_NULL};
     uint32_t number, bucket = bucket_of(s->start, s->level, timestamp[i]);
     enum outcome outcome = find_key(s, &key, &number);
     if (outcome == DONE && !*grid_place(g, number, bucket)) outcome = add_cell(s, s->level, number, bucket);
@@ -334,7 +334,7 @@ static enum outcome sum_level(struct summing *s, const struct rows *rows, enum r
   s->level = level;
   s->cells_most = rows->count / ROLLUP_SHRINKS;
   s->table_most = TABLE_LEAST + (uint64_t)TABLE_ROWS * rows->count;
-  for (int l = (int)level; l < ROLLUP_LEVELS; l++) {
+  for (int l = (int)level; l < ROWS_LEVELS; l++) {
     s->grid[l].first = bucket_of(s->start, (enum rollup_level)l, low);
     s->grid[l].buckets = bucket_of(s->start, (enum rollup_level)l, high) - s->grid[l].first + 1;
   }
@@ -346,7 +346,7 @@ static void clear(struct summing *s) {
   struct budget *budget = s->budget;
   int64_t start = s->start;
   give(budget, s->key_memory, s->key_size);
-  for (int level = 0; level < ROLLUP_LEVELS; level++)
+  for (int level = 0; level < ROWS_LEVELS; level++)
     give(budget, s->grid[level].cells.memory, s->grid[level].cells.size);
   *s = (struct summing){.budget = budget, .start = start};
 }
@@ -384,7 +384,7 @@ int rollup_sum_make(struct rollup_sum *r, const struct rows *rows, int64_t month
 }
 
 void rollup_sum_free(struct rollup_sum *r) {
-  for (int level = 0; level < ROLLUP_LEVELS; level++)
+  for (int level = 0; level < ROWS_LEVELS; level++)
     give(r->budget, r->level[level].memory, r->level[level].size);
   give(r->budget, r->key, r->keys * sizeof *r->key);
   *r = (struct rollup_sum){0};

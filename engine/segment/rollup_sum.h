@@ -10,6 +10,7 @@
 #include "segment/directory.h"
 
 #define ROLLUP_SHRINKS 4u
+#define ROWS_LEVELS 2 /* hours and days are kept beside rows */
 
 /* The cells of a level, in no order; order[i] is the i-th by (bucket, key). */
 struct rollup_cells {
@@ -31,7 +32,7 @@ struct rollup_sum {
     struct rollup_key key;
     uint32_t number; /* by first sight */
   } * key;           /* in order */
-  struct rollup_cells level[ROLLUP_LEVELS];
+  struct rollup_cells level[ROWS_LEVELS];
 };
 
 /* Adds up the rows, whose sums fit. TALLY_NO_MEMORY. Free in any case. */

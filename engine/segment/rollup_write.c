@@ -8,7 +8,7 @@
 
 void rollup_count(const struct rollups *r, struct directory *d) {
   d->rollup_keys = r->sum.keys;
-  for (int level = 0; level < ROLLUP_LEVELS; level++) d->rollup[level].entries = r->sum.level[level].count;
+  for (int level = 0; level < ROWS_LEVELS; level++) d->rollup[level].entries = r->sum.level[level].count;
   d->user_sets = r->users.count;
 }
 
@@ -135,7 +135,7 @@ static int write_sets(struct output *o, const struct user_sets *u, struct direct
 int rollup_write(struct output *o, const struct rollups *r, struct directory *d,
                  struct chunk_scratch *scratch, tally_error *error) {
   int result = r->sum.keys ? write_keys(o, &r->sum, d, scratch, error) : 0;
-  for (int level = 0; level < ROLLUP_LEVELS && !result; level++)
+  for (int level = 0; level < ROWS_LEVELS && !result; level++)
     result = write_level(o, &r->sum, (enum rollup_level)level, d, scratch, error);
   return result ? result : write_sets(o, &r->users, d, scratch, error);
 }

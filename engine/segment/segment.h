@@ -27,6 +27,7 @@ struct segment_info {
   uint32_t rows;
   int64_t min_timestamp, max_timestamp;
   uint64_t size;      /* bytes of the file */
+  bool thinned;       /* it has no rows, only rollups; `rows` is the number of events that it stands for */
   uint8_t digest[16]; /* XXH3-128 of its directory block: ties the file to the manifest */
 };
 
@@ -38,6 +39,14 @@ void segment_name(const struct segment_info *info, char text[64]);
  * Nothing is left behind on failure. `scratch` memory is taken from budget. */
 int segment_write(const struct os *os, const char *store, const struct rows *rows, struct budget *budget,
                   struct segment_info *info, tally_error *error);
+
+/* Makes one thinned segment (id and month are given in *info) of segments of that month, each with rows or
+ * thinned: their rollups, all levels, and no rows. Memory comes from `budget`; what it has decides how often
+ * the sources are read. TALLY_OVERFLOW if a sum of an entry does not fit int64, or there are more rows than
+ * 2^32 - 1: then they stay as they are. Nothing is left behind on failure. */
+struct segment;
+int segment_thin(const struct os *os, const char *store, struct segment *const *from, size_t count,
+                 struct budget *budget, struct segment_info *info, tally_error *error);
 
 /* Removes the file of a segment that no manifest names. One that stays is an orphan, which the next open
  * removes. */
@@ -76,8 +85,13 @@ struct zone {
   uint32_t nulls;
 };
 
-/* Rollups: the rows of each UTC hour or day by service, endpoint, method and class of status. */
-enum rollup_level { ROLLUP_HOUR, ROLLUP_DAY, ROLLUP_LEVELS };
+/* Rollups: the rows of each UTC hour or day by service, endpoint, method and class of status; in thinned
+ * segments also by service and user. */
+enum rollup_level { ROLLUP_HOUR, ROLLUP_DAY, ROLLUP_USER_HOUR, ROLLUP_USER_DAY, ROLLUP_LEVELS };
+static inline bool rollup_of_users(enum rollup_level level) { return level >= ROLLUP_USER_HOUR; }
+static inline bool rollup_of_days(enum rollup_level level) {
+  return level == ROLLUP_DAY || level == ROLLUP_USER_DAY;
+}
 #define ROLLUP_PIECE 4096u /* entries that segment_rollup gives at most */
 enum status_class {
   CLASS_NULL,
@@ -91,8 +105,12 @@ enum status_class {
   STATUS_CLASSES
 };
 struct rollup_key {
-  uint32_t service, endpoint, method; /* ids */
-  uint32_t status;                    /* enum status_class */
+  uint32_t service; /* ids */
+  union {
+    uint32_t endpoint, user; /* the user at the users' levels, where method and status are 0 */
+  };
+  uint32_t method;
+  uint32_t status; /* enum status_class */
 };
 /* A UTC day that has rows, and the number of its users. */
 struct user_set {
@@ -110,7 +128,7 @@ struct segment {
   const struct service_span *span; /* services entries, by ascending id; always there */
   uint32_t max_id[DOMAINS];        /* the highest id of each text; 0: only NULL */
   int64_t start;                   /* of the month: hours and days count from it */
-  uint32_t rollup_keys;            /* 0: no rollups */
+  uint32_t rollup_keys, user_keys; /* 0: no rollups */
   uint32_t rollup_entries[ROLLUP_LEVELS]; /* 0: the level is not there */
   bool rollup_bounds[ROLLUP_LEVELS];      /* are minima and maxima there? */
   uint32_t user_sets;                     /* days with rows; 0: no sets of users */
@@ -184,14 +202,16 @@ static inline enum status_class status_class(int64_t status) {
   return status < 100 ? CLASS_BELOW : status >= 600 ? CLASS_ABOVE : (enum status_class)(status / 100 + 1);
 }
 static inline int64_t rollup_width(enum rollup_level level) {
-  return level == ROLLUP_HOUR ? INT64_C(3600000000) : DAY_US;
+  return rollup_of_days(level) ? DAY_US : INT64_C(3600000000);
 }
-/* All keys, in order; room for s->rollup_keys. */
-int segment_rollup_keys(struct segment *s, struct rollup_key *keys, tally_error *error);
+/* All keys of a level, in order; room for s->rollup_keys, or at the users' levels s->user_keys. */
+int segment_rollup_keys(struct segment *s, enum rollup_level level, struct rollup_key *keys,
+                        tally_error *error);
 /* Entries, by bucket (hours or days since s->start), then key; NULL arrays are skipped. min and max are 0
  * where the level has no bounds; where nonnull is 0 sum, min and max are 0. */
 struct rollup_entries {
   uint32_t *bucket, *key, *rows;
+  uint32_t *errors; /* rows with status_code >= 400; at the users' levels only, elsewhere the key tells */
   struct measure *measure[MEASURES];
 };
 /* Pieces that may have entries of the buckets [from, to): [*first, *end). */
@@ -200,6 +220,11 @@ void segment_rollup_pieces(const struct segment *s, enum rollup_level level, uin
 /* The entries of a piece whose bucket is in [from, to); the arrays have room for ROLLUP_PIECE. */
 int segment_rollup(struct segment *s, enum rollup_level level, uint32_t piece, uint32_t from, uint32_t to,
                    const struct rollup_entries *entries, uint32_t *count, tally_error *error);
+/* The histograms of duration_ms (histogram.h) of entries of a piece of the hours of a thinned segment: those
+ * of buckets in [from, to). Of entry i, bins[i] pairs of value and count follow those of the entries before.
+ * `bins` has room for ROLLUP_PIECE; the pairs are appended to `values` and `counts`, int64 each. */
+int segment_histograms(struct segment *s, uint32_t piece, uint32_t from, uint32_t to, uint32_t *bins,
+                       struct buffer *values, struct buffer *counts, tally_error *error);
 /* Users [first, first + count) of a day's set, in order of their ids. `first` is a multiple of USERS_PIECE,
  * count at most USERS_PIECE. NULL is in no set. */
 #define USERS_PIECE 4096u

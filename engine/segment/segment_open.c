@@ -90,9 +90,11 @@ static void expose(struct segment *s) {
   int64_t end;
   (void)place_month(d->month, &s->start, &end);
   s->rollup_keys = d->rollup_keys;
+  s->user_keys = d->user_keys;
   for (int level = 0; level < ROLLUP_LEVELS; level++) s->rollup_entries[level] = d->rollup[level].entries;
   s->rollup_bounds[ROLLUP_HOUR] = d->hour_bounds;
   s->rollup_bounds[ROLLUP_DAY] = true;
+  s->rollup_bounds[ROLLUP_USER_HOUR] = s->rollup_bounds[ROLLUP_USER_DAY] = d->thinned;
   s->user_sets = d->user_sets;
   s->user_set = d->user_set;
   memcpy(s->max_id, d->max_id, sizeof s->max_id);
@@ -101,8 +103,8 @@ static void expose(struct segment *s) {
 static int check_info(const struct segment *s, tally_error *error) {
   const struct directory *d = &s->inside->directory;
   const struct segment_info *info = &s->info;
-  if (d->rows != info->rows || d->month != info->month || d->total.min_timestamp != info->min_timestamp ||
-      d->total.max_timestamp != info->max_timestamp)
+  if (d->rows != info->rows || d->month != info->month || d->thinned != info->thinned ||
+      d->total.min_timestamp != info->min_timestamp || d->total.max_timestamp != info->max_timestamp)
     return fail_corrupt(error, s->inside->path, d->at[d->blocks], "segment-manifest-disagrees");
   return 0;
 }

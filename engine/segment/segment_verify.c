@@ -111,7 +111,7 @@ static void add_entries(struct verify *v, const struct rollup_entries *e, uint32
                         const struct rollup_key *keys, struct totals *all) {
   for (uint32_t i = 0; i < count; i++) {
     all->rows += e->rows[i];
-    all->errors += keys[e->key[i]].status >= CLASS_4XX ? e->rows[i] : 0;
+    all->errors += e->errors ? e->errors[i] : keys[e->key[i]].status >= CLASS_4XX ? e->rows[i] : 0;
     v->unordered |= i > 0 && e->bucket[i] == e->bucket[i - 1] && e->key[i] <= e->key[i - 1];
   }
   for (int m = 0; m < MEASURES; m++)
@@ -125,11 +125,11 @@ static void add_entries(struct verify *v, const struct rollup_entries *e, uint32
     }
 }
 
-static bool same_totals(const struct totals *a, const struct totals *b, bool bounds) {
-  bool same = a->rows == b->rows && a->errors == b->errors;
+static bool same_totals(const struct totals *a, const struct totals *b, bool bounds, bool sums) {
+  bool same = a->rows == b->rows && (!sums || a->errors == b->errors);
   for (int m = 0; m < MEASURES; m++) {
     const struct measure *x = &a->measure[m], *y = &b->measure[m];
-    same &= x->sum == y->sum && x->nonnull == y->nonnull &&
+    same &= (!sums || x->sum == y->sum) && x->nonnull == y->nonnull &&
             (!bounds || !x->nonnull || (x->min == y->min && x->max == y->max));
   }
   return same;
@@ -142,6 +142,7 @@ static int verify_level(struct verify *v, enum rollup_level level, const struct 
   struct totals all = {0};
   bool known = true;
   v->unordered = false;
+  e->errors = rollup_of_users(level) ? v->c : NULL;
   for (uint32_t piece = 0; piece < p->pieces; piece++) {
     uint32_t count = 0;
     int result = take_pace(v, p->block + piece, error);
@@ -152,10 +153,11 @@ static int verify_level(struct verify *v, enum rollup_level level, const struct 
     else
       add_entries(v, e, count, keys, &all);
     result = report(v, result, p->block + piece,
-                    level == ROLLUP_HOUR ? "hour rollup block" : "day rollup block", piece, error);
+                    rollup_of_days(level) ? "day rollup block" : "hour rollup block", piece, error);
     if (result) return result;
   }
-  if (p->pieces && known && (v->unordered || !same_totals(&all, &v->s.total, v->s.rollup_bounds[level])))
+  if (p->pieces && known &&
+      (v->unordered || !same_totals(&all, &v->s.total, v->s.rollup_bounds[level], v->s.sums_fit)))
     v->found(v->arg, v->inside.path, v->inside.directory.at[p->block],
              "a rollup does not add up to the totals, or its entries are not in order");
   return 0;
@@ -187,18 +189,52 @@ static void *rollup_room(uint32_t keys, struct rollup_key **key, struct rollup_e
   return memory;
 }
 
-static int verify_rollups(struct verify *v, tally_error *error) {
+/* The two levels that have the same keys. */
+static int verify_levels(struct verify *v, enum rollup_level hours, enum rollup_level days,
+                         uint32_t key_count, uint32_t key_block, tally_error *error) {
   struct rollup_key *keys;
   struct rollup_entries e;
-  if (v->s.rollup_keys == 0) return 0;
-  void *memory = rollup_room(v->s.rollup_keys, &keys, &e);
+  if (key_count == 0) return 0;
+  void *memory = rollup_room(key_count, &keys, &e);
   if (!memory) return fail_memory(error, "checking a segment");
-  int result = segment_rollup_keys(&v->s, keys, error);
+  int result = segment_rollup_keys(&v->s, hours, keys, error);
   bool known = result == 0;
-  result = report(v, result, v->inside.directory.key_block, "keys of rollups", 0, error);
-  for (int level = 0; level < ROLLUP_LEVELS && known && !result; level++)
-    result = verify_level(v, (enum rollup_level)level, keys, &e, error);
+  result = report(v, result, key_block, "keys of rollups", 0, error);
+  if (known && !result) result = verify_level(v, hours, keys, &e, error);
+  if (known && !result) result = verify_level(v, days, keys, &e, error);
   mem_free(memory);
+  return result;
+}
+
+static int verify_rollups(struct verify *v, tally_error *error) {
+  const struct directory *d = &v->inside.directory;
+  int result = verify_levels(v, ROLLUP_HOUR, ROLLUP_DAY, v->s.rollup_keys, d->key_block, error);
+  return result
+             ? result
+             : verify_levels(v, ROLLUP_USER_HOUR, ROLLUP_USER_DAY, v->s.user_keys, d->user_key_block, error);
+}
+
+/* The histograms of a thinned segment hold the values that are not NULL. */
+static int verify_histograms(struct verify *v, tally_error *error) {
+  const struct rollup_place *p = &v->inside.directory.rollup[ROLLUP_HOUR];
+  const int duration = TALLY_COL_DURATION_MS - TALLY_COL_REQUEST_SIZE;
+  struct buffer values = {0}, counts = {0};
+  uint64_t all = 0;
+  bool known = true;
+  int result = 0;
+  for (uint32_t piece = 0; piece < p->pieces && !result; piece++) {
+    buffer_clear(&values);
+    buffer_clear(&counts);
+    result = segment_histograms(&v->s, piece, 0, MONTH_HOURS, v->a, &values, &counts, error);
+    known = known && result == 0;
+    for (size_t i = 0; result == 0 && i < counts.size; i += sizeof(int64_t)) all += load64(counts.data + i);
+    result = report(v, result, p->block + piece, "histograms of hour rollup block", piece, error);
+  }
+  if (!result && known && all != v->s.total.measure[duration].nonnull)
+    v->found(v->arg, v->inside.path, v->inside.directory.at[p->block],
+             "the histograms do not have as many values as there are durations");
+  buffer_free(&values);
+  buffer_free(&counts);
   return result;
 }
 
@@ -234,8 +270,9 @@ static int verify_blocks(struct verify *v, tally_error *error) {
   for (uint32_t p = 0; p < pieces && !result; p++) result = verify_runs(v, p, error);
   for (uint32_t p = 0; v->s.sums_fit && p < pieces && !result; p++)
     result = verify_sums(v, p, &runs, &runs_known, error);
-  if (!result && v->s.sums_fit) compare(v, &runs, runs_known);
+  if (!result && v->s.sums_fit && !v->s.info.thinned) compare(v, &runs, runs_known);
   if (!result) result = verify_rollups(v, error);
+  if (!result && v->s.info.thinned) result = verify_histograms(v, error);
   return result ? result : verify_users(v, error);
 }
 

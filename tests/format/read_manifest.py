@@ -17,10 +17,11 @@ MASK = (1 << 64) - 1
 
 class Segment:
     def __init__(self, c):
-        self.id, self.month, self.rows, self.least, self.greatest, self.bytes, zero = c.numbers(
+        self.id, self.month, self.rows, self.least, self.greatest, self.bytes, flags = c.numbers(
             "u64", "i32", "u32", "i64", "i64", "u64", "u32")
         self.directory = c.take(16)
-        expect(zero == 0, "manifest: a segment")
+        expect(flags <= 1, "manifest: a segment")
+        self.thinned = flags == 1
 
 
 class Producer:

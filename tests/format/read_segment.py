@@ -96,18 +96,26 @@ class Segment:
         self.rows, self.month, self.runs, self.services, self.max_user = (c.varint() for _ in range(5))
         self.flags = c.number("u8")
         self.sums_fit, self.has_service_totals, self.hour_bounds = (bool(self.flags & bit) for bit in (1, 2, 4))
-        expect(1 <= self.rows <= 1 << 20 and self.flags in (0, 1, 3, 5, 7) and self.services <= self.runs <= self.rows, "directory: counts")
+        self.thinned = bool(self.flags & 8)
+        expect(self.flags in ((12, 13) if self.thinned else (0, 1, 3, 5, 7)) and 1 <= self.services <= self.rows, "directory: counts")
+        expect(1 <= self.rows < 1 << 32 and self.runs == 0 if self.thinned else self.services <= self.runs <= self.rows <= 1 << 20, "directory: counts")
         self.keys, self.entries, self.sets = c.varint(), [c.varint(), c.varint()], c.varint()
         hours, days = self.entries
         expect((self.keys == 0) == (days == 0) and self.keys <= days <= self.rows and (hours == 0 or days <= hours <= self.rows) and
-               self.sets <= 31 and (self.sums_fit or not days), "directory: counts of rollups")
-        self.chunks, self.pieces = up(self.rows, CHUNK), up(self.runs, PIECE)
+               self.sets <= 31 and (self.sums_fit or self.thinned or not days), "directory: counts of rollups")
+        self.user_keys = 0
+        if self.thinned:
+            self.user_keys = c.varint()
+            self.entries += [c.varint(), c.varint()]
+            expect(1 <= self.user_keys <= self.entries[3] <= self.entries[2] <= self.rows and days and not self.sets, "directory: counts of users' rollups")
+        self.chunks, self.pieces = 0 if self.thinned else up(self.rows, CHUNK), up(self.runs, PIECE)
         self.slots = {name: self.slot(c, name) for name in SLOTS}
         self.run_sizes, self.piece_user, self.piece_rows = (long_list(c, self.pieces) for _ in range(3))
         sum_sizes = long_list(c, self.pieces) if self.sums_fit else []
         self.service_ids, self.service_runs, self.service_rows = (long_list(c, self.services) for _ in range(3))
         expect(all(a < b for a, b in zip(self.service_ids, self.service_ids[1:])), "directory: services ascend")
-        expect(sum(self.service_runs) == self.runs and sum(self.service_rows) == sum(self.piece_rows) == self.rows, "directory: sums")
+        expect(sum(self.service_runs) == self.runs and sum(self.service_rows) == self.rows, "directory: sums")
+        expect(self.thinned or sum(self.piece_rows) == self.rows, "directory: rows of pieces")
         if self.sums_fit:
             self.errors = c.varint()
             self.sums = {name: c.svarint() for name in NUMBERS}
@@ -125,15 +133,30 @@ class Segment:
         sizes = long_list(c, 1 if self.keys else 0)
         self.piece_buckets, self.rollup_blocks, at = [], [], len(SLOTS) * self.chunks + (2 if self.sums_fit else 1) * self.pieces
         self.key_block, at = at, at + len(sizes)
-        for n in self.entries:
+
+        def level(at, n):
             self.rollup_blocks.append(at)
-            sizes += long_list(c, up(n, PIECE))
+            sizes.extend(long_list(c, up(n, PIECE)))
             first = long_list(c, up(n, PIECE))
             self.piece_buckets.append([(a, a + spread) for a, spread in zip(first, long_list(c, up(n, PIECE)))])
-            at += up(n, PIECE)
+            return at + up(n, PIECE)
+
+        for n in self.entries[:2]:
+            at = level(at, n)
         self.set_block = at
         sizes += long_list(c, self.sets)
         self.set_days, self.set_users = long_list(c, self.sets), long_list(c, self.sets)
+        if self.thinned:
+            self.user_key_block, at = at, at + 1
+            sizes += long_list(c, 1)
+            for n in self.entries[2:]:
+                at = level(at, n)
+            self.max_endpoint, self.max_method, self.least = c.varint(), c.varint(), c.varint()
+            self.greatest = self.least + c.varint()
+            self.bounds = {}
+            for name in NUMBERS:
+                low = c.svarint()
+                self.bounds[name] = low, low + c.varint(), c.varint()
         return sizes
 
     def slot(self, c, name):
@@ -270,38 +293,50 @@ class Segment:
 
     # ---- rollups
 
-    def rollup_keys(self):
-        """(service, endpoint, method, class) of every key."""
-        if not self.keys:
+    def rollup_keys(self, users=False):
+        """(service, endpoint, method, class) of every key, or (service, user)."""
+        count, columns = (self.user_keys, 2) if users else (self.keys, 4)
+        if not count:
             return []
-        c = Cursor(self.block(*self.places[self.key_block]))
-        keys = list(zip(*(long_list(c, self.keys) for _ in range(4))))
+        c = Cursor(self.block(*self.places[self.user_key_block if users else self.key_block]))
+        keys = list(zip(*(long_list(c, count) for _ in range(columns))))
         c.end("rollups: keys")
-        expect(keys == sorted(set(keys)) and all(k[3] <= 7 for k in keys), "rollups: keys ascend")
+        expect(keys == sorted(set(keys)) and (users or all(k[3] <= 7 for k in keys)), "rollups: keys ascend")
         return keys
 
     def rollup(self, level):
-        """{(bucket, key number): [rows, {name: (sum, min, max, not NULL)}]}; without bounds min and max are None."""
+        """{(bucket, key number): [rows, {name: (sum, min, max, not NULL)}]}; without bounds min and max are None. Of a thinned segment
+        the errors (of users) or the histograms (of hours) follow."""
         out, last = {}, (-1, -1)
-        bounds = level == 1 or self.hour_bounds
+        bounds, users, histograms = level > 0 or self.hour_bounds, level > 1, level == 0 and self.thinned
         for piece, (first_bucket, last_bucket) in enumerate(self.piece_buckets[level]):
             n = min(PIECE, self.entries[level] - piece * PIECE)
             c = Cursor(self.block(*self.places[self.rollup_blocks[level] + piece]))
             buckets, keys, rows = (integers(c.part(), n) for _ in range(3))
-            expect((buckets[0], buckets[-1]) == (first_bucket, last_bucket) and last_bucket < LEVELS[level][1], "rollups: buckets of a piece")
+            expect((buckets[0], buckets[-1]) == (first_bucket, last_bucket) and last_bucket < LEVELS[level % 2][1], "rollups: buckets of a piece")
             columns = {}
+            more = [[e] for e in integers(c.part(), n)] if users else [[] for _ in range(n)]
             for name in NUMBERS:
-                nulls = integers(c.part(), n) if any(self.slots[name]["nulls"]) else [0] * n
+                nulls = integers(c.part(), n) if self.has_nulls(name) else [0] * n
                 sums = integers(c.part(), n)
                 low = integers(c.part(), n) if bounds else [None] * n
+                if users:
+                    low = [signed(a - b) for a, b in zip(sums, low)]
                 high = [signed(a + b) for a, b in zip(low, integers(c.part(), n))] if bounds else [None] * n
                 columns[name] = list(zip(sums, low, high, (r - m for r, m in zip(rows, nulls))))
+            if histograms:
+                bins = integers(c.part(), n)
+                pairs = iter(list(zip(long_list(c, sum(bins)), long_list(c, sum(bins)))))
+                more = [[[next(pairs) for _ in range(b)]] for b in bins]
             c.end("rollups: a piece")
             for i, place in enumerate(zip(buckets, keys)):
                 expect(place > last, "rollups: entries ascend")
                 last = place
-                out[place] = [rows[i], {name: columns[name][i] for name in NUMBERS}]
+                out[place] = [rows[i], {name: columns[name][i] for name in NUMBERS}, *more[i]]
         return out
+
+    def has_nulls(self, name):
+        return self.bounds[name][2] != self.rows if self.thinned else any(self.slots[name]["nulls"])
 
     def user_sets(self):
         """{day: users}"""

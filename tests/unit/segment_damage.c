@@ -26,7 +26,7 @@ static int digest_rollups(struct segment *s, uint64_t *h, tally_error *error) {
   for (int m = 0; m < MEASURES; m++) e.measure[m] = p->measure[m];
   int result = 0;
   if (s->rollup_keys > 4096) return 0; /* nonsense that the test has no room for */
-  if (s->rollup_keys) result = segment_rollup_keys(s, p->keys, error);
+  if (s->rollup_keys) result = segment_rollup_keys(s, ROLLUP_HOUR, p->keys, error);
   for (int level = 0; level < ROLLUP_LEVELS && !result; level++) {
     uint32_t first, end, count = 0;
     segment_rollup_pieces(s, (enum rollup_level)level, 0, 744, &first, &end);
