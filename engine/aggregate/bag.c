@@ -114,7 +114,11 @@ int bag_add(struct bag *bag, const uint32_t *groups, uint32_t one, const int64_t
 }
 
 int bag_add_one(struct bag *bag, uint32_t group, int64_t value, tally_error *error) {
-  struct bag_entry entry = {value, group, 1};
+  return bag_add_times(bag, group, value, 1, error);
+}
+
+int bag_add_times(struct bag *bag, uint32_t group, int64_t value, uint32_t times, tally_error *error) {
+  struct bag_entry entry = {value, group, times};
   return add_entry(bag, &entry, error);
 }
 

@@ -32,6 +32,7 @@ void bag_free(struct bag *bag);
 int bag_add(struct bag *bag, const uint32_t *groups, uint32_t one, const int64_t *values,
             const uint64_t *valid, uint32_t rows, tally_error *error);
 int bag_add_one(struct bag *bag, uint32_t group, int64_t value, tally_error *error);
+int bag_add_times(struct bag *bag, uint32_t group, int64_t value, uint32_t times, tally_error *error);
 /* Adds all of `from`: its group g as group_map[g], its value v as value_map[v] (NULL: as it is). */
 int bag_merge(struct bag *bag, const struct bag *from, const uint32_t *group_map, const uint32_t *value_map,
               tally_error *error);

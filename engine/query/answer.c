@@ -6,6 +6,7 @@
 #include "model/decimal.h"
 #include "query/fill.h"
 #include "query/partial.h"
+#include "segment/histogram.h"
 
 /* ------------------------------------------------------------------ columns */
 
@@ -25,18 +26,38 @@ static int set_column(struct answer *answer, size_t index, struct piece name, ta
   return copy ? 0 : error->code;
 }
 
+/* With --approximate a percentile of duration_ms is followed by the bound of its relative error. */
+static bool has_bound(const struct request *r, const struct output *o) {
+  return (r->flags & TALLY_APPROXIMATE) && o->aggregate.function == AGGREGATE_PERCENTILE && !o->ref.key &&
+         o->ref.column == TALLY_COL_DURATION_MS;
+}
+
+static int bound_column(struct answer *answer, size_t index, struct piece name, tally_error *error) {
+  struct buffer text = {0};
+  buffer_printf(&text, PIECE_FORMAT ".error", PIECE_ARGS(name));
+  const char *data = (const char *)text.data;
+  int rc = text.failed
+               ? fail_memory(error, "a query")
+               : set_column(answer, index, (struct piece){data, data + text.size}, TALLY_TYPE_REAL, error);
+  buffer_free(&text);
+  return rc;
+}
+
 static int group_columns(struct answer *answer, tally_error *error) {
   const struct request *r = &answer->request;
-  size_t at = 0;
-  int rc = answer_columns(answer, r->has_bucket + r->group_count + r->output_count, error);
+  size_t at = 0, columns = r->has_bucket + r->group_count + r->output_count;
+  for (size_t i = 0; i < r->output_count; i++) columns += has_bound(r, &r->output[i]);
+  int rc = answer_columns(answer, columns, error);
   if (!rc && r->has_bucket) rc = set_column(answer, at++, piece_of("bucket"), TALLY_TYPE_TIME, error);
   for (size_t i = 0; i < r->group_count && !rc; i++) {
     const struct column_ref *ref = &r->group[i].ref;
     bool integer = !ref->key && column_kind(ref->column) == KIND_INT;
     rc = set_column(answer, at++, r->group[i].name, integer ? TALLY_TYPE_INT : TALLY_TYPE_TEXT, error);
   }
-  for (size_t i = 0; i < r->output_count && !rc; i++)
+  for (size_t i = 0; i < r->output_count && !rc; i++) {
     rc = set_column(answer, at++, r->output[i].name, aggregate_type(&r->output[i].aggregate), error);
+    if (!rc && has_bound(r, &r->output[i])) rc = bound_column(answer, at++, r->output[i].name, error);
+  }
   return rc;
 }
 
@@ -106,6 +127,14 @@ static int put_output(struct answer *answer, size_t output, uint32_t row, size_t
   return 0;
 }
 
+/* The bound is 0 where no histogram was used, and NULL where there is no value. */
+static void put_bound(struct answer *answer, size_t column) {
+  size_t from = answer->text.size;
+  if (answer->result.cell[column - 1].data || answer->result.cell[column - 1].size)
+    buffer_text(&answer->text, answer->plan.approximate ? HISTOGRAM_BOUND : "0");
+  result_printed(&answer->result, column, answer->text.size - from);
+}
+
 static int put_row(struct answer *answer, uint32_t row, tally_error *error) {
   const struct request *r = &answer->request;
   const struct key_layout *layout = &answer->plan.layout;
@@ -116,8 +145,10 @@ static int put_row(struct answer *answer, uint32_t row, tally_error *error) {
   if (r->has_bucket) rc = put_bucket(answer, key_code(key, layout->part[0]), column++, error);
   for (size_t i = 0; i < r->group_count; i++, column++)
     put_group(answer, i, key_code(key, layout->part[plan_group_part(&answer->plan, i)]), column);
-  for (size_t i = 0; i < r->output_count && !rc; i++, column++)
-    rc = put_output(answer, i, row, column, error);
+  for (size_t i = 0; i < r->output_count && !rc; i++) {
+    rc = put_output(answer, i, row, column++, error);
+    if (!rc && has_bound(r, &r->output[i])) put_bound(answer, column++);
+  }
   return rc ? rc : result_place(&answer->result, &answer->text, error);
 }
 

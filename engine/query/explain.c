@@ -120,9 +120,9 @@ static uint64_t measure(const struct answer *answer, enum measured which) {
   case CHUNKS_READ:
     return stats->chunks_read;
   case HOUR_ENTRIES:
-    return stats->rollup_entries[ROLLUP_HOUR];
+    return stats->rollup_entries[ROLLUP_HOUR] + stats->rollup_entries[ROLLUP_USER_HOUR];
   case DAY_ENTRIES:
-    return stats->rollup_entries[ROLLUP_DAY];
+    return stats->rollup_entries[ROLLUP_DAY] + stats->rollup_entries[ROLLUP_USER_DAY];
   case USER_SETS:
     return stats->user_sets;
   case BLOCKS_READ:

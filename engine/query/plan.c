@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "query/partial.h"
+#include "query/thinned.h"
 
 #define INTERNED_BITS 32
 #define DENSE_ALWAYS 16 /* bits: a table of 256 KiB is worth it for any query */
@@ -41,9 +42,16 @@ static size_t output_source(struct plan *plan, const struct output *o) {
   return add_source(plan, SOURCE_COLUMN, o->ref);
 }
 
+/* Percentiles that may be approximate have a state of their own: its values are not those that sums need. */
+static bool keeps_apart(const struct plan *plan, uint32_t a, uint32_t b) {
+  return (plan->request->flags & TALLY_APPROXIMATE) && (a ^ b) & NEED_VALUES;
+}
+
 static size_t add_state(struct plan *plan, size_t source, uint32_t needs) {
   size_t i = 0;
-  while (i < plan->state_count && plan->state[i].source != source) i++;
+  while (i < plan->state_count &&
+         (plan->state[i].source != source || keeps_apart(plan, plan->state[i].needs, needs)))
+    i++;
   if (i == plan->state_count) {
     const struct source *s = &plan->source[source];
     bool text = s->kind == SOURCE_COLUMN && column_kind(s->ref.column) == KIND_TEXT;
@@ -162,7 +170,7 @@ static void plan_rollups(struct plan *plan) {
     plan->in_rollups = state_in_rollup(plan, &plan->state[i]);
 }
 
-/* The stretch of a part that a level may answer; empty if it may answer nothing. */
+/* The stretch of a part that has rows that a level may answer; empty if it may answer nothing. */
 static struct stretch level_stretch(const struct plan *plan, size_t index, enum rollup_level level) {
   const struct segment *s = index < plan->environment->snapshot->segment_count
                                 ? plan->environment->snapshot->segments[index]
@@ -213,10 +221,11 @@ static void choose_rows(struct plan *plan, size_t index) {
 
 /* The first level of the index that suffices and covers, but for the runs, if there are more of them than
  * entries of rollups; then rollups; then rows. */
-static void choose_way(struct plan *plan, size_t index, const bool suffices[INDEX_LEVELS]) {
+static int choose_way(struct plan *plan, size_t index, const bool suffices[INDEX_LEVELS],
+                      tally_error *error) {
   struct plan_part *p = &plan->part[index];
   bool bucketed = plan->request->has_bucket && !p->one_bucket;
-  bool rollups = find_stretches(plan, index, p);
+  bool rollups = !scan_thinned(plan->scan, index) && find_stretches(plan, index, p);
   plan->rows_most += scan_part_rows(plan->scan, index);
   for (int level = INDEX_SEGMENT; level <= INDEX_RUN && !bucketed; level++) {
     if (!suffices[level] || !scan_index_covers(plan->scan, index, (enum index_level)level)) continue;
@@ -225,14 +234,16 @@ static void choose_way(struct plan *plan, size_t index, const bool suffices[INDE
       break;
     p->way = PART_INDEX;
     p->level = (enum index_level)level;
-    return;
+    return 0;
   }
+  if (scan_thinned(plan->scan, index)) return thinned_plan(plan, index, error);
   if (!rollups) {
     choose_rows(plan, index);
-    return;
+    return 0;
   }
   p->way = PART_ROLLUP;
   if (plan_ragged(p)) plan->rows += scan_part_rows(plan->scan, index) / 4; /* little more than their times */
+  return 0;
 }
 
 /* The buckets of everything that may be read, and of what is to be filled. */
@@ -258,6 +269,7 @@ static int plan_parts(struct plan *plan, struct time_zone *zone, tally_error *er
   for (int level = INDEX_SEGMENT; level <= INDEX_RUN; level++)
     suffices[level] = level_suffices(plan, (enum index_level)level);
   plan_rollups(plan);
+  thinned_suffices(plan);
   for (size_t i = 0; i < plan->part_count; i++) {
     struct plan_part *p = &plan->part[i];
     bool there = scan_part_range(plan->scan, i, &p->from, &p->to) && p->from < p->to;
@@ -271,7 +283,7 @@ static int plan_parts(struct plan *plan, struct time_zone *zone, tally_error *er
       p->bucket = bucket_map_number(&plan->buckets, p->from);
       p->one_bucket = p->bucket == bucket_map_number(&plan->buckets, p->to - 1);
     }
-    choose_way(plan, i, suffices);
+    rc = choose_way(plan, i, suffices, error);
   }
   return rc;
 }

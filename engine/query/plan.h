@@ -25,6 +25,7 @@ struct plan_part {
   enum part_way way;
   enum index_level level; /* PART_INDEX */
   int64_t from, to;       /* the times its rows may have */
+  bool users;             /* PART_ROLLUP: the users' levels */
   struct stretch hours,
       days;        /* PART_ROLLUP: days from the days, the rest of hours from the hours, else rows */
   bool one_bucket; /* they fall into `bucket` */
@@ -59,10 +60,13 @@ struct plan {
   bool has_map;
   struct plan_part *part;
   size_t part_count;
-  bool in_rollups;           /* rollups carry the groups and what the states need, */
+  bool in_rollups;           /* rollups beside rows carry the groups and what the states need, */
   bool by_entries, by_users; /* in entries; in sets of users */
   uint32_t measures;         /* that states need (bits) */
   bool bounds;               /* some of them for minima or maxima */
+  bool in_texts, in_users;   /* the levels of a thinned segment carry it, by its two kinds of keys */
+  bool histograms;           /* states need percentiles of duration_ms that may be approximate */
+  bool approximate;          /* and are: values are those of histograms */
   uint64_t rows;             /* at most, of the parts to be read row by row */
   uint64_t rows_most;        /* of all parts that are not pruned */
 };

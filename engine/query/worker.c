@@ -5,6 +5,7 @@
 
 #include "aggregate/grow.h"
 #include "base/bitmap.h"
+#include "segment/histogram.h"
 
 static const char what[] = "buffers";
 
@@ -91,6 +92,13 @@ static void make_keys(struct worker *worker, const struct plan_part *p, const st
 
 /* ------------------------------------------------------------------ rows */
 
+/* Values as a histogram would give them, where others come from one. */
+static const int64_t *middles(struct worker *worker, const struct input *input) {
+  int64_t *to = (int64_t *)worker->codes;
+  for (uint32_t i = 0; i < input->rows; i++) to[i] = histogram_value(input->values[i]);
+  return to;
+}
+
 static int add_vector(struct worker *worker, const struct plan_part *p, const struct vector *vector,
                       tally_error *error) {
   const struct plan *plan = worker->plan;
@@ -107,6 +115,7 @@ static int add_vector(struct worker *worker, const struct plan_part *p, const st
     const struct source_vector *source = &worker->up.sources.vector[plan->state[i].source];
     input.values = source->values;
     input.valid = source->valid;
+    if (plan->approximate && (plan->state[i].needs & NEED_VALUES)) input.values = middles(worker, &input);
     rc = accumulator_add(&worker->up.state[i], &input, error);
   }
   return rc;
@@ -208,6 +217,7 @@ _Static_assert(ROLLUP_PIECE <= VECTOR_ROWS, "a piece of a rollup fits the keys")
 
 static const uint32_t *rollup_ids(const struct rollup_rows *rows, int column) {
   return column == TALLY_COL_SERVICE_NAME ? rows->service
+         : column == TALLY_COL_USER_ID    ? rows->user
          : column == TALLY_COL_ENDPOINT   ? rows->endpoint
                                           : rows->method;
 }
@@ -256,6 +266,17 @@ static void add_rollup_measure(struct worker *worker, struct accumulator *a, con
   }
 }
 
+/* The values of the entries' histograms. */
+static int add_histograms(struct worker *worker, struct accumulator *a, const struct rollup_rows *rows,
+                          const uint32_t *groups, tally_error *error) {
+  int rc = 0;
+  for (uint32_t i = 0; i < rows->rows; i++)
+    for (uint64_t b = rows->bin_at[i]; b < rows->bin_at[i + 1] && !rc; b++)
+      rc = bag_add_times(&a->values, groups ? groups[i] : worker->numbers[0], rows->bin_value[b],
+                         (uint32_t)rows->bin_count[b], error);
+  return rc;
+}
+
 static int add_rollup_rows(struct worker *worker, const struct rollup_rows *rows, tally_error *error) {
   const struct plan *plan = worker->plan;
   bool same = true;
@@ -272,8 +293,9 @@ static int add_rollup_rows(struct worker *worker, const struct rollup_rows *rows
       add_rollup_measure(worker, a, rows, NULL, groups);
     else if (column_kind(column) != KIND_TEXT)
       add_rollup_measure(worker, a, rows, rows->measure[column - TALLY_COL_REQUEST_SIZE], groups);
-    else if (column != TALLY_COL_USER_ID)
+    else if (rollup_ids(rows, column))
       rc = add_rollup_text(worker, a, rows, rollup_ids(rows, column), groups, error);
+    if (!rc && (a->needs & NEED_VALUES)) rc = add_histograms(worker, a, rows, groups, error);
   }
   return rc;
 }
@@ -282,7 +304,8 @@ static int worker_entries(struct worker *worker, size_t index, enum rollup_level
                           int64_t to, tally_error *error) {
   const struct rollup_rows *rows;
   if (from >= to) return 0;
-  int rc = scanner_rollup(worker->scanner, index, level, from, to, worker->plan->measures, error);
+  const bool histograms = worker->plan->histograms && level == ROLLUP_HOUR;
+  int rc = scanner_rollup(worker->scanner, index, level, from, to, worker->plan->measures, histograms, error);
   while (!rc) {
     rc = plan_alive(worker->plan->environment, error);
     if (rc) return rc;
@@ -327,14 +350,16 @@ static int worker_users(struct worker *worker, size_t index, tally_error *error)
 static int worker_rollup(struct worker *worker, size_t index, tally_error *error) {
   const struct plan *plan = worker->plan;
   const struct plan_part *p = &plan->part[index];
+  const bool thinned = scan_thinned(plan->scan, index);
+  const enum rollup_level hours = p->users ? ROLLUP_USER_HOUR : ROLLUP_HOUR,
+                          days = p->users ? ROLLUP_USER_DAY : ROLLUP_DAY;
   int rc = plan_ragged(p) ? worker_rows(worker, index, error) : 0;
-  if (!rc && plan->by_entries)
-    rc = worker_entries(worker, index, ROLLUP_HOUR, p->hours.from, p->days.from, error);
-  if (!rc && plan->by_entries)
-    rc = worker_entries(worker, index, ROLLUP_DAY, p->days.from, p->days.to, error);
-  if (!rc && plan->by_entries)
-    rc = worker_entries(worker, index, ROLLUP_HOUR, p->days.to, p->hours.to, error);
-  return !rc && plan->by_users ? worker_users(worker, index, error) : rc;
+  if (thinned || plan->by_entries) {
+    if (!rc) rc = worker_entries(worker, index, hours, p->hours.from, p->days.from, error);
+    if (!rc) rc = worker_entries(worker, index, days, p->days.from, p->days.to, error);
+    if (!rc) rc = worker_entries(worker, index, hours, p->days.to, p->hours.to, error);
+  }
+  return !rc && plan->by_users && !thinned ? worker_users(worker, index, error) : rc;
 }
 
 int worker_part(struct worker *worker, size_t index, tally_error *error) {

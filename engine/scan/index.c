@@ -36,6 +36,7 @@ bool scan_index_covers(const struct scan *scan, size_t part, enum index_level le
   if (level != INDEX_SEGMENT) allowed |= SCAN_SERVICE;
   if (level == INDEX_RUN) allowed |= SCAN_USER;
   if (!segment || !scan->parts[part].inside || scan->key_count || scan->filters & ~allowed) return false;
+  if (level == INDEX_RUN && segment->runs == 0) return false;
   return level == INDEX_SERVICE ? segment->has_service_totals : segment->sums_fit;
 }
 

@@ -146,6 +146,7 @@ static bool segment_may(const struct scan *s, const struct segment *segment) {
   for (uint32_t i = 0; i < segment->services && !service; i++)
     service = scan_service_passes(s, segment->span[i].service);
   if (!service) return false;
+  if (segment->info.thinned) return true;
   for (uint32_t chunk = 0; chunk < segment->chunks; chunk++)
     if (scan_chunk_may(s, segment, chunk, s->low, s->high)) return true;
   return false;
@@ -259,6 +260,11 @@ bool scan_part_range(const struct scan *scan, size_t part, int64_t *from, int64_
   *from = low > scan->low ? low : scan->low;
   *to = (high < scan->high ? high : scan->high) + 1; /* timestamps end long before int64 */
   return true;
+}
+
+const struct segment *scan_thinned(const struct scan *scan, size_t part) {
+  const struct segment *segment = scan_segment(scan, part);
+  return segment && segment->info.thinned ? segment : NULL;
 }
 
 uint64_t scan_part_rows(const struct scan *scan, size_t part) {

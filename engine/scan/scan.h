@@ -57,7 +57,8 @@ uint64_t scan_part_rows(const struct scan *scan, size_t part);
 
 struct scanner;
 /* A scanner for one part, narrowed to [from, to) (at most the request's). Reusable: scanner_part moves it to
- * another part. Its memory comes from the budget of scan_new. */
+ * another part. Its memory comes from the budget of scan_new. TALLY_NO_RAW_ROWS for a thinned segment with
+ * times in the range. */
 int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *error);
 int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to, tally_error *error);
 /* Leaves out the rows of [from, to) of the part that scanner_part has moved to. */
@@ -94,7 +95,8 @@ int scanner_index_next(struct scanner *scanner, const struct index_rows **rows, 
 
 /* Can stretches of the part's time be answered from its rollups of a level? True if it is a segment that has
  * the level, the request's times have no gaps, and all other predicates are on service_name, endpoint and
- * method, or on status_code where they hold for all or none of each class. */
+ * method, or on status_code where they hold for all or none of each class; at the users' levels on
+ * service_name and user_id. */
 bool scan_rollup_covers(const struct scan *scan, size_t part, enum rollup_level level);
 /* The stretch [*from, *to) of whole buckets of the level in which the request wants all of the part's times:
  * empty if *from >= *to. Buckets reach beyond [from, to) where the part has no rows there. */
@@ -104,17 +106,27 @@ void scan_rollup_stretch(const struct scan *scan, size_t part, enum rollup_level
  * the part has no bounds there (segment->rollup_bounds). */
 struct rollup_rows {
   uint32_t rows;
-  const int64_t *time;                         /* where the bucket begins */
-  const uint32_t *service, *endpoint, *method; /* ids */
+  const int64_t *time;               /* where the bucket begins */
+  const uint32_t *service;           /* ids */
+  const uint32_t *endpoint, *method; /* NULL at the users' levels */
+  const uint32_t *user;              /* only there */
   const uint32_t *count, *errors;
+  /* Asked for, at the hours of a thinned segment: the histograms of duration_ms. Entry i has the bins
+   * [bin_at[i], bin_at[i + 1]). */
+  const uint64_t *bin_at;
+  const int64_t *bin_value, *bin_count;
   const struct measure *measure[MEASURES]; /* NULL where not asked for */
 };
 /* Starts answering [from, to), in whole buckets, of a part that is covered, with the measures (bits) that are
  * wanted; then scanner_rollup_next gives the entries that satisfy the predicates, as scanner_index_next
  * does. */
 int scanner_rollup(struct scanner *scanner, size_t part, enum rollup_level level, int64_t from, int64_t to,
-                   uint32_t measures, tally_error *error);
+                   uint32_t measures, bool histograms, tally_error *error);
 int scanner_rollup_next(struct scanner *scanner, const struct rollup_rows **rows, tally_error *error);
+/* Do the request's predicates on status_code hold for all or none of each class? */
+bool scan_whole_classes(const struct scan *scan);
+/* The segment of a part if it is thinned, else NULL. */
+const struct segment *scan_thinned(const struct scan *scan, size_t part);
 /* Has the part sets of the users of each day, and are there no predicates but on times? */
 bool scan_users_cover(const struct scan *scan, size_t part);
 /* Starts giving the users of the days of [from, to), whole days. Then each scanner_users_next gives some

@@ -1,4 +1,5 @@
 /* scanner.c - moving through a part chunk by chunk; see scan.h and scanner_inside.h. */
+#include "base/status.h"
 #include "scan/scanner_inside.h"
 
 /* Buffers for the columns that filters or the output decode. */
@@ -58,6 +59,12 @@ static int start_segment(struct scanner *s, size_t part, tally_error *error) {
   bool pruned = s->scan->parts[part].pruned || s->times == 0 ||
                 scanner_low(s) > s->segment->info.max_timestamp ||
                 scanner_high(s) < s->segment->info.min_timestamp;
+  if (!pruned && s->segment->info.thinned)
+    return fail(error, TALLY_NO_RAW_ROWS,
+                "retention has removed the rows of %04d-%02d that this needs, and kept their rollups: ask an "
+                "aggregate "
+                "query over whole hours, or a later range",
+                1970 + s->segment->info.month / 12, 1 + s->segment->info.month % 12);
   if (!pruned) {
     int result = candidates_find(&s->candidates, s->scan, s->segment, &s->hold, error);
     if (result) return result;

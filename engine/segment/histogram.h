@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define HISTOGRAM_ERROR 7812500 /* 1/128 in units of 10^-9 */
+#define HISTOGRAM_BOUND "0.0078125" /* 1/128 */
 
 /* The middle of the bin of a value (at least -2^31, below 2^31). */
 static inline int64_t histogram_value(int64_t v) {

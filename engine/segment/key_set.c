@@ -38,10 +38,11 @@ static int grow(struct key_set *set, tally_error *error) {
   n.capacity = set->capacity ? 2 * set->capacity : LEAST;
   n.size = n.capacity * (sizeof *n.key + 2 * sizeof *n.slot);
   if (!budget_take(n.budget, n.size))
-    return fail(error, TALLY_MEMORY_LIMIT,
-                "thinning a month needs %zu bytes for its keys that the memory budget does not have: raise the "
-                "store's memory",
-                n.size);
+    return fail(
+        error, TALLY_MEMORY_LIMIT,
+        "thinning a month needs %zu bytes for its keys that the memory budget does not have: raise the "
+        "store's memory",
+        n.size);
   n.memory = n.key = mem_alloc(n.size);
   if (!n.memory) {
     budget_give(n.budget, n.size);

@@ -27,7 +27,8 @@ struct thin_source {
   uint64_t valid[COLUMNS][CHUNK_ROWS / 64];
   bool all_valid[COLUMNS];
   /* of a piece of a thinned segment */
-  uint32_t bucket[ROLLUP_PIECE], key[ROLLUP_PIECE], rows[ROLLUP_PIECE], errors[ROLLUP_PIECE], bins[ROLLUP_PIECE];
+  uint32_t bucket[ROLLUP_PIECE], key[ROLLUP_PIECE], rows[ROLLUP_PIECE], errors[ROLLUP_PIECE],
+      bins[ROLLUP_PIECE];
   struct measure measure[MEASURES][ROLLUP_PIECE];
   struct buffer bin_values, bin_counts;
 };

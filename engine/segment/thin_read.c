@@ -61,12 +61,14 @@ static int load_keys(struct thin_source *t, struct segment *s, int keys, struct 
   uint32_t count = keys == KEYS_OF_USERS ? s->user_keys : s->rollup_keys;
   size_t size = count * sizeof **to;
   if (!budget_take(t->budget, size))
-    return fail(error, TALLY_MEMORY_LIMIT,
-                "thinning a month needs %zu bytes that the memory budget does not have: raise the store's memory",
-                size);
+    return fail(
+        error, TALLY_MEMORY_LIMIT,
+        "thinning a month needs %zu bytes that the memory budget does not have: raise the store's memory",
+        size);
   *to = mem_alloc(size);
-  int result = *to ? segment_rollup_keys(s, keys == KEYS_OF_USERS ? ROLLUP_USER_HOUR : ROLLUP_HOUR, *to, error)
-                   : fail_memory(error, "thinning a month");
+  int result =
+      *to ? segment_rollup_keys(s, keys == KEYS_OF_USERS ? ROLLUP_USER_HOUR : ROLLUP_HOUR, *to, error)
+          : fail_memory(error, "thinning a month");
   if (!result) return 0;
   mem_free(*to);
   budget_give(t->budget, size);
@@ -84,7 +86,8 @@ static int keys_of_thinned(struct thin_source *t, struct segment *s, int keys, t
   int result = load_keys(t, s, keys, &list, error);
   if (result) return result;
   uint32_t count = keys == KEYS_OF_USERS ? s->user_keys : s->rollup_keys, number;
-  for (uint32_t i = 0; i < count && !result; i++) result = key_set_add(&t->keys[keys], &list[i], &number, error);
+  for (uint32_t i = 0; i < count && !result; i++)
+    result = key_set_add(&t->keys[keys], &list[i], &number, error);
   free_keys(t, s, keys, list);
   return result;
 }
@@ -107,7 +110,8 @@ static int add_row(struct thin_source *t, uint32_t row, uint32_t cell, tally_err
   struct thin_cell *c = &t->cells.cell[cell];
   int result = 0;
   c->rows++;
-  c->errors += !is_null(t, TALLY_COL_STATUS_CODE, row) && t->value[TALLY_COL_STATUS_CODE][row] >= ERROR_STATUS;
+  c->errors +=
+      !is_null(t, TALLY_COL_STATUS_CODE, row) && t->value[TALLY_COL_STATUS_CODE][row] >= ERROR_STATUS;
   for (int m = 0; m < MEASURES && !result; m++) {
     int column = TALLY_COL_REQUEST_SIZE + m;
     int64_t v = t->value[column][row];
@@ -161,7 +165,8 @@ static void add_histogram(struct thin_source *t, uint32_t cell, uint32_t i, size
   }
 }
 
-static int add_piece(struct thin_source *t, const struct rollup_key *keys, uint32_t count, tally_error *error) {
+static int add_piece(struct thin_source *t, const struct rollup_key *keys, uint32_t count,
+                     tally_error *error) {
   const int set = keys_of_level(t->level);
   size_t bins = 0;
   int result = 0;

@@ -91,7 +91,8 @@ static void put_measure(struct thinning *t, int m, bool from_sum) {
 
 static void put_list(struct thinning *t, const struct buffer *from) {
   t->list.out = &t->output.buffer;
-  for (size_t i = 0; i < from->size; i += sizeof(int64_t)) list_put(&t->list, (int64_t)load64(from->data + i));
+  for (size_t i = 0; i < from->size; i += sizeof(int64_t))
+    list_put(&t->list, (int64_t)load64(from->data + i));
   list_end(&t->list);
 }
 
@@ -161,9 +162,10 @@ static int write_level(struct thinning *t, enum rollup_level level, tally_error 
     s->end = all - s->first < width ? all : s->first + width;
     int result = thin_fill(s, error);
     if (!result && s->full && s->end - s->first == 1)
-      return fail(error, TALLY_MEMORY_LIMIT,
-                  "the rollups of an hour or day do not fit the memory that thinning may use: raise the store's "
-                  "memory");
+      return fail(
+          error, TALLY_MEMORY_LIMIT,
+          "the rollups of an hour or day do not fit the memory that thinning may use: raise the store's "
+          "memory");
     if (result) return result;
     if (s->full) {
       width = (s->end - s->first) / 2;
@@ -198,10 +200,11 @@ static int begin_totals(struct thinning *t, tally_error *error) {
       y->nonnull += x->nonnull;
     }
   }
-  return rows <= UINT32_MAX ? 0
-                            : fail(error, TALLY_OVERFLOW,
-                                   "a thinned segment stands for at most 4294967295 events: thin fewer segments "
-                                   "into one");
+  return rows <= UINT32_MAX
+             ? 0
+             : fail(error, TALLY_OVERFLOW,
+                    "a thinned segment stands for at most 4294967295 events: thin fewer segments "
+                    "into one");
 }
 
 static uint32_t count_services(const struct key_set *set) {
@@ -271,7 +274,8 @@ static int write_directory(struct thinning *t, struct segment_info *info, tally_
 /* ---- the whole */
 
 static int write_all(struct thinning *t, struct segment_info *info, tally_error *error) {
-  const enum rollup_level levels[KEY_SETS][2] = {{ROLLUP_HOUR, ROLLUP_DAY}, {ROLLUP_USER_HOUR, ROLLUP_USER_DAY}};
+  const enum rollup_level levels[KEY_SETS][2] = {{ROLLUP_HOUR, ROLLUP_DAY},
+                                                 {ROLLUP_USER_HOUR, ROLLUP_USER_DAY}};
   int result = 0;
   for (int keys = 0; keys < KEY_SETS && !result; keys++) {
     result = write_keys(t, keys, error);
@@ -309,7 +313,8 @@ static int thin(struct thinning *t, const struct os *os, const char *store, stru
     return fail(error, TALLY_MEMORY_LIMIT,
                 "thinning a month needs memory that the budget does not have: raise the store's memory");
   t->key_rows = mem_zalloc(1, size);
-  result = t->key_rows ? thin_cells_new(&t->source.cells, budget, error) : fail_memory(error, "thinning a month");
+  result =
+      t->key_rows ? thin_cells_new(&t->source.cells, budget, error) : fail_memory(error, "thinning a month");
   if (!result) result = write_file(t, os, store, info, error);
   thin_cells_free(&t->source.cells);
   mem_free(t->key_rows);
@@ -340,16 +345,18 @@ int segment_thin(const struct os *os, const char *store, struct segment *const *
                  struct budget *budget, struct segment_info *info, tally_error *error) {
   int64_t end;
   if (!budget_take(budget, THINNING_BYTES))
-    return fail(error, TALLY_MEMORY_LIMIT,
-                "thinning a month needs %zu bytes that the memory budget does not have: raise the store's memory",
-                (size_t)THINNING_BYTES);
+    return fail(
+        error, TALLY_MEMORY_LIMIT,
+        "thinning a month needs %zu bytes that the memory budget does not have: raise the store's memory",
+        (size_t)THINNING_BYTES);
   struct thinning *t = mem_zalloc(1, sizeof *t);
   int result = t ? 0 : fail_memory(error, "thinning a month");
   if (!result && (count == 0 || !place_month(info->month, &t->source.start, &end)))
     result = fail(error, TALLY_USAGE, "thinning needs segments of a month: this is a bug, please report it");
   for (size_t i = 0; !result && i < count; i++)
     if (from[i]->info.month != info->month)
-      result = fail(error, TALLY_USAGE, "thinning segments of several months: this is a bug, please report it");
+      result =
+          fail(error, TALLY_USAGE, "thinning segments of several months: this is a bug, please report it");
   if (!result) {
     t->source.budget = budget;
     t->source.from = from;

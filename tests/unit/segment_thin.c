@@ -24,7 +24,8 @@ static void month_begin(struct month *m, uint64_t *random, const struct sample_s
   for (int i = 0; i < PARTS; i++) {
     struct segment_info info = {.id = m->next_id++, .month = FEBRUARY};
     sample_make(random, shape, &m->rows[i]);
-    cr_assert_eq(segment_write(os_posix(), m->path, &m->rows[i], &m->budget, &info, &error), 0, "%s", error.text);
+    cr_assert_eq(segment_write(os_posix(), m->path, &m->rows[i], &m->budget, &info, &error), 0, "%s",
+                 error.text);
     cr_assert_eq(segment_open(os_posix(), m->path, &info, m->cache, &m->budget, &m->segment[i], &error), 0);
   }
 }
@@ -39,7 +40,8 @@ static void month_end(struct month *m) {
   sample_remove_directory(m->path);
 }
 
-static struct segment *month_thin(struct month *m, struct segment *const *from, size_t count, uint64_t memory) {
+static struct segment *month_thin(struct month *m, struct segment *const *from, size_t count,
+                                  uint64_t memory) {
   tally_error error = {0};
   struct segment_info info = {.id = m->next_id++, .month = FEBRUARY};
   struct segment *s = NULL;
@@ -128,7 +130,8 @@ static struct expected *expect_level(const struct month *m, enum rollup_level le
 /* ---- what is there */
 
 static struct found {
-  uint32_t bucket[ROLLUP_PIECE], key[ROLLUP_PIECE], rows[ROLLUP_PIECE], errors[ROLLUP_PIECE], bins[ROLLUP_PIECE];
+  uint32_t bucket[ROLLUP_PIECE], key[ROLLUP_PIECE], rows[ROLLUP_PIECE], errors[ROLLUP_PIECE],
+      bins[ROLLUP_PIECE];
   struct measure measure[MEASURES][ROLLUP_PIECE];
 } found;
 
@@ -200,7 +203,8 @@ static void check_histograms(const struct month *m, struct segment *s) {
   segment_rollup_pieces(s, ROLLUP_HOUR, 0, 744, &piece, &end);
   for (; piece < end; piece++) {
     struct buffer values = {0}, counts = {0};
-    cr_assert_eq(segment_histograms(s, piece, 0, 744, found.bins, &values, &counts, &error), 0, "%s", error.text);
+    cr_assert_eq(segment_histograms(s, piece, 0, 744, found.bins, &values, &counts, &error), 0, "%s",
+                 error.text);
     for (size_t i = 0; i < values.size; i += 8)
       for (uint64_t k = load64(counts.data + i); k > 0; k--) {
         cr_assert(at < n);
