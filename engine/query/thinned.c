@@ -11,10 +11,10 @@ enum { OF_TEXTS = 1u, OF_USERS = 2u };
 /* The kinds that have a column as a key; status_code only in a predicate on whole classes. */
 static unsigned kinds_by(const struct column_ref *ref) {
   if (ref->key) return 0;
-  return ref->column == TALLY_COL_SERVICE_NAME                                        ? OF_TEXTS | OF_USERS
-         : ref->column == TALLY_COL_USER_ID                                           ? OF_USERS
+  return ref->column == TALLY_COL_SERVICE_NAME                                  ? OF_TEXTS | OF_USERS
+         : ref->column == TALLY_COL_USER_ID                                     ? OF_USERS
          : ref->column == TALLY_COL_ENDPOINT || ref->column == TALLY_COL_METHOD ? OF_TEXTS
-                                                                                      : 0;
+                                                                                : 0;
 }
 
 static bool may_approximate(const struct request *r) { return (r->flags & TALLY_APPROXIMATE) != 0; }
@@ -26,7 +26,8 @@ static unsigned kinds_of_state(const struct plan *plan, const struct plan_state 
   if (s->kind == SOURCE_ROWS) return OF_TEXTS | OF_USERS;
   if (s->kind != SOURCE_COLUMN) return 0;
   if (column_kind(column) == KIND_TEXT) return kinds_by(&s->ref);
-  if ((column_kind(column) != KIND_INT && column_kind(column) != KIND_COST) || (state->needs & NEED_DISTINCT)) return 0;
+  if ((column_kind(column) != KIND_INT && column_kind(column) != KIND_COST) || (state->needs & NEED_DISTINCT))
+    return 0;
   if (!(state->needs & NEED_VALUES)) return OF_TEXTS | OF_USERS;
   return column == TALLY_COL_DURATION_MS && may_approximate(plan->request) ? OF_TEXTS : 0;
 }
@@ -62,15 +63,18 @@ static void put_missing(const struct plan *plan, struct buffer *text) {
   for (size_t i = 0; i < r->where_count; i++) {
     const struct column_ref *ref = &r->where[i].ref;
     bool classes = !ref->key && ref->column == TALLY_COL_STATUS_CODE;
-    if (ref->column == TALLY_COL_TIMESTAMP || kinds_by(ref) || (classes && scan_whole_classes(plan->scan))) continue;
-    put_name(text, piece_of(tally_column_name(ref->column)), classes ? " below its class" : " in a predicate");
+    if (ref->column == TALLY_COL_TIMESTAMP || kinds_by(ref) || (classes && scan_whole_classes(plan->scan)))
+      continue;
+    put_name(text, piece_of(tally_column_name(ref->column)),
+             classes ? " below its class" : " in a predicate");
   }
   for (size_t i = 0; i < r->output_count; i++) {
     const struct plan_state one = {plan->state[plan->output_state[i]].source,
                                    aggregate_needs(r->output[i].aggregate.function), 0};
     if (kinds_of_state(plan, &one)) continue;
     const struct source *s = &plan->source[one.source];
-    bool percentile = s->kind == SOURCE_COLUMN && s->ref.column == TALLY_COL_DURATION_MS && one.needs == NEED_VALUES;
+    bool percentile =
+        s->kind == SOURCE_COLUMN && s->ref.column == TALLY_COL_DURATION_MS && one.needs == NEED_VALUES;
     put_name(text, r->output[i].name, percentile ? " (but with --approximate)" : "");
   }
 }
@@ -98,8 +102,10 @@ static int refuse(const struct plan *plan, size_t index, enum obstacle obstacle,
       buffer_printf(&what, "no rollup has %.*s", (int)missing.size, (const char *)missing.data);
     else
       buffer_text(&what, "no rollup has all that is asked at once");
-    buffer_text(&what, "; there is one by service_name, endpoint, method and class of status_code, and one by service_name "
-                       "and user_id");
+    buffer_text(
+        &what,
+        "; there is one by service_name, endpoint, method and class of status_code, and one by service_name "
+        "and user_id");
     buffer_free(&missing);
   } else if (obstacle == RAGGED) {
     buffer_text(&what, "rollups answer whole hours of UTC: ask for ");
@@ -136,7 +142,8 @@ int thinned_plan(struct plan *plan, size_t index, tally_error *error) {
   p->users = !texts;
   p->hours = stretch_of(plan, index, ROLLUP_HOUR);
   p->days = stretch_of(plan, index, ROLLUP_DAY);
-  if (p->days.from >= p->days.to || plan->histograms) p->days = (struct stretch){p->hours.from, p->hours.from};
+  if (p->days.from >= p->days.to || plan->histograms)
+    p->days = (struct stretch){p->hours.from, p->hours.from};
   if (p->days.from < p->hours.from) p->hours.from = p->days.from; /* both reach beyond the part's rows */
   if (p->days.to > p->hours.to) p->hours.to = p->days.to;
   if (plan_ragged(p)) return refuse(plan, index, RAGGED, error);

@@ -1,8 +1,8 @@
 /* thinned.h - queries over segments that retention has thinned: rollups answer them, or nothing does.
  *
  * A thinned segment has two kinds of rollups: by service, endpoint, method and class of status_code, with
- * histograms of duration_ms in the hours; and by service and user. One of them must carry everything that is asked of the
- * segment, and the range and the buckets must be unions of whole hours where it has rows. */
+ * histograms of duration_ms in the hours; and by service and user. One of them must carry everything that is
+ * asked of the segment, and the range and the buckets must be unions of whole hours where it has rows. */
 #ifndef QUERY_THINNED_H
 #define QUERY_THINNED_H
 

@@ -1,10 +1,12 @@
-/* query_thinned.c - over thinned segments a query gives the answer that the rows gave, or says that it cannot. */
+/* query_thinned.c - over thinned segments a query gives the answer that the rows gave, or says that it
+ * cannot. */
 #include <inttypes.h>
 
 #include "query/query.h"
 #include "scan_fixture.h"
 
-/* January in two segments that are thinned into one, with hours that both have; February and a late memtable with rows. */
+/* January in two segments that are thinned into one, with hours that both have; February and a late memtable
+ * with rows. */
 struct stores {
   struct fixture f;
   struct segment *thinned;
@@ -74,7 +76,8 @@ static char *ask(struct stores *s, const struct snapshot *snapshot, const tally_
   struct result *result = NULL;
   struct buffer out = {0};
   tally_error error = {0};
-  int rc = query ? query_open(query, &environment, &result, &error) : events_open(scan, &environment, &result, &error);
+  int rc = query ? query_open(query, &environment, &result, &error)
+                 : events_open(scan, &environment, &result, &error);
   for (size_t c = 0; !rc && c < result_columns(result); c++) {
     const char *name = result_column(result, c).name;
     put(&out, (tally_text){name, strlen(name)}, c);
@@ -99,14 +102,23 @@ static const tally_query answered[] = {
     {.aggregates = "count,sum:cost,avg:duration_ms,error_rate,min:tokens_used,max:cost"},
     {.from = "2024-01-01", .to = "2024-02-01", .aggregates = "count"},
     {.group_by = "service_name", .bucket = "1d", .aggregates = "count,sum:tokens_used,sum:cost"},
-    {.group_by = "endpoint,method", .bucket = "1h", .aggregates = "count,errors,min:duration_ms,max:duration_ms"},
-    {.group_by = "user_id", .bucket = "1d", .aggregates = "count,sum:cost,count:status_code,errors,max:tokens_used"},
+    {.group_by = "endpoint,method",
+     .bucket = "1h",
+     .aggregates = "count,errors,min:duration_ms,max:duration_ms"},
+    {.group_by = "user_id",
+     .bucket = "1d",
+     .aggregates = "count,sum:cost,count:status_code,errors,max:tokens_used"},
     {.group_by = "service_name,user_id", .bucket = "1w", .aggregates = "count,error_rate,min:cost"},
     {.bucket = "1d", .aggregates = "distinct:user_id,count:user_id"},
     {.bucket = "1h", .aggregates = "distinct:user_id", .tz = "+02:00"},
     {.bucket = "1d", .aggregates = "distinct:endpoint,count:method", .tz = "+02:00"},
-    {.from = "2024-01-02T05:00:00Z", .to = "2024-01-04T17:00:00Z", .aggregates = "count,sum:cost,distinct:method"},
-    {.from = "2024-01-02T05:00:00Z", .to = "2024-01-04T17:00:00Z", .group_by = "user_id", .aggregates = "count"},
+    {.from = "2024-01-02T05:00:00Z",
+     .to = "2024-01-04T17:00:00Z",
+     .aggregates = "count,sum:cost,distinct:method"},
+    {.from = "2024-01-02T05:00:00Z",
+     .to = "2024-01-04T17:00:00Z",
+     .group_by = "user_id",
+     .aggregates = "count"},
     {.from = "2024-01-20", .aggregates = "p95:cost,distinct:metadata.region"}, /* no thinned rows there */
 };
 
@@ -128,7 +140,8 @@ Test(query_thinned, answers_what_rollups_carry) {
 
 Test(query_thinned, refuses_the_rest_and_says_why) {
   static const char *const metadata[] = {"metadata.region = eu"}, *const status[] = {"status_code = 404"},
-                          *const user[] = {"user_id is not null"}, *const gap[] = {"timestamp != 2024-01-02T00:00:00Z"};
+                           *const user[] = {"user_id is not null"},
+                           *const gap[] = {"timestamp != 2024-01-02T00:00:00Z"};
   static const struct {
     tally_query query;
     const char *says;
@@ -136,12 +149,14 @@ Test(query_thinned, refuses_the_rest_and_says_why) {
       {{.aggregates = "count", .flags = TALLY_NO_ROLLUPS}, "leave --no-rollups away"},
       {{.aggregates = "count,p95:cost"}, "no rollup has p95:cost;"},
       {{.aggregates = "p95:duration_ms"}, "p95:duration_ms (but with --approximate)"},
-      {{.aggregates = "distinct:status_code,min:timestamp"}, "no rollup has distinct:status_code, min:timestamp;"},
+      {{.aggregates = "distinct:status_code,min:timestamp"},
+       "no rollup has distinct:status_code, min:timestamp;"},
       {{.aggregates = "count", .group_by = "status_code,metadata.region"},
        "no rollup has status_code as a group, metadata.region as a group;"},
       {{.aggregates = "count", .where = metadata, .where_count = 1}, "metadata in a predicate"},
       {{.aggregates = "count", .where = status, .where_count = 1}, "status_code below its class"},
-      {{.aggregates = "count", .group_by = "endpoint", .where = user, .where_count = 1}, "all that is asked at once"},
+      {{.aggregates = "count", .group_by = "endpoint", .where = user, .where_count = 1},
+       "all that is asked at once"},
       {{.aggregates = "distinct:user_id", .group_by = "method"}, "all that is asked at once"},
       {{.aggregates = "count", .bucket = "15m"}, "buckets of whole hours"},
       {{.aggregates = "count", .bucket = "1d", .tz = "+05:30"}, "buckets of whole hours"},
@@ -186,7 +201,8 @@ static void random_time(uint64_t *random, char text[32]) {
            PICK(random, minutes));
 }
 
-static void random_list(uint64_t *random, const char *const *list, uint32_t count, uint32_t most, char text[200]) {
+static void random_list(uint64_t *random, const char *const *list, uint32_t count, uint32_t most,
+                        char text[200]) {
   text[0] = '\0';
   uint32_t n = sample_below(random, most + 1);
   for (uint32_t i = 0; i < n; i++) {
@@ -200,14 +216,16 @@ static void random_list(uint64_t *random, const char *const *list, uint32_t coun
 Test(query_thinned, answers_random_queries_as_the_rows_did, .timeout = 120) {
   static const char *const groups[] = {"service_name", "endpoint", "method", "user_id"};
   static const char *const aggregates[] = {
-      "count",           "sum:cost",      "sum:tokens_used", "avg:duration_ms", "min:cost",         "max:request_size",
-      "count:user_id",   "errors",        "error_rate",      "distinct:user_id", "distinct:endpoint", "count:cost",
-      "sum:status_code", "min:tokens_used", "max:status_code", "distinct:service_name"};
+      "count",           "sum:cost",         "sum:tokens_used",   "avg:duration_ms",
+      "min:cost",        "max:request_size", "count:user_id",     "errors",
+      "error_rate",      "distinct:user_id", "distinct:endpoint", "count:cost",
+      "sum:status_code", "min:tokens_used",  "max:status_code",   "distinct:service_name"};
   static const char *const buckets[] = {"1h", "2h", "1d", "1d", "1w", "1mo", "30m"};
   static const char *const zones[] = {"UTC", "UTC", "+02:00", "-07:00", "+05:30"};
-  static const char *const predicates[] = {"status_code >= 400", "status_code < 500", "status_code is null",
-                                           "status_code != 200", "service_name is not null", "endpoint != ''",
-                                           "method is null",     "user_id > 'u'",           "user_id is null"};
+  static const char *const predicates[] = {
+      "status_code >= 400",       "status_code < 500", "status_code is null", "status_code != 200",
+      "service_name is not null", "endpoint != ''",    "method is null",      "user_id > 'u'",
+      "user_id is null"};
   uint64_t random = sample_seed("query_thinned", 33);
   struct stores s;
   unsigned answers = 0, refusals = 0;
@@ -226,7 +244,8 @@ Test(query_thinned, answers_random_queries_as_the_rows_did, .timeout = 120) {
     if (*group) q.group_by = group;
     if (sample_below(&random, 2)) q.bucket = PICK(&random, buckets);
     if (sample_below(&random, 2)) q.tz = PICK(&random, zones);
-    for (uint32_t n = sample_below(&random, 3); n > 0; n--) where[q.where_count++] = PICK(&random, predicates);
+    for (uint32_t n = sample_below(&random, 3); n > 0; n--)
+      where[q.where_count++] = PICK(&random, predicates);
     q.where = where;
     q.aggregates = list;
     char *want = ask(&s, &s.rows, &q, NULL), *got = ask(&s, &s.rollups, &q, NULL);
@@ -234,9 +253,11 @@ Test(query_thinned, answers_random_queries_as_the_rows_did, .timeout = 120) {
       refusals++;
     else
       answers++;
-    cr_assert(refused(got) || strcmp(got, want) == 0, "--from %s --to %s --group-by '%s' --bucket %s --tz %s --agg %s "
-              "--where '%s' '%s'\n%s\nnot\n%s", q.from, q.to, group, q.bucket, q.tz, list,
-              q.where_count ? where[0] : "", q.where_count > 1 ? where[1] : "", got, want);
+    cr_assert(refused(got) || strcmp(got, want) == 0,
+              "--from %s --to %s --group-by '%s' --bucket %s --tz %s --agg %s "
+              "--where '%s' '%s'\n%s\nnot\n%s",
+              q.from, q.to, group, q.bucket, q.tz, list, q.where_count ? where[0] : "",
+              q.where_count > 1 ? where[1] : "", got, want);
     free(want);
     free(got);
   }
@@ -269,7 +290,8 @@ Test(query_thinned, percentiles_are_within_the_bound_that_they_state) {
   char *exact = ask(&s, &s.rows, &q, NULL), *near = ask(&s, &s.rollups, &q, NULL);
   const char *header = "bucket|p50:duration_ms|p50:duration_ms.error|p99:duration_ms|p99:duration_ms.error|"
                        "sum:duration_ms|max:duration_ms\n";
-  cr_assert(strncmp(exact, header, strlen(header)) == 0 && strncmp(near, header, strlen(header)) == 0, "%s", near);
+  cr_assert(strncmp(exact, header, strlen(header)) == 0 && strncmp(near, header, strlen(header)) == 0, "%s",
+            near);
   static double a[1000], b[1000];
   for (size_t column = 1; column < 7; column++) {
     size_t n = read_column(exact, column, a, 1000), m = read_column(near, column, b, 1000);
@@ -277,9 +299,11 @@ Test(query_thinned, percentiles_are_within_the_bound_that_they_state) {
     for (size_t i = 0; i < n; i++) {
       double away = a[i] > b[i] ? a[i] - b[i] : b[i] - a[i];
       if (column == 2 || column == 4)
-        cr_assert((a[i] == 0 && b[i] == 0.0078125) || (a[i] == -1 && b[i] == -1), "the bound is told, and is 0 where rows are there");
+        cr_assert((a[i] == 0 && b[i] == 0.0078125) || (a[i] == -1 && b[i] == -1),
+                  "the bound is told, and is 0 where rows are there");
       else
-        cr_assert(away <= (column < 5 ? a[i] / 128 : 0), "column %zu row %zu: %f, not %f", column, i, b[i], a[i]);
+        cr_assert(away <= (column < 5 && a[i] > 0 ? a[i] / 128 : 0), "column %zu row %zu: %f, not %f", column,
+                  i, b[i], a[i]);
     }
   }
   free(exact);
