@@ -272,7 +272,8 @@ TALLY_API int tally_step(tally_store *store, bool *worked, tally_error *error);
 
 enum {
   TALLY_FILL = 1u,
-  TALLY_APPROXIMATE = 2u,
+  TALLY_APPROXIMATE =
+      2u, /* percentiles of duration_ms may come from histograms; a bound of the error follows each */
   TALLY_EXPLAIN = 4u,    /* the cursor's rows tell how the answer was found, not the answer */
   TALLY_NO_ROLLUPS = 8u, /* answer from raw rows alone */
   TALLY_ORDER_DESC = 16u,
