@@ -200,8 +200,10 @@ int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report
   int result = sorted ? db_writable(db, error) : fail_memory(error, "compaction");
   if (!result) {
     size_t count = 0;
-    for (size_t i = 0; i < v->count; i++) /* damaged ones wait for their file to be put back */
-      if (!segment_quarantined(v->segment[i])) sorted[count++] = v->segment[i];
+    /* Damaged ones wait for their file to be put back. */
+    for (size_t i = 0; i < v->count; i++)
+      if (!segment_quarantined(v->segment[i]) && !v->segment[i]->info.thinned)
+        sorted[count++] = v->segment[i];
     qsort((void *)sorted, count, sizeof *sorted, by_time);
     size_t inputs = choose(db, sorted, count, settle, input);
     if (inputs) {

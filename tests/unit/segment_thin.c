@@ -230,7 +230,7 @@ static void check_thinned(const struct month *m, struct segment *s) {
   cr_assert_eq(s->info.rows, rows);
   for (int level = 0; level < ROLLUP_LEVELS; level++) check_level(m, s, (enum rollup_level)level);
   check_histograms(m, s);
-  cr_assert_eq(segment_verify(s, no_fault, NULL, &error), 0, "%s", error.text);
+  cr_assert_eq(segment_verify(s, NULL, no_fault, NULL, &error), 0, "%s", error.text);
 }
 
 static const struct sample_shape shapes[] = {
