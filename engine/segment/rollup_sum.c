@@ -1,4 +1,4 @@
-/* rollup_sum.c - see rollup_sum.h. Hot path: place_rows, add_sums, add_bounds.
+/* rollup_sum.c - see rollup_sum.h. Hot path: find_keys, place_rows, add_sums, add_bounds.
  *
  * Rows are counted and summed in cells of hours, and bounded in cells of days, which are few and stay in the
  * first-level cache; at the end the days get the sums of their hours. Where hours are left out the rows are
@@ -16,6 +16,8 @@
 #define CELLS_LEAST 1024u
 #define KEYS_LEAST 64u
 #define SLOTS_A_KEY 4u
+
+enum { STATUS = TALLY_COL_STATUS_CODE - TALLY_COL_REQUEST_SIZE };
 
 /* How summing ended. */
 enum outcome { DONE, LEFT_OUT, NO_MEMORY };
@@ -41,7 +43,7 @@ struct summing {
   size_t key_size;
   struct grid grid[ROWS_LEVELS];
   /* of a chunk of rows */
-  uint32_t cell[CHUNK_ROWS], day[CHUNK_ROWS];
+  uint32_t number[CHUNK_ROWS], cell[CHUNK_ROWS], day[CHUNK_ROWS];
   int64_t values[CHUNK_ROWS];
 };
 
@@ -99,10 +101,10 @@ static enum outcome grow_cells(struct budget *budget, struct rollup_cells *c, bo
 
 /* ---- keys */
 
-static uint32_t hash_key(const struct rollup_key *k) {
-  uint64_t a = (uint64_t)k->endpoint << 32 | k->service, b = (uint64_t)k->method << 32 | k->status;
-  uint64_t h = a * UINT64_C(0x9E3779B97F4A7C15) + b * UINT64_C(0xC2B2AE3D27D4EB4F);
-  return (uint32_t)((h ^ h >> 29) * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+static inline uint32_t hash_key(const struct rollup_key *k) {
+  uint32_t h = k->endpoint * 0x9E3779B1u ^ k->method * 0x85EBCA77u ^ k->status * 0xC2B2AE3Du ^
+               k->service * 0x27D4EB2Fu;
+  return h ^ h >> 15;
 }
 
 static void place_key(struct summing *s, uint32_t number) {
@@ -135,7 +137,7 @@ static enum outcome grow_keys(struct summing *s) {
   return DONE;
 }
 
-static bool same_key(const struct rollup_key *a, const struct rollup_key *b) {
+static inline bool same_key(const struct rollup_key *a, const struct rollup_key *b) {
   return ((a->endpoint ^ b->endpoint) | (a->method ^ b->method) | (a->status ^ b->status) |
           (a->service ^ b->service)) == 0;
 }
@@ -147,16 +149,6 @@ static enum outcome add_key(struct summing *s, const struct rollup_key *k, uint3
   s->key[*number] = *k;
   place_key(s, *number);
   return DONE;
-}
-
-static inline enum outcome find_key(struct summing *s, const struct rollup_key *k, uint32_t *number) {
-  uint32_t mask = SLOTS_A_KEY * s->key_capacity - 1, i = hash_key(k) & mask;
-  while (s->slot[i]) {
-    *number = s->slot[i] - 1;
-    if (same_key(&s->key[*number], k)) return DONE;
-    i = (i + 1) & mask;
-  }
-  return add_key(s, k, number);
 }
 
 /* ---- cells */
@@ -197,33 +189,65 @@ static uint32_t bucket_of(int64_t start, enum rollup_level level, int64_t timest
   return (uint32_t)(level == ROLLUP_HOUR ? us / UINT64_C(3600000000) : us / (uint64_t)DAY_US);
 }
 
-/* The cells of rows [first, first + count), and of their days. */
-static enum outcome place_rows(struct summing *s, const struct rows *rows, uint32_t first, uint32_t count) {
+/* The keys' numbers of rows [first, first + count) to s->number. Pointers stand in locals, because the
+ * compiler cannot know that what is stored changes none of them. */
+static enum outcome find_keys(struct summing *s, const struct rows *rows, uint32_t first, uint32_t count) {
   const uint32_t *service = rows->text[column_domain(TALLY_COL_SERVICE_NAME)] + first,
                  *endpoint = rows->text[column_domain(TALLY_COL_ENDPOINT)] + first,
                  *method = rows->text[column_domain(TALLY_COL_METHOD)] + first;
-  const int status_measure = TALLY_COL_STATUS_CODE - TALLY_COL_REQUEST_SIZE;
-  const int32_t *status = rows->number[status_measure] + first;
-  const uint64_t *valid = rows->valid[status_measure] + first / 64; /* chunks begin at a word */
-  const int64_t *timestamp = rows->timestamp + first;
-  struct grid *g = &s->grid[s->level];
+  const int32_t *status = rows->number[STATUS] + first;
+  const uint64_t *valid = rows->valid[STATUS] + first / 64; /* chunks begin at a word */
+  const struct rollup_key *keys = s->key;
+  const uint32_t *slot = s->slot;
+  uint32_t mask = SLOTS_A_KEY * s->key_capacity - 1;
   for (uint32_t i = 0; i < count; i++) {
-    struct rollup_key key = {
-        service[i], {endpoint[i]}, method[i], bitmap_get(valid, i) ? status_class(status[i]) : CLASS_NULL};
-    uint32_t number, bucket = bucket_of(s->start, s->level, timestamp[i]);
-    enum outcome outcome = find_key(s, &key, &number);
-    if (outcome == DONE && !*grid_place(g, number, bucket)) outcome = add_cell(s, s->level, number, bucket);
+    const struct rollup_key key = {.service = service[i],
+                                   .endpoint = endpoint[i],
+                                   .method = method[i],
+                                   .status = bitmap_get(valid, i) ? status_class(status[i]) : CLASS_NULL};
+    uint32_t at = hash_key(&key) & mask;
+    while (slot[at] && !same_key(&keys[slot[at] - 1], &key)) at = (at + 1) & mask;
+    if (slot[at]) {
+      s->number[i] = slot[at] - 1;
+      continue;
+    }
+    enum outcome outcome = add_key(s, &key, &s->number[i]);
     if (outcome != DONE) return outcome;
-    uint32_t cell = *grid_place(g, number, bucket) - 1;
+    keys = s->key;
+    slot = s->slot;
+    mask = SLOTS_A_KEY * s->key_capacity - 1;
+  }
+  return DONE;
+}
+
+/* The cells of rows [first, first + count), and of their days. */
+static enum outcome place_rows(struct summing *s, const struct rows *rows, uint32_t first, uint32_t count) {
+  const int64_t *timestamp = rows->timestamp + first, start = s->start;
+  const enum rollup_level level = s->level;
+  struct rollup_cells *c = &s->grid[level].cells;
+  const struct grid grid = s->grid[level]; /* new cells do not move its places */
+  uint32_t *counts = c->rows;
+  const uint32_t *days = c->day;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t bucket = bucket_of(start, level, timestamp[i]);
+    uint32_t *place = grid_place(&grid, s->number[i], bucket);
+    if (!*place) {
+      enum outcome outcome = add_cell(s, level, s->number[i], bucket);
+      if (outcome != DONE) return outcome;
+      counts = c->rows;
+      days = c->day;
+    }
+    uint32_t cell = *place - 1;
     s->cell[i] = cell;
-    s->day[i] = g->cells.day[cell];
-    g->cells.rows[cell]++;
+    s->day[i] = days[cell];
+    counts[cell]++;
   }
   return DONE;
 }
 
 /* NULLs have the value 0. */
-static void add_sums(int64_t *sum, const uint32_t *cell, const int64_t *v, uint32_t count) {
+static void add_sums(int64_t *restrict sum, const uint32_t *restrict cell, const int64_t *restrict v,
+                     uint32_t count) {
   for (uint32_t i = 0; i < count; i++) sum[cell[i]] += v[i];
 }
 
@@ -236,6 +260,10 @@ static void add_bounds(int64_t *restrict min, int64_t *restrict max, const uint3
   }
 }
 
+static void widen(const int32_t *restrict from, uint32_t count, int64_t *restrict to) {
+  for (uint32_t i = 0; i < count; i++) to[i] = from[i];
+}
+
 static void add_measure(struct summing *s, const struct rows *rows, int m, uint32_t first, uint32_t count) {
   const uint64_t *valid = rows->valid[m] + first / 64;
   const int64_t *v = s->values;
@@ -243,7 +271,7 @@ static void add_measure(struct summing *s, const struct rows *rows, int m, uint3
   if (m == VALID_COST)
     v = rows->cost + first;
   else
-    for (uint32_t i = 0; i < count; i++) s->values[i] = rows->number[m][first + i];
+    widen(rows->number[m] + first, count, s->values);
   add_sums(c->sum[m], s->cell, v, count);
   if (bitmap_count(valid, count) == count) {
     add_bounds(days->min[m], days->max[m], s->day, v, count);
@@ -259,7 +287,8 @@ static void add_measure(struct summing *s, const struct rows *rows, int m, uint3
 static enum outcome add_rows(struct summing *s, const struct rows *rows) {
   for (uint32_t first = 0; first < rows->count; first += CHUNK_ROWS) {
     uint32_t count = rows->count - first < CHUNK_ROWS ? rows->count - first : CHUNK_ROWS;
-    enum outcome outcome = place_rows(s, rows, first, count);
+    enum outcome outcome = find_keys(s, rows, first, count);
+    if (outcome == DONE) outcome = place_rows(s, rows, first, count);
     if (outcome != DONE) return outcome;
     for (int m = 0; m < MEASURES; m++) add_measure(s, rows, m, first, count);
   }

@@ -33,7 +33,9 @@ static void sort_digit(const struct user_days *from, struct user_days *to, uint3
 /* Sorts u->users, with as much memory behind them, and unites the days of equal users. */
 static void unite(struct user_sets *u, uint32_t count) {
   struct user_days *from = u->users, *to = u->users + count;
-  for (int digit = 0; digit < DIGITS; digit++) {
+  uint32_t all = 0;
+  for (uint32_t i = 0; i < count; i++) all |= from[i].user;
+  for (int digit = 0; digit < DIGITS && all >> digit * DIGIT_BITS; digit++) {
     sort_digit(from, to, count, digit);
     struct user_days *sorted = to;
     to = from;

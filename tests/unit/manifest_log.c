@@ -10,6 +10,8 @@ static struct segment_info segment(uint64_t id) {
   struct segment_info s = {
       .id = id, .month = 648, .rows = 10, .min_timestamp = 5, .max_timestamp = 6, .size = 1000};
   memset(s.digest, (int)id, sizeof s.digest);
+  s.thinned = id % 2 == 0;
+  if (s.thinned) s.rows = 3000000000; /* more than a segment with rows may have */
   return s;
 }
 
@@ -115,6 +117,10 @@ Test(manifest, edits_and_marks_survive_and_a_torn_edit_is_cut_off_at_every_lengt
     cr_assert_eq(manifest_open(os_posix(), t.path, p, &m, &e), 0, "%s", e.text);
     cr_assert_eq(m->segments, 2);
     cr_assert_eq(m->segment[0].id, cut == size ? 2 : 1);
+    for (int i = 0; i < 2; i++) {
+      struct segment_info want = segment(m->segment[i].id);
+      cr_assert(m->segment[i].rows == want.rows && m->segment[i].thinned == want.thinned);
+    }
     cr_assert_eq(m->state.covered, cut == size ? 30 : 20);
     uint64_t expected;
     cr_assert_eq(check(p, "a", 1, 1, F2, &expected), MARK_CONFLICT);

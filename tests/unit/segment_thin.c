@@ -23,7 +23,13 @@ static void month_begin(struct month *m, uint64_t *random, const struct sample_s
   sample_directory(m->path);
   for (int i = 0; i < PARTS; i++) {
     struct segment_info info = {.id = m->next_id++, .month = FEBRUARY};
-    sample_make(random, shape, &m->rows[i]);
+    struct rows arrivals;
+    sample_arrivals(random, shape, &arrivals);
+    for (uint32_t row = 0; row < arrivals.count; row += 1 + sample_below(random, 8))
+      arrivals.timestamp[row] -=
+          (arrivals.timestamp[row] - FEBRUARY_START) % INT64_C(3600000000); /* on the hour */
+    sample_sort(&arrivals, &m->rows[i]);
+    sample_free(&arrivals);
     cr_assert_eq(segment_write(os_posix(), m->path, &m->rows[i], &m->budget, &info, &error), 0, "%s",
                  error.text);
     cr_assert_eq(segment_open(os_posix(), m->path, &info, m->cache, &m->budget, &m->segment[i], &error), 0);
