@@ -13,6 +13,12 @@ EMPTY = dict.fromkeys(COLUMNS)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
+def month_of(us):
+    """Months since 1970-01."""
+    moment = EPOCH + datetime.timedelta(microseconds=us)
+    return (moment.year - 1970) * 12 + moment.month - 1
+
+
 def micro(*date):
     return (datetime.datetime(*date, tzinfo=datetime.timezone.utc) - EPOCH) // datetime.timedelta(microseconds=1)
 

@@ -351,6 +351,36 @@ class Segment:
         expect(self.set_days == sorted(set(self.set_days)), "sets of users: days ascend")
         return out
 
+    def check_thinned(self, rows, users, ids):
+        """A thinned segment against the rows that it stands for, which are of its month."""
+        start = (datetime.datetime(1970 + self.month // 12, self.month % 12 + 1, 1) - datetime.datetime(1970, 1, 1)).days * DAY
+        expect(self.rows == len(rows), "thinned: rows")
+        times = [r["timestamp"] for r in rows]
+        expect((self.least, self.greatest) == (min(times), max(times)), "thinned: times")
+        for name in NUMBERS:
+            whole = total(rows, name)
+            expect(self.bounds[name] == whole[1:] and (not self.sums_fit or self.sums[name] == whole[0]), f"thinned: {name}")
+        expect(not self.sums_fit or self.errors == errors(rows), "thinned: errors")
+        for level in range(4):
+            keys, width, mine = self.rollup_keys(users=level > 1), LEVELS[level % 2][0], {}
+            for r, user, key in zip(rows, users, ids):
+                key = (key[0], user) if level > 1 else key + (status_class(r["status_code"]),)
+                mine.setdefault(((r["timestamp"] - start) // width, key), []).append(r)
+            told = self.rollup(level)
+            expect(len(told) == self.entries[level] == len(mine), "thinned: entries")
+            for (bucket, number), (count, values, *more) in told.items():
+                some = mine[bucket, keys[number]]
+                expect(count == len(some) and all(values[name] == total(some, name) for name in NUMBERS), "thinned: an entry")
+                if level > 1:
+                    expect(more[0] == errors(some), "thinned: errors of an entry")
+                if level == 0:
+                    bins = {}
+                    for r in some:
+                        if r["duration_ms"] is not None:
+                            v = middle(r["duration_ms"])
+                            bins[v] = bins.get(v, 0) + 1
+                    expect(more[0] == sorted(bins.items()), "thinned: a histogram")
+
     def check_rollups(self, rows, users, ids):
         """Against the rows; `users` and `ids` are the ids of each row's user, and of its service, endpoint and method."""
         start = (datetime.datetime(1970 + self.month // 12, self.month % 12 + 1, 1) - datetime.datetime(1970, 1, 1)).days * DAY
@@ -436,6 +466,16 @@ def status_class(status):
     if status is None:
         return 0
     return 1 if status < 100 else 7 if status >= 600 else status // 100 + 1
+
+
+def middle(v):
+    """Of the bin of a histogram."""
+    size = abs(v)
+    if size < 128:
+        return v
+    s = size.bit_length() - 7
+    m = (size >> s << s) + (2**s - 1) // 2
+    return -m if v < 0 else m
 
 
 def errors(rows):

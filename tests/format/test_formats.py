@@ -5,6 +5,7 @@ usage: test_formats.py BUILD_DIR      seed: $TALLY_SEED
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -144,7 +145,7 @@ def options_of(producer, epoch, sequence):
                                  fingerprint=(library.c.c_uint8 * 16)(*range(16)))
 
 
-def test_fresh(c, lib, r, folder):
+def test_fresh(c, lib, thin, r, folder):
     path = os.path.join(folder, "store")
     store = library.Store(lib, path)
     appended, last = [], []
@@ -199,7 +200,30 @@ def test_fresh(c, lib, r, folder):
             c.check(record.fingerprint == (bytes(range(16)) if options and options.has_fingerprint else None), "its fingerprint")
     store.close()
     compare("closed", len(appended))
+    test_thinned(c, thin, os.path.join(folder, "closed"), os.path.join(folder, "thinned"))
     return os.path.join(folder, "mixed")
+
+
+def test_thinned(c, thin, store, folder):
+    """Every month of the store, thinned by the engine's writer, against the store's rows."""
+    files = Files(store)
+    number = {column: {text: i for i, text in enumerate(texts) if text is not None}
+              for column, texts in zip(read_catalog.DOMAINS, files.catalog)}
+
+    def id_of(row, column):
+        return 0 if row[column] is None else number[column][row[column]]
+
+    done = subprocess.run([thin, store, folder], stdout=subprocess.PIPE, text=True, check=True).stdout
+    c.check(done.count("\n") >= 3, "months are thinned")
+    for line in done.splitlines():
+        segment_id, month, _ = map(int, line.split())
+        rows = [r for r in files.in_segments if events.month_of(r["timestamp"]) == month]
+        users = [id_of(r, "user_id") for r in rows]
+        ids = [tuple(id_of(r, column) for column in ("service_name", "endpoint", "method")) for r in rows]
+        s = c.attempt(f"thinned month {month}", read_segment.Segment, read_segment.path_of(folder, segment_id, month))
+        if s:
+            c.check(s.thinned, f"thinned month {month}: its flag")
+            c.attempt(f"thinned month {month}: its rollups", s.check_thinned, rows, users, ids)
 
 
 # ---- damage
@@ -276,7 +300,7 @@ def main():
     c, r = Counter(), random.Random(seed)
     test_examples(c)
     with tempfile.TemporaryDirectory(prefix="tally-formats-") as folder:
-        test_fresh(c, lib, r, folder)
+        test_fresh(c, lib, os.path.join(sys.argv[1], "tests", "format_thin"), r, folder)
         test_golden(c, lib, folder)
         small = os.path.join(folder, "small")
         shutil.copytree(os.path.join(HERE, "golden", sorted(os.listdir(os.path.join(HERE, "golden")))[-1], "store"), small)
