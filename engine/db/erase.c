@@ -32,6 +32,15 @@ struct erasure {
 static int holds_user(struct segment *s, const struct row_rule *rule, bool *holds, tally_error *error) {
   *holds = false;
   if (s->info.max_timestamp < rule->from || s->info.min_timestamp >= rule->to) return 0;
+  if (segment_quarantined(s)) {
+    char name[64];
+    segment_name(&s->info, name);
+    return fail(
+        error, TALLY_CORRUPT,
+        "%s is quarantined, and rows of the user may be in it: put the file back from a backup and run "
+        "`tally verify`, then this again",
+        name);
+  }
   for (uint32_t i = 0; i < s->services && !*holds; i++) {
     uint32_t run;
     int result = segment_find_run(s, s->span[i].service, rule->user, holds, &run, error);

@@ -312,6 +312,32 @@ Test(api, a_check_can_be_cancelled_and_keeps_to_its_rate) {
   temporary_remove(&f.t);
 }
 
+Test(api, nobody_is_erased_while_rows_may_be_in_a_quarantined_segment) {
+  struct fixture f;
+  tally_error e;
+  size_t size;
+  char file[700];
+  tally_cursor *c;
+  static const char *const words[] = {"erase", "ann"};
+  for (int missing = 0; missing < 2; missing++) {
+    begin(&f);
+    close_store(&f);
+    uint8_t *sound = missing ? file_load(f.january, &size) : damage(f.january, &size);
+    if (missing) cr_assert_eq(remove(f.january), 0);
+    open_store(&f);
+    if (!missing) cr_assert_eq(count(&f, NULL, NULL, TALLY_NO_ROLLUPS, NULL, &e), TALLY_CORRUPT);
+    cr_assert_eq(tally_job_open(f.store, words, 2, &c, &e), TALLY_CORRUPT);
+    cr_assert(strstr(e.text, strstr(f.january, "segments/")), "%s", e.text);
+    mend(f.january, sound, size);
+    cr_assert_eq(check(&f, file), 0, "%s", file);
+    cr_assert_eq(tally_job_open(f.store, words, 2, &c, &e), 0, "%s", e.text);
+    tally_cursor_close(c);
+    cr_assert_eq(count(&f, NULL, NULL, 0, NULL, &e), ROWS);
+    close_store(&f);
+    temporary_remove(&f.t);
+  }
+}
+
 Test(api, compaction_leaves_a_quarantined_segment_alone_and_merges_the_others) {
   struct fixture f;
   tally_error e;
