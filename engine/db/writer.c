@@ -72,7 +72,9 @@ int writer_new_active(struct db *db, tally_error *error) {
 static int wait_for_flush(struct db *db, tally_error *error) {
   for (;;) {
     os_lock(&db->lock);
-    while (db->flushers && db->sealed_count >= db->sealed_most && !db->flush_failed && !db->read_only)
+    /* A failure counts when nobody is trying again. */
+    while (db->flushers && db->sealed_count >= db->sealed_most && !(db->flush_failed && flush_waits(db)) &&
+           !db->read_only)
       (void)os_wait_for(&db->changed, &db->lock, 1000000);
     bool room = db->sealed_count < db->sealed_most;
     int failed = room ? 0 : db->flush_failed;
