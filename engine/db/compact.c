@@ -1,5 +1,5 @@
-/* compact.c - merging segments: one merge at a time, in steps between which flushes get their scratch memory;
- * see maintain/compact_choose.h for the policy. */
+/* compact.c - merging segments, one merge at a time, and the thread that does it in the background; see
+ * maintain/compact_choose.h for the policy. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -7,7 +7,6 @@
 #include "db/inside.h"
 #include "maintain/compact_choose.h"
 #include "maintain/order.h"
-#include "maintain/rewrite.h"
 
 /* ------------------------------------------------------------------ what there is */
 
@@ -50,12 +49,6 @@ void month_flushed(struct db *db, int32_t month) {
   db->month[i].flushed = db->os->monotonic(db->os);
 }
 
-/* The scratch of a merge has less room for metadata than a memtable: it is there on top of them. */
-static size_t scratch_metadata(const struct db *db) {
-  size_t least = 3 * METADATA_BYTES, half = db->memtable_metadata / 2;
-  return half > least ? half : least;
-}
-
 static struct candidate candidate_of(const struct db *db, const struct segment *s) {
   uint64_t bytes = segment_metadata_total(s), as_rows = bytes * db->memtable_rows / scratch_metadata(db);
   return (struct candidate){s->info.min_timestamp, s->info.max_timestamp,
@@ -79,116 +72,7 @@ static size_t choose(struct db *db, struct segment **sorted, size_t count, bool 
   return inputs;
 }
 
-/* ------------------------------------------------------------------ one merge */
-
-/* Scratch of a flush, when no flush wants it. NULL when the store closes. */
-static struct memtable *borrow_sorted(struct db *db) {
-  struct memtable *m = NULL;
-  os_lock(&db->lock);
-  while (!atomic_load(&db->stop_maintenance) && (!db->sorted_free || flush_waits(db)))
-    (void)os_wait_for(&db->changed, &db->lock, 100000);
-  if (!atomic_load(&db->stop_maintenance)) m = db->sorted[--db->sorted_free];
-  os_unlock(&db->lock);
-  return m;
-}
-
-static void give_sorted(struct db *db, struct memtable *m) {
-  os_lock(&db->lock);
-  db->sorted[db->sorted_free++] = m;
-  os_wake(&db->changed);
-  os_unlock(&db->lock);
-}
-
-static int rewrite_all(struct db *db, struct rewrite *r, tally_error *error) {
-  int result;
-  while ((result = rewrite_read(r, error)) == TALLY_ROW) {
-    struct memtable *sorted = borrow_sorted(db);
-    if (!sorted) return fail(error, TALLY_CANCELLED, "the store is closing");
-    result = rewrite_write(r, sorted, error);
-    give_sorted(db, sorted);
-    if (result) return result;
-  }
-  return result;
-}
-
-static uint64_t bytes_of(const struct segment_info *info, size_t count) {
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < count; i++) bytes += info[i].size;
-  return bytes;
-}
-
-/* The inputs give way to what was made of them. */
-static int replace(struct db *db, struct segment *const *input, size_t inputs, struct rewrite *r,
-                   tally_error *error) {
-  struct rewrite_result made = rewrite_result(r);
-  uint64_t *removed = mem_alloc(inputs * sizeof *removed);
-  if (!removed) return fail_memory(error, "replacing segments");
-  for (size_t i = 0; i < inputs; i++) removed[i] = input[i]->info.id;
-  struct change change = {.added = made.segment,
-                          .added_count = made.segments,
-                          .removed = removed,
-                          .removed_count = (uint32_t)inputs};
-  os_lock(&db->publishing);
-  int result = publish_version(db, &change, error);
-  os_unlock(&db->publishing);
-  mem_free(removed);
-  if (result) return result;
-  for (size_t i = 0; i < inputs; i++) segment_remove(db->os, db->path, &input[i]->info);
-  os_lock(&db->lock);
-  db->merges++;
-  db->rewritten_bytes += bytes_of(made.segment, made.segments);
-  os_unlock(&db->lock);
-  return 0;
-}
-
-static int copy_segments(const struct rewrite_result *made, struct segment_info **after, tally_error *error) {
-  *after = mem_alloc((made->segments + 1) * sizeof **after);
-  if (!*after) return fail_memory(error, "a list of segments");
-  if (made->segments) memcpy(*after, made->segment, made->segments * sizeof **after);
-  return 0;
-}
-
-int rewrite_segments(struct db *db, struct segment **input, size_t inputs, const struct row_rule *rules,
-                     size_t rule_count, struct rewrite_report *report, struct segment_info **after,
-                     tally_error *error) {
-  struct snapshot snapshot = {.catalog = db->catalog, .segments = input, .segment_count = inputs};
-  for (int d = 0; d < DOMAINS; d++) snapshot.ids[d] = catalog_count(db->catalog, d);
-  struct memtable *rows = memtable_new(db->memtable_rows, scratch_metadata(db), &db->work_budget);
-  if (!rows)
-    return fail(error, TALLY_MEMORY_LIMIT,
-                "no room in the memory budget to rewrite segments: raise --memory");
-  struct rewrite_request request = {.os = db->os,
-                                    .store = db->path,
-                                    .input = &snapshot,
-                                    .month = input[0]->info.month,
-                                    .rules = rules,
-                                    .rule_count = rule_count,
-                                    .rows = rows,
-                                    .cache = db->cache,
-                                    .budget = &db->work_budget,
-                                    .next_id = &db->next_segment,
-                                    .stop = &db->stop_maintenance};
-  struct rewrite *r;
-  int result = rewrite_new(&request, &r, error);
-  if (!result) {
-    result = rewrite_all(db, r, error);
-    bool written = result == 0;
-    if (written) result = replace(db, input, inputs, r, error);
-    struct rewrite_result made = rewrite_result(r);
-    *report = (struct rewrite_report){.month = input[0]->info.month,
-                                      .inputs = inputs,
-                                      .outputs = made.segments,
-                                      .rows = made.kept,
-                                      .dropped = made.dropped,
-                                      .changed = made.changed,
-                                      .bytes_after = bytes_of(made.segment, made.segments)};
-    for (size_t i = 0; i < inputs; i++) report->bytes_before += input[i]->info.size;
-    if (after && !result) result = copy_segments(&made, after, error);
-    rewrite_free(r, written); /* publish_version removes what it could not publish */
-  }
-  memtable_unref(rows);
-  return result;
-}
+/* ------------------------------------------------------------------ merges */
 
 int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report *report,
                  tally_error *error) {
@@ -207,7 +91,7 @@ int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report
     qsort((void *)sorted, count, sizeof *sorted, by_time);
     size_t inputs = choose(db, sorted, count, settle, input);
     if (inputs) {
-      result = rewrite_segments(db, input, inputs, NULL, 0, report, NULL, error);
+      result = rewrite_segments(db, input, inputs, &(struct rewrite_rules){0}, report, NULL, error);
       *worked = result == 0;
     }
   }

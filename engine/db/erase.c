@@ -52,7 +52,8 @@ static int holds_user(struct segment *s, const struct row_rule *rule, bool *hold
 static int rewrite_one(struct erasure *e, struct segment *s, tally_error *error) {
   struct rewrite_report made;
   struct segment_info *after = NULL;
-  int result = rewrite_segments(e->db, &s, 1, &e->rule, 1, &made, &after, error);
+  int result = rewrite_segments(e->db, &s, 1, &(struct rewrite_rules){&e->rule, 1, s->info.archived}, &made,
+                                &after, error);
   if (!result) {
     e->report->rows += made.dropped + made.changed;
     e->report->segments++;

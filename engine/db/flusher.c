@@ -28,8 +28,8 @@ static int write_segments(struct db *db, const struct memtable *memtable, struct
   while (!db->sorted_free) os_wait(&db->changed, &db->lock); /* a merge gives one back in a moment */
   struct memtable *sorted = db->sorted[--db->sorted_free];
   os_unlock(&db->lock);
-  int result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, &db->work_budget, info,
-                              count, error);
+  int result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, false, &db->work_budget,
+                              info, count, error);
   os_lock(&db->lock);
   db->sorted[db->sorted_free++] = sorted;
   os_wake(&db->changed);

@@ -174,15 +174,29 @@ int publish_version(struct db *db, const struct change *change, tally_error *err
 /* compact.c */
 /* Under lock: a segment of the month was published. */
 void month_flushed(struct db *db, int32_t month);
-/* Replaces segments of one month by what the rules leave of their rows. Has `maintaining`. *after (may be
- * NULL) gets the report.outputs new segments, to be freed by the caller. */
-int rewrite_segments(struct db *db, struct segment **input, size_t inputs, const struct row_rule *rules,
-                     size_t rule_count, struct rewrite_report *report, struct segment_info **after,
-                     tally_error *error);
-struct version *version_take(struct db *db); /* the current one; version_unref */
 /* One merge, if there is one to do; `settle`: also those that a busy month waits with. */
 int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report *report, tally_error *error);
 void *maintainer_run(void *db);
+
+/* exchange.c; all have `maintaining`. */
+struct rewrite_rules {
+  const struct row_rule *rule;
+  size_t count;
+  bool archived; /* the new files go to the archive */
+};
+/* Writes what the rules leave of the rows of some segments of one month: report->outputs files in *made, to
+ * be freed by the caller. Nothing is published. */
+int rewrite_files(struct db *db, struct segment **input, size_t inputs, const struct rewrite_rules *rules,
+                  struct rewrite_report *report, struct segment_info **made, tally_error *error);
+/* Files that are written and synced take the place of segments of the current version; on failure they are
+ * removed, unless the edit may be on the disk. */
+int exchange(struct db *db, struct segment *const *old, size_t olds, const struct segment_info *made,
+             uint32_t mades, tally_error *error);
+/* Both. *after (may be NULL) gets the report->outputs new segments, to be freed by the caller. */
+int rewrite_segments(struct db *db, struct segment **input, size_t inputs, const struct rewrite_rules *rules,
+                     struct rewrite_report *report, struct segment_info **after, tally_error *error);
+size_t scratch_metadata(const struct db *db); /* bytes of metadata that a rewrite's scratch has room for */
+struct version *version_take(struct db *db);  /* the current one; version_unref */
 /* publish.c: puts `whole` (its reference is taken over) in the place of a quarantined segment, if that is
  * still in the current version. */
 int publish_whole(struct db *db, const struct segment *quarantined, struct segment *whole,

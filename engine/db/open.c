@@ -118,8 +118,8 @@ static int open_manifest(struct db *db, tally_error *error) {
 static int see_stranger(void *arg, const char *name) {
   (void)arg;
   return strcmp(name, "LOCK") == 0 || strcmp(name, "wal") == 0 || strcmp(name, "segments") == 0 ||
-                 strcmp(name, "lost+found") == 0 || strcmp(name, "catalog") == 0 ||
-                 strncmp(name, "MANIFEST-", 9) == 0
+                 strcmp(name, "archive") == 0 || strcmp(name, "lost+found") == 0 ||
+                 strcmp(name, "catalog") == 0 || strncmp(name, "MANIFEST-", 9) == 0
              ? 0
              : ENOTEMPTY;
 }

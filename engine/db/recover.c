@@ -96,19 +96,25 @@ static bool in_manifest(const struct manifest *m, uint64_t id) {
   return false;
 }
 
-/* Files that a flush wrote and no edit published. */
+struct orphans {
+  struct db *db;
+  const char *folder;
+};
+
+/* Files that were written and no edit published. */
 static int remove_orphans_of_month(void *arg, const char *month) {
-  struct db *db = arg;
+  const struct orphans *o = arg;
+  struct db *db = o->db;
   struct names names;
   tally_error ignored;
   size_t size = strlen(db->path) + strlen(month) + 64;
   char *path = mem_alloc(size);
   if (!path) return 0;
-  (void)snprintf(path, size, "%s/segments/%s", db->path, month);
+  (void)snprintf(path, size, "%s/%s/%s", db->path, o->folder, month);
   if (!list_numbers(db, path, ".seg", &names, &ignored))
     for (size_t i = 0; i < names.count; i++) {
       if (in_manifest(db->manifest, names.number[i])) continue;
-      (void)snprintf(path, size, "%s/segments/%s/%016" PRIx64 ".seg", db->path, month, names.number[i]);
+      (void)snprintf(path, size, "%s/%s/%s/%016" PRIx64 ".seg", db->path, o->folder, month, names.number[i]);
       (void)db->os->unlink(db->os, path);
     }
   mem_free(names.number);
@@ -117,10 +123,12 @@ static int remove_orphans_of_month(void *arg, const char *month) {
 }
 
 static void remove_orphans(struct db *db) {
-  char *path = mem_path(db->path, "segments");
-  if (!path) return;
-  (void)db->os->list(db->os, path, remove_orphans_of_month, db);
-  mem_free(path);
+  for (int i = 0; i < SEGMENT_FOLDERS; i++) {
+    char *path = mem_path(db->path, segment_folder[i]);
+    struct orphans o = {db, segment_folder[i]};
+    if (path) (void)db->os->list(db->os, path, remove_orphans_of_month, &o);
+    mem_free(path);
+  }
 }
 
 /* ------------------------------------------------------------------ the WAL */

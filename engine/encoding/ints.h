@@ -40,6 +40,7 @@ struct ints {
 #define INTS_DEPTH 3  /* RLE of DICT of FOR */
 #define TEXTS_DEPTH 3 /* TEMPLATE of DICT of RAW, in texts.h */
 struct ints_scratch {
+  bool thorough; /* set by the caller: take time to make it small */
   struct ints_level {
     struct buffer deltas, quotients, distinct, indexes, runs, nested;
   } ints[INTS_DEPTH];

@@ -418,5 +418,5 @@ void ints_encode(const int64_t *v, uint32_t count, struct buffer *out, struct in
 
 void ints_encode_next(const int64_t *v, uint32_t count, struct buffer *out, struct ints_scratch *scratch,
                       struct ints_memory *memory) {
-  encode_by(v, count, ALLOW_ALL, out, scratch->ints, memory);
+  encode_by(v, count, ALLOW_ALL, out, scratch->ints, scratch->thorough ? NULL : memory);
 }

@@ -5,6 +5,7 @@
  * out: a pattern at its first misfit, a dictionary when nearly all strings are distinct, LZ4 when the others
  * have brought the bytes down further than LZ4 does. */
 #include <lz4.h>
+#include <lz4hc.h>
 
 #include "base/hash.h"
 #include "encoding/bits.h"
@@ -283,8 +284,12 @@ static void try_raw(struct work *w) {
   if (b->best.size && b->best.size <= head + most)
     most = b->best.size > head + 1 ? b->best.size - head - 1 : 0;
   if (total < 32 || total > LZ4_MAX_INPUT_SIZE || !buffer_reserve(&b->trial, most)) most = 0;
-  int packed =
-      most ? LZ4_compress_default(text_of(l, 0), (char *)b->trial.data + head, (int)total, (int)most) : 0;
+  char *to = (char *)b->trial.data + head;
+  int packed = 0;
+  if (most && w->scratch->thorough)
+    packed = LZ4_compress_HC(text_of(l, 0), to, (int)total, (int)most, LZ4HC_CLEVEL_OPT_MIN);
+  else if (most)
+    packed = LZ4_compress_default(text_of(l, 0), to, (int)total, (int)most);
   if (packed > 0) {
     b->trial.size += (size_t)packed;
   } else if (b->best.size == 0 || head + total < b->best.size) {

@@ -233,9 +233,9 @@ static int see_month(void *arg, const char *name) {
   return 0;
 }
 
-static void clean_segments(struct copier *c, const struct kept *keep, uint64_t *removed) {
+static void clean_segments(struct copier *c, const char *name, const struct kept *keep, uint64_t *removed) {
   struct months months = {0};
-  char *folder = mem_path(c->store, "segments");
+  char *folder = mem_path(c->store, name);
   if (folder) (void)c->os->list(c->os, folder, see_month, &months);
   for (size_t i = 0; folder && i < months.count; i++) {
     char *month = mem_path(folder, months.name[i]);
@@ -250,7 +250,7 @@ static void clean_segments(struct copier *c, const struct kept *keep, uint64_t *
 
 void copy_clean(struct copier *c, const struct kept *keep, uint64_t *removed) {
   char *wal = mem_path(c->store, "wal");
-  clean_segments(c, keep, removed);
+  for (int i = 0; i < SEGMENT_FOLDERS; i++) clean_segments(c, segment_folder[i], keep, removed);
   if (wal) {
     clean_folder(c, wal, ".wal", keep, keeps_wal, removed);
     clean_folder(c, wal, ".tmp", keep, NULL, removed);

@@ -23,6 +23,7 @@ struct flush {
   struct segment_info *info;
   uint32_t count, capacity;
   _Atomic uint64_t *next_id;
+  bool archived;
 };
 
 static void gather_valid(uint64_t *to, const uint64_t *from, const uint32_t *order, uint32_t n) {
@@ -62,7 +63,7 @@ static int write_month(struct flush *f, uint32_t first, uint32_t n, int32_t mont
     f->capacity = capacity;
   }
   gather(f->from, &f->sorted->rows, f->order + first, n);
-  struct segment_info info = {.id = atomic_fetch_add(f->next_id, 1), .month = month};
+  struct segment_info info = {.id = atomic_fetch_add(f->next_id, 1), .month = month, .archived = f->archived};
   int result = segment_write(f->os, f->store, &f->sorted->rows, f->budget, &info, error);
   if (result) return result;
   f->info[f->count++] = info;
@@ -85,7 +86,7 @@ static int write_months(struct flush *f, tally_error *error) {
 }
 
 int flush_memtable(const struct os *os, const char *store, const struct memtable *memtable,
-                   struct memtable *sorted, _Atomic uint64_t *next_id, struct budget *budget,
+                   struct memtable *sorted, _Atomic uint64_t *next_id, bool archived, struct budget *budget,
                    struct segment_info **infos, uint32_t *count, tally_error *error) {
   uint32_t n = memtable->rows.count;
   struct flush f = {.os = os,
@@ -93,7 +94,8 @@ int flush_memtable(const struct os *os, const char *store, const struct memtable
                     .from = &memtable->rows,
                     .sorted = sorted,
                     .budget = budget,
-                    .next_id = next_id};
+                    .next_id = next_id,
+                    .archived = archived};
   uint64_t bytes = flush_scratch_bytes(n);
   if (!budget_take(budget, bytes))
     return fail(error, TALLY_MEMORY_LIMIT, "no room in the memory budget to flush: raise --memory");

@@ -100,7 +100,7 @@ static void undo(struct restore *r, struct manifest *copy) {
   uint64_t removed = 0;
   if (copy) (void)r->to->os->unlink(r->to->os, copy->path); /* first: without it there is no store */
   copy_clean(r->to, &nothing, &removed);
-  unlink_in(r->to, "segments", true);
+  for (int i = 0; i < SEGMENT_FOLDERS; i++) unlink_in(r->to, segment_folder[i], true);
   unlink_in(r->to, "wal", true);
   unlink_in(r->to, "catalog", false);
   unlink_in(r->to, RESTORING, false);

@@ -10,20 +10,11 @@
 #include "base/status.h"
 #include "maintain/flush.h"
 #include "maintain/order.h"
+#include "maintain/reading.h"
 #include "maintain/row_rules.h"
 #include "maintain/slices.h"
 
 #define ALL_COLUMNS ((1u << TALLY_COLUMNS) - 1)
-
-/* Reads a snapshot's rows of a range, vector by vector. */
-struct reading {
-  struct scan *scan;
-  struct scanner *scanner;
-  size_t part;
-  bool in_part;
-  const struct vector *vector; /* the one that is not used up, or NULL */
-  uint32_t next;
-};
 
 struct rewrite {
   struct rewrite_request request;
@@ -38,43 +29,6 @@ struct rewrite {
 };
 
 /* ------------------------------------------------------------------ reading */
-
-static void reading_end(struct reading *r) {
-  if (r->scanner) scanner_free(r->scanner);
-  if (r->scan) scan_free(r->scan);
-  *r = (struct reading){0};
-}
-
-static int reading_begin(struct reading *r, const struct snapshot *snapshot, int64_t from, int64_t to,
-                         uint32_t columns, struct budget *budget, tally_error *error) {
-  struct scan_request request = {.from = from, .to = to, .columns = columns};
-  *r = (struct reading){0};
-  int result = scan_new(snapshot, &request, budget, &r->scan, error);
-  if (!result) result = scanner_new(r->scan, &r->scanner, error);
-  if (result) reading_end(r);
-  return result;
-}
-
-/* The next vector in r->vector: TALLY_ROW, TALLY_OK at the end, or a code. */
-static int reading_next(struct reading *r, tally_error *error) {
-  r->vector = NULL;
-  r->next = 0;
-  for (;;) {
-    if (!r->in_part) {
-      int64_t from, to;
-      while (r->part < scan_parts(r->scan) && !scan_part_range(r->scan, r->part, &from, &to)) r->part++;
-      if (r->part == scan_parts(r->scan)) return TALLY_OK;
-      int result = scanner_part(r->scanner, r->part, from, to, error);
-      if (result) return result;
-      r->in_part = true;
-    }
-    int result = scanner_next(r->scanner, &r->vector, error);
-    if (result) return result;
-    r->vector = NULL;
-    r->in_part = false;
-    r->part++;
-  }
-}
 
 static int stopped(const struct rewrite *r, tally_error *error) {
   return r->request.stop && atomic_load(r->request.stop)
@@ -242,7 +196,7 @@ int rewrite_write(struct rewrite *r, struct memtable *sorted, tally_error *error
   uint32_t count = 0;
   row_sums_add(&sums, &r->request.rows->rows, 0);
   int result = flush_memtable(r->request.os, r->request.store, r->request.rows, sorted, r->request.next_id,
-                              r->request.budget, &info, &count, error);
+                              r->request.archived, r->request.budget, &info, &count, error);
   if (result) return result;
   made = mem_realloc_array(r->made, r->made_count + count, sizeof *made);
   if (made) {

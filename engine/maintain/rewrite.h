@@ -26,6 +26,7 @@ struct rewrite_request {
   const char *store;
   const struct snapshot *input; /* segments of one month, no memtables; borrowed */
   int32_t month;
+  bool archived;                /* the new segments go to the archive */
   const struct row_rule *rules; /* the first one that fits a row decides; none fits: it is kept */
   size_t rule_count;
   struct memtable *rows; /* scratch: as many rows as a segment shall have; borrowed */

@@ -52,7 +52,8 @@ static int see(void *arg, const char *name) {
     t->marked = t->marked || temporary;
   } else if (strncmp(name, MARK_PREFIX, strlen(MARK_PREFIX)) == 0) {
     t->marked = true;
-  } else if (strcmp(name, "catalog") == 0 || strcmp(name, "wal") == 0 || strcmp(name, "segments") == 0) {
+  } else if (strcmp(name, "catalog") == 0 || strcmp(name, "wal") == 0 || strcmp(name, "segments") == 0 ||
+             strcmp(name, "archive") == 0 || strcmp(name, "RETENTION") == 0) {
     t->own = true;
   } else if (strcmp(name, RESTORING) == 0) {
     t->restoring = true;

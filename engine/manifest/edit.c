@@ -3,7 +3,8 @@
 
 #define HEAD (1u + 4 * 8u + 4 * 4u + 3 * 4u)
 #define SEGMENT_BYTES 60u
-#define SEGMENT_THINNED 1u /* its only flag */
+#define SEGMENT_THINNED 1u
+#define SEGMENT_ARCHIVED 2u
 
 void edit_write(const struct edit *e, struct buffer *b) {
   write8(b, e->checkpoint ? 0 : 1);
@@ -23,7 +24,7 @@ void edit_write(const struct edit *e, struct buffer *b) {
     write64(b, (uint64_t)s->min_timestamp);
     write64(b, (uint64_t)s->max_timestamp);
     write64(b, s->size);
-    write32(b, s->thinned ? SEGMENT_THINNED : 0);
+    write32(b, (s->thinned ? SEGMENT_THINNED : 0) | (s->archived ? SEGMENT_ARCHIVED : 0));
     buffer_append(b, s->digest, sizeof s->digest);
   }
   for (uint32_t i = 0; i < e->removed_count; i++) write64(b, e->removed[i]);
@@ -60,9 +61,10 @@ bool edit_next_added(struct edit_parts *p, struct segment_info *to) {
   s.size = read64(&p->added);
   uint32_t flags = read32(&p->added);
   s.thinned = flags & SEGMENT_THINNED;
+  s.archived = flags & SEGMENT_ARCHIVED;
   const uint8_t *digest = read_bytes(&p->added, sizeof s.digest);
   if (digest) memcpy(s.digest, digest, sizeof s.digest);
   *to = s;
-  return flags <= SEGMENT_THINNED && s.rows > 0 && (s.thinned || s.rows <= SEGMENT_ROWS) &&
-         s.min_timestamp <= s.max_timestamp;
+  return flags <= (SEGMENT_THINNED | SEGMENT_ARCHIVED) && s.rows > 0 &&
+         (s.thinned || s.rows <= SEGMENT_ROWS) && s.min_timestamp <= s.max_timestamp;
 }

@@ -12,9 +12,12 @@
 
 #define MONTHS (8030 * 12) /* 1970 to 9999 */
 
+const char *const segment_folder[SEGMENT_FOLDERS] = {"segments", "archive"};
+
 void segment_name(const struct segment_info *info, char text[64]) {
   int year = 1970 + info->month / 12, month = 1 + info->month % 12;
-  (void)snprintf(text, 64, "segments/%04d-%02d/%016" PRIx64 ".seg", year, month, info->id);
+  (void)snprintf(text, 64, "%s/%04d-%02d/%016" PRIx64 ".seg", segment_folder[info->archived], year, month,
+                 info->id);
 }
 
 bool place_month(int32_t month, int64_t *first, int64_t *last) {

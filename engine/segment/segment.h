@@ -28,10 +28,16 @@ struct segment_info {
   int64_t min_timestamp, max_timestamp;
   uint64_t size;      /* bytes of the file */
   bool thinned;       /* it has no rows, only rollups; `rows` is the number of events that it stands for */
+  bool archived;      /* its file is in archive/, packed as small as it gets */
   uint8_t digest[16]; /* XXH3-128 of its directory block: ties the file to the manifest */
 };
 
-/* The file's name inside the store's directory: "segments/<yyyy-mm>/<16 hex>.seg" into text of 64 bytes. */
+/* The folders of segment files inside the store's directory. */
+#define SEGMENT_FOLDERS 2
+extern const char *const segment_folder[SEGMENT_FOLDERS];
+
+/* The file's name inside the store's directory: "segments/<yyyy-mm>/<16 hex>.seg", or "archive/..." likewise,
+ * into text of 64 bytes. */
 void segment_name(const struct segment_info *info, char text[64]);
 
 /* Writes and syncs a segment file of sorted rows (all of one month; month directory made and synced as

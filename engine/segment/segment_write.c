@@ -91,6 +91,7 @@ static int write_summed(const struct os *os, const char *store, const struct sou
   if (result) return result;
   struct chunk_scratch *scratch = mem_zalloc(1, sizeof *scratch);
   if (scratch) {
+    scratch->ints.thorough = info->archived;
     summary_totals(s, source->rows, &d);
     result = place_make(os, store, info, error);
     if (!result) result = publish(os, store, source, &d, scratch, info, error);

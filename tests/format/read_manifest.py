@@ -20,8 +20,8 @@ class Segment:
         self.id, self.month, self.rows, self.least, self.greatest, self.bytes, flags = c.numbers(
             "u64", "i32", "u32", "i64", "i64", "u64", "u32")
         self.directory = c.take(16)
-        expect(flags <= 1, "manifest: a segment")
-        self.thinned = flags == 1
+        expect(flags <= 3, "manifest: a segment")
+        self.thinned, self.archived = bool(flags & 1), bool(flags & 2)
 
 
 class Producer:

@@ -26,7 +26,8 @@ LEVELS = ((HOUR, 744), (DAY, 31))
 
 def path_of(store, number, month):
     folder = f"{1970 + month // 12:04d}-{month % 12 + 1:02d}"
-    return os.path.join(store, "segments", folder, f"{number:016x}.seg")
+    places = [os.path.join(store, place, folder, f"{number:016x}.seg") for place in ("segments", "archive")]
+    return next((place for place in places if os.path.exists(place)), places[0])
 
 
 def up(n, by):

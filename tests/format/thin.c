@@ -1,5 +1,5 @@
-/* thin.c - thins the segments of a store, month by month, into files beside it: for the test of the readers of
- * formats. usage: format_thin STORE FOLDER. Prints a line a file: id, month, rows. */
+/* thin.c - thins the segments of a store, month by month, into files beside it: for the test of the readers
+ * of formats. usage: format_thin STORE FOLDER. Prints a line a file: id, month, rows. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>

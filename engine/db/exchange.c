@@ -1,0 +1,127 @@
+/* exchange.c - new segments take the place of old ones: written in steps between which flushes get their
+ * scratch memory, then published by one edit; then the old files go. */
+#include "base/mem.h"
+#include "base/status.h"
+#include "db/inside.h"
+
+/* The scratch of a rewrite has less room for metadata than a memtable: it is there on top of them. */
+size_t scratch_metadata(const struct db *db) {
+  size_t least = 3 * METADATA_BYTES, half = db->memtable_metadata / 2;
+  return half > least ? half : least;
+}
+
+/* Scratch of a flush, when no flush wants it. NULL when the store closes. */
+static struct memtable *borrow_sorted(struct db *db) {
+  struct memtable *m = NULL;
+  os_lock(&db->lock);
+  while (!atomic_load(&db->stop_maintenance) && (!db->sorted_free || flush_waits(db)))
+    (void)os_wait_for(&db->changed, &db->lock, 100000);
+  if (!atomic_load(&db->stop_maintenance)) m = db->sorted[--db->sorted_free];
+  os_unlock(&db->lock);
+  return m;
+}
+
+static void give_sorted(struct db *db, struct memtable *m) {
+  os_lock(&db->lock);
+  db->sorted[db->sorted_free++] = m;
+  os_wake(&db->changed);
+  os_unlock(&db->lock);
+}
+
+static int rewrite_all(struct db *db, struct rewrite *r, tally_error *error) {
+  int result;
+  while ((result = rewrite_read(r, error)) == TALLY_ROW) {
+    struct memtable *sorted = borrow_sorted(db);
+    if (!sorted) return fail(error, TALLY_CANCELLED, "the store is closing");
+    result = rewrite_write(r, sorted, error);
+    give_sorted(db, sorted);
+    if (result) return result;
+  }
+  return result;
+}
+
+static uint64_t bytes_of(const struct segment_info *info, size_t count) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < count; i++) bytes += info[i].size;
+  return bytes;
+}
+
+int exchange(struct db *db, struct segment *const *old, size_t olds, const struct segment_info *made,
+             uint32_t mades, tally_error *error) {
+  uint64_t *removed = mem_alloc((olds + 1) * sizeof *removed);
+  if (!removed) return fail_memory(error, "replacing segments");
+  for (size_t i = 0; i < olds; i++) removed[i] = old[i]->info.id;
+  struct change change = {
+      .added = made, .added_count = mades, .removed = removed, .removed_count = (uint32_t)olds};
+  os_lock(&db->publishing);
+  int result = publish_version(db, &change, error);
+  os_unlock(&db->publishing);
+  mem_free(removed);
+  if (result) return result;
+  for (size_t i = 0; i < olds; i++) segment_remove(db->os, db->path, &old[i]->info);
+  os_lock(&db->lock);
+  db->merges++;
+  db->rewritten_bytes += bytes_of(made, mades);
+  os_unlock(&db->lock);
+  return 0;
+}
+
+/* The files that a rewrite made, to be freed by the caller. */
+static int take_files(const struct rewrite_result *r, struct segment_info **made, tally_error *error) {
+  *made = mem_alloc((r->segments + 1) * sizeof **made);
+  if (!*made) return fail_memory(error, "a list of segments");
+  if (r->segments) memcpy(*made, r->segment, r->segments * sizeof **made);
+  return 0;
+}
+
+int rewrite_files(struct db *db, struct segment **input, size_t inputs, const struct rewrite_rules *rules,
+                  struct rewrite_report *report, struct segment_info **made, tally_error *error) {
+  struct snapshot snapshot = {.catalog = db->catalog, .segments = input, .segment_count = inputs};
+  for (int d = 0; d < DOMAINS; d++) snapshot.ids[d] = catalog_count(db->catalog, d);
+  struct memtable *rows = memtable_new(db->memtable_rows, scratch_metadata(db), &db->work_budget);
+  if (!rows)
+    return fail(error, TALLY_MEMORY_LIMIT,
+                "no room in the memory budget to rewrite segments: raise --memory");
+  struct rewrite_request request = {.os = db->os,
+                                    .store = db->path,
+                                    .input = &snapshot,
+                                    .month = input[0]->info.month,
+                                    .archived = rules->archived,
+                                    .rules = rules->rule,
+                                    .rule_count = rules->count,
+                                    .rows = rows,
+                                    .cache = db->cache,
+                                    .budget = &db->work_budget,
+                                    .next_id = &db->next_segment,
+                                    .stop = &db->stop_maintenance};
+  struct rewrite *r;
+  int result = rewrite_new(&request, &r, error);
+  if (!result) {
+    result = rewrite_all(db, r, error);
+    struct rewrite_result all = rewrite_result(r);
+    if (!result) result = take_files(&all, made, error);
+    *report = (struct rewrite_report){.month = request.month,
+                                      .inputs = inputs,
+                                      .outputs = all.segments,
+                                      .rows = all.kept,
+                                      .dropped = all.dropped,
+                                      .changed = all.changed,
+                                      .bytes_after = bytes_of(all.segment, all.segments)};
+    for (size_t i = 0; i < inputs; i++) report->bytes_before += input[i]->info.size;
+    rewrite_free(r, result == 0);
+  }
+  memtable_unref(rows);
+  return result;
+}
+
+int rewrite_segments(struct db *db, struct segment **input, size_t inputs, const struct rewrite_rules *rules,
+                     struct rewrite_report *report, struct segment_info **after, tally_error *error) {
+  struct segment_info *made = NULL;
+  int result = rewrite_files(db, input, inputs, rules, report, &made, error);
+  if (!result) result = exchange(db, input, inputs, made, (uint32_t)report->outputs, error);
+  if (!result && after)
+    *after = made;
+  else
+    mem_free(made);
+  return result;
+}
