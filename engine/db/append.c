@@ -233,6 +233,7 @@ static int process(struct group *g, tally_append_item *item, tally_error *error)
   result = db_writable(db, error);
   if (!result) result = batch_open(item->bytes, item->size, &db->batch_scratch, &batch, error);
   if (!result) result = batch_check(&batch, db->os->now(db->os) + db->options.max_future, error);
+  if (!result) result = retention_check(db, &batch, error);
   if (result) return result;
   item->receipt.rows = batch.rows;
   return take_in(g, item, &batch, error);

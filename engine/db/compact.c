@@ -22,6 +22,7 @@ static int by_time(const void *a, const void *b) {
   const struct segment_info *x = &(*(const struct segment *const *)a)->info,
                             *y = &(*(const struct segment *const *)b)->info;
   if (x->month != y->month) return x->month < y->month ? -1 : 1;
+  if (x->archived != y->archived) return x->archived ? -1 : 1;
   if (x->min_timestamp != y->min_timestamp) return x->min_timestamp < y->min_timestamp ? -1 : 1;
   return x->id < y->id ? -1 : x->id > y->id;
 }
@@ -62,7 +63,9 @@ static size_t choose(struct db *db, struct segment **sorted, size_t count, bool 
   size_t inputs = 0;
   for (size_t first = 0, end; candidate && first < count && !inputs; first = end) {
     int32_t month = sorted[first]->info.month;
-    for (end = first; end < count && sorted[end]->info.month == month; end++)
+    bool archived = sorted[first]->info.archived;
+    for (end = first;
+         end < count && sorted[end]->info.month == month && sorted[end]->info.archived == archived; end++)
       candidate[end - first] = candidate_of(db, sorted[end]);
     struct compaction c =
         compact_choose(candidate, (uint32_t)(end - first), db->memtable_rows, settle || quiet(db, month));
@@ -91,7 +94,9 @@ int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report
     qsort((void *)sorted, count, sizeof *sorted, by_time);
     size_t inputs = choose(db, sorted, count, settle, input);
     if (inputs) {
-      result = rewrite_segments(db, input, inputs, &(struct rewrite_rules){0}, report, NULL, error);
+      result =
+          rewrite_segments(db, input, inputs, &(struct rewrite_rules){.archived = input[0]->info.archived},
+                           report, NULL, error);
       *worked = result == 0;
     }
   }
@@ -137,6 +142,7 @@ void *maintainer_run(void *arg) {
     struct rewrite_report report;
     tally_error error;
     int result = compact_next(db, false, &worked, &report, &error);
+    if (!result && !worked) result = retention_in_background(db, &worked, &error);
     os_lock(&db->lock);
     db->maintenance_failed = result == TALLY_CANCELLED ? 0 : result;
     if (db->maintenance_failed) db->maintenance_error = error;

@@ -36,6 +36,28 @@ struct rewrite_report {
 int db_compact(struct db *db, int (*merged)(void *arg, const struct rewrite_report *report), void *arg,
                tally_error *error);
 
+/* How long rows are kept (maintain/policy.h). */
+struct policy;
+struct ages;
+/* Sets (ages NULL: takes away) the ages of a service, or of the store (service NULL). */
+int db_retention_set(struct db *db, const char *service, const struct ages *ages, tally_error *error);
+/* Calls `show` for the store (service NULL) and for each service with ages of its own; then *guard is the
+ * number of seconds for which nothing is thinned or dropped because the clock has jumped, 0: none. */
+int db_retention_show(struct db *db, int (*show)(void *arg, const char *service, const struct ages *ages),
+                      void *arg, int64_t *guard, tally_error *error);
+/* The clock is right: the guard ends. */
+int db_retention_confirm(struct db *db, tally_error *error);
+/* What a piece of retention did, or would do: "archive", "thin", "drop". */
+struct retention_report {
+  const char *what;
+  int32_t month;
+  uint64_t segments, rows, bytes_before, bytes_after;
+};
+/* Does all that is due, or with `dry` only tells of it (bytes_after is not known then). TALLY_BUSY while the
+ * guard lasts, unless `dry`. */
+int db_retention_apply(struct db *db, bool dry, int (*did)(void *arg, const struct retention_report *report),
+                       void *arg, tally_error *error);
+
 /* Erases rows of a user, or gives them a pseudonym and takes their metadata away. */
 struct erase_request {
   const char *user;

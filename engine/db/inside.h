@@ -4,6 +4,7 @@
 
 #include "base/budget.h"
 #include "db/db.h"
+#include "maintain/policy.h"
 #include "maintain/rewrite.h"
 #include "manifest/manifest.h"
 #include "os/thread.h"
@@ -46,6 +47,16 @@ struct old_wal {
 struct month_age {
   int32_t month;
   int64_t flushed;
+};
+
+/* How long rows are kept, and what is known of the clock that decides it. */
+struct retention {
+  struct os_mutex lock; /* all that follows; the last lock in the order */
+  struct policy policy;
+  _Atomic bool drops;     /* some rows have an age at which they go */
+  int64_t now, monotonic; /* when the clock was looked at last */
+  int64_t guarded_until;  /* monotonic: nothing is thinned or dropped before; 0: no guard */
+  int64_t next_look;      /* monotonic */
 };
 
 struct append_call; /* append.c */
@@ -103,6 +114,7 @@ struct db {
   int maintenance_failed;
   tally_error maintenance_error;
   int64_t opened;     /* monotonic time */
+  struct retention retention;
   char recovery[400]; /* what the last open found, "" if nothing */
 
   _Atomic uint64_t next_segment; /* id of the next segment file */
@@ -201,6 +213,13 @@ struct version *version_take(struct db *db);  /* the current one; version_unref 
  * still in the current version. */
 int publish_whole(struct db *db, const struct segment *quarantined, struct segment *whole,
                   tally_error *error);
+
+/* retention.c */
+int retention_open(struct db *db, tally_error *error);
+/* Writer: TALLY_TOO_LATE with the first row that is older than its service's rows are kept. */
+int retention_check(struct db *db, const struct batch *batch, tally_error *error);
+/* One piece of work, if it is time to look and the clock is trusted. */
+int retention_in_background(struct db *db, bool *worked, tally_error *error);
 
 /* append.c: the catalog ids of a batch's dictionaries, in db->id_scratch; lent until the next call. Writer.
  */

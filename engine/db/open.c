@@ -202,6 +202,8 @@ static void free_all(struct db *db) {
   os_mutex_destroy(&db->lock);
   os_mutex_destroy(&db->queue_lock);
   os_mutex_destroy(&db->maintaining);
+  os_mutex_destroy(&db->retention.lock);
+  policy_free(&db->retention.policy);
   os_mutex_destroy(&db->publishing);
   os_mutex_destroy(&db->manifest_lock);
   mem_free(db->month);
@@ -220,6 +222,7 @@ int db_open(const struct os *os, const char *path, const tally_options *options,
   os_mutex_init(&db->lock);
   os_mutex_init(&db->queue_lock);
   os_mutex_init(&db->maintaining);
+  os_mutex_init(&db->retention.lock);
   os_mutex_init(&db->publishing);
   os_mutex_init(&db->manifest_lock);
   os_condition_init(&db->changed);
@@ -230,6 +233,7 @@ int db_open(const struct os *os, const char *path, const tally_options *options,
   if (!result) result = take_lock(db, error);
   if (!result) result = make_memory(db, error);
   if (!result) result = open_manifest(db, error);
+  if (!result) result = retention_open(db, error);
   if (!result) result = recover(db, error);
   if (!result) result = start(db, error);
   if (result) {
@@ -340,5 +344,6 @@ int db_step(struct db *db, bool *worked, tally_error *error) {
   }
   struct rewrite_report report;
   int result = flush_next(db, worked, error);
-  return result || *worked ? result : compact_next(db, false, worked, &report, error);
+  if (!result && !*worked) result = compact_next(db, false, worked, &report, error);
+  return result || *worked ? result : retention_in_background(db, worked, error);
 }
