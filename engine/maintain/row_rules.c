@@ -67,10 +67,12 @@ static const struct row_rule *rule_of(const struct rows *rows, uint32_t i, const
                                       size_t count) {
   uint32_t user = rows->text[column_domain(TALLY_COL_USER_ID)][i];
   uint32_t service = rows->text[column_domain(TALLY_COL_SERVICE_NAME)][i];
-  for (const struct row_rule *r = rules; r < rules + count; r++)
+  for (size_t k = 0; k < count; k++) {
+    const struct row_rule *r = &rules[k];
     if (rows->timestamp[i] >= r->from && rows->timestamp[i] < r->to && (!r->of_user || r->user == user) &&
         (!r->of_service || r->service == service))
       return r;
+  }
   return NULL;
 }
 
