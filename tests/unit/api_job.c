@@ -89,7 +89,7 @@ static struct buffer events(tally_store *store) {
 
 static void same(struct buffer *a, struct buffer b, const char *what) {
   cr_assert_eq(a->size, b.size, "%s: %zu bytes of events, then %zu", what, a->size, b.size);
-  cr_assert_arr_eq(a->data, b.data, a->size, "%s", what);
+  if (a->size) cr_assert_arr_eq(a->data, b.data, a->size, "%s", what);
   buffer_free(&b);
 }
 
