@@ -42,6 +42,7 @@ struct globals {
   X(verify, "read and check every file of the store")                                                        \
   X(backup, "copy the running store to a directory")                                                         \
   X(restore, "make a store of a backup")                                                                     \
+  X(retention, "show or set how long events are kept")                                                       \
   X(erase, "erase a user's events, with a receipt")                                                          \
   X(pseudonymize, "give a user's events a random id")                                                        \
   X(shell, "work interactively")

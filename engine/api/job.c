@@ -96,10 +96,13 @@ static int run_backup(struct db *db, const char *const *words, size_t count, str
 #define JOB(name, columns, run)                                                                              \
   { name, columns, sizeof(columns) / sizeof *(columns), run }
 
-static const struct job jobs[] = {
-    JOB("compact", compact_columns, run_compact), JOB("erase", job_receipt_columns, job_erase),
-    JOB("pseudonymize", job_receipt_columns, job_erase),
-    JOB("erase-check", job_found_columns, job_erase_check), JOB("backup", backup_columns, run_backup)};
+static const struct job jobs[] = {JOB("compact", compact_columns, run_compact),
+                                  JOB("erase", job_receipt_columns, job_erase),
+                                  JOB("pseudonymize", job_receipt_columns, job_erase),
+                                  JOB("erase-check", job_found_columns, job_erase_check),
+                                  JOB("retention", job_ages_columns, job_retention),
+                                  JOB("retention-apply", job_retention_columns, job_retention_apply),
+                                  JOB("backup", backup_columns, run_backup)};
 
 int tally_job_open(tally_store *store, const char *const *words, size_t count, tally_cursor **cursor,
                    tally_error *error) {

@@ -23,6 +23,11 @@ int job_words(const char *const *words, size_t count, const struct job_option *o
               const char **operand, size_t most, size_t *operands, tally_error *error);
 
 extern const tally_result_column job_receipt_columns[1], job_found_columns[3];
+extern const tally_result_column job_retention_columns[6], job_ages_columns[4];
+int job_retention(struct db *db, const char *const *words, size_t count, struct list *list,
+                  tally_error *error);
+int job_retention_apply(struct db *db, const char *const *words, size_t count, struct list *list,
+                        tally_error *error);
 int job_erase(struct db *db, const char *const *words, size_t count, struct list *list, tally_error *error);
 int job_erase_check(struct db *db, const char *const *words, size_t count, struct list *list,
                     tally_error *error);

@@ -113,7 +113,7 @@ struct db {
   size_t month_count;
   int maintenance_failed;
   tally_error maintenance_error;
-  int64_t opened;     /* monotonic time */
+  int64_t opened; /* monotonic time */
   struct retention retention;
   char recovery[400]; /* what the last open found, "" if nothing */
 
@@ -218,6 +218,8 @@ int publish_whole(struct db *db, const struct segment *quarantined, struct segme
 int retention_open(struct db *db, tally_error *error);
 /* Writer: TALLY_TOO_LATE with the first row that is older than its service's rows are kept. */
 int retention_check(struct db *db, const struct batch *batch, tally_error *error);
+/* Keeps the time, so that the next open knows how long the store was away. */
+int retention_note_clock(struct db *db, tally_error *error);
 /* One piece of work, if it is time to look and the clock is trusted. */
 int retention_in_background(struct db *db, bool *worked, tally_error *error);
 

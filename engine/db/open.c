@@ -280,6 +280,7 @@ int db_close(struct db *db, tally_error *error) {
   stop_threads(db);
   tally_error ignored;
   int result = db_writable(db, &ignored) ? 0 : seal_store(db, error);
+  if (!result && !db_writable(db, &ignored)) result = retention_note_clock(db, error);
   free_all(db);
   return result;
 }

@@ -501,6 +501,9 @@ static struct look look_begin(struct db *db) {
 int db_retention_apply(struct db *db, bool dry, int (*did)(void *arg, const struct retention_report *report),
                        void *arg, tally_error *error) {
   struct look l = look_begin(db);
+  int result = dry ? 0 : db_writable(db, error);
+  if (!result && !dry) result = retention_note_clock(db, error);
+  if (result) return result;
   if (l.guarded && !dry)
     return fail(
         error, TALLY_BUSY,
@@ -508,12 +511,19 @@ int db_retention_apply(struct db *db, bool dry, int (*did)(void *arg, const stru
         "or dropped for 24 hours; look at the clock, then say `tally retention confirm`");
   l.guarded = false;
   bool worked = true;
-  int result = dry ? 0 : db_writable(db, error);
   while (!result && worked) {
     os_lock(&db->maintaining);
     result = look_at_all(db, &l, dry, &worked, did, arg, error);
     os_unlock(&db->maintaining);
   }
+  return result;
+}
+
+int retention_note_clock(struct db *db, tally_error *error) {
+  struct retention *r = &db->retention;
+  os_lock(&r->lock);
+  int result = policy_empty(&r->policy) ? 0 : save(db, error);
+  os_unlock(&r->lock);
   return result;
 }
 

@@ -355,8 +355,11 @@ TALLY_API int tally_verify_open(tally_store *store, uint64_t rate, tally_cursor 
  *   "pseudonymize" USER, likewise           gives them a random id and takes their metadata away.
  *   "erase-check" USER                      looks for the text in every byte and in what the files decode
  *                                           to. Columns: file, offset, found.
- * The call returns when the job is done. TALLY_USAGE names the word at fault. A job that fails or is cut off
- * changes no answer, and can be started again. */
+ *   "retention" ["show" | "set" | "clear" | "confirm"] ["--service" S] ["--archive" A] ["--thin" A] ["--drop"
+ * A] how long rows are kept. Columns: service, archive, thin, drop. "retention-apply" ["--dry-run"] does
+ * (tells) what is due. Columns: stage, month, segments, rows, bytes_before, bytes_after. The call returns
+ * when the job is done. TALLY_USAGE names the word at fault. A job that fails or is cut off changes no
+ * answer, and can be started again. */
 TALLY_API int tally_job_open(tally_store *store, const char *const *words, size_t count,
                              tally_cursor **cursor, tally_error *error);
 

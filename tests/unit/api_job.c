@@ -16,8 +16,9 @@ static void seed(void) {
   printf("TALLY_SEED=%llu\n", (unsigned long long)state);
 }
 static uint64_t below(uint64_t n) {
+  uint64_t high = (state = state * 6364136223846793005u + 1442695040888963407u) >> 32;
   state = state * 6364136223846793005u + 1442695040888963407u;
-  return (state >> 33) % n;
+  return (high << 32 | state >> 32) % n;
 }
 
 static tally_store *open_store(const char *path) {
