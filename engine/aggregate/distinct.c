@@ -69,6 +69,11 @@ int distinct_grow(struct distinct *d, uint32_t groups, tally_error *error) {
 int distinct_add(struct distinct *d, const uint32_t *groups, uint32_t one, const int64_t *values,
                  const uint64_t *valid, uint32_t rows, tally_error *error) {
   if (!d->dense) return bag_add(&d->bag, groups, one, values, valid, rows, error);
+  if (!groups && !valid) { /* a set of ids */
+    uint64_t *bits = d->bits + one * d->words;
+    for (uint32_t i = 0; i < rows; i++) bitmap_set(bits, (size_t)values[i]);
+    return 0;
+  }
   for (uint32_t i = 0; i < rows; i++) {
     if (valid && !bitmap_get(valid, i)) continue;
     bitmap_set(d->bits + (groups ? groups[i] : one) * d->words, (size_t)values[i]);

@@ -4,6 +4,7 @@
  * within the segment's, so that callers may use them as they use those of rows. */
 #include "base/mem.h"
 #include "base/status.h"
+#include "segment/histogram.h"
 #include "segment/inside.h"
 #include "segment/list.h"
 #include "segment/part.h"
@@ -224,6 +225,17 @@ static bool read_list(struct list_reader *l, uint32_t all, uint32_t first, uint3
   return !l->r->bad;
 }
 
+/* Each value is the middle of a bin, and those of an entry ascend. */
+static bool bins_make_sense(const uint32_t *bins, uint32_t entries, const uint8_t *values) {
+  bool sound = true;
+  for (uint32_t i = 0; i < entries; i++)
+    for (uint32_t b = 0; b < bins[i]; b++, values += sizeof(int64_t)) {
+      int64_t v = (int64_t)load64(values);
+      sound &= histogram_value(v) == v && (b == 0 || (int64_t)load64(values - sizeof(int64_t)) < v);
+    }
+  return sound;
+}
+
 static const char *read_histograms(const struct segment *s, const struct block *b, uint32_t piece,
                                    uint32_t from, uint32_t to, uint32_t *bins, struct list_reader *l,
                                    struct buffer *values, struct buffer *counts) {
@@ -248,6 +260,9 @@ static const char *read_histograms(const struct segment *s, const struct block *
       !read_list(l, (uint32_t)all, (uint32_t)first, (uint32_t)some, 1, s->info.rows, counts) ||
       reader_left(&c.lists) != 0)
     return "segment-histogram-lists";
+  if (values->failed || counts->failed) return NULL; /* the caller tells */
+  if (some && !bins_make_sense(bins, c.some, values->data + (values->size - some * sizeof(int64_t))))
+    return "segment-histogram-values";
   return NULL;
 }
 

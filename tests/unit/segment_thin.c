@@ -1,6 +1,7 @@
 /* segment_thin.c - a thinned segment says, at every level, what the rows of its sources said; and so does one
  * that is made of thinned segments and of segments with rows. */
 #include "segment/histogram.h"
+#include "segment/inside.h"
 #include "segment_fixture.h"
 
 #define PARTS 3
@@ -313,4 +314,72 @@ Test(segment_thin, bins_are_within_their_bound) {
     cr_assert_eq(histogram_value(middle), middle, "the middle of %lld is in its bin", (long long)v);
     cr_assert_eq(histogram_value(-v), -middle);
   }
+}
+
+/* ---- damage */
+
+static void ignore_fault(void *arg, const char *file, uint64_t offset, const char *problem) {
+  (void)file, (void)offset, (void)problem;
+  ++*(unsigned *)arg;
+}
+
+/* Reads everything; gives the number of faults. */
+static unsigned faults_of(struct month *m, const struct segment_info *info) {
+  tally_error error = {0};
+  struct segment *s;
+  struct cache *cache;
+  unsigned faults = 0;
+  cr_assert_eq(cache_new(1u << 20, &m->budget, &cache, &error), 0);
+  if (segment_open(os_posix(), m->path, info, cache, &m->budget, &s, &error)) {
+    cr_assert_eq(error.code, TALLY_CORRUPT, "%s", error.text);
+    faults = 1;
+  } else {
+    int result = segment_verify(s, NULL, ignore_fault, &faults, &error);
+    cr_assert(result == 0 || result == TALLY_MEMORY_LIMIT || result == TALLY_NO_MEMORY, "%s", error.text);
+    faults += result != 0;
+    segment_unref(s);
+  }
+  cache_free(cache);
+  return faults;
+}
+
+static void seal(uint8_t *bytes, uint64_t at, uint64_t length, uint64_t id) {
+  struct digest d = digest_of(bytes + at, length, at ^ (id * UINT64_C(0x9E3779B97F4A7C15)));
+  memcpy(bytes + at + length, d.bytes, 16);
+}
+
+Test(segment_thin, sealed_nonsense_is_a_fault_and_never_a_crash, .timeout = 120) {
+  uint64_t random = sample_seed("segment_thin_nonsense", 25);
+  struct sample_shape shape = {200, 10, 2, 2, 2, 5, false, FEBRUARY_START, FEBRUARY_START + DAY_US};
+  struct month m;
+  month_begin(&m, &random, &shape);
+  struct segment *s = month_thin(&m, m.segment, PARTS, 64u << 20);
+  const struct directory *d = &s->inside->directory;
+  struct segment_info info = s->info;
+  char name[64], path[400];
+  segment_name(&info, name);
+  snprintf(path, sizeof path, "%s/%s", m.path, name);
+  size_t size = (size_t)info.size;
+  uint8_t *bytes = malloc(size), *copy = malloc(size);
+  FILE *file = fopen(path, "rb");
+  cr_assert(file && fread(bytes, 1, size, file) == size);
+  fclose(file);
+  unsigned seen = 0;
+  for (int round = 0; round < 1000; round++) {
+    uint32_t block = sample_below(&random, d->blocks + 1);
+    uint64_t at = d->at[block], end = block == d->blocks ? size - 40 : d->at[block + 1],
+             length = end - at - 18;
+    memcpy(copy, bytes, size);
+    copy[at + sample_below(&random, (uint32_t)length)] = (uint8_t)sample_random(&random);
+    seal(copy, at, length, info.id);
+    if (block == d->blocks) memcpy(copy + size - 24, copy + end - 18, 16);
+    memcpy(info.digest, copy + size - 24, 16);
+    fixture_put(path, copy, size);
+    seen += faults_of(&m, &info) > 0;
+  }
+  cr_assert(seen > 700, "%u of 1000 were seen", seen);
+  free(bytes);
+  free(copy);
+  segment_unref(s);
+  month_end(&m);
 }
