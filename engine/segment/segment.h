@@ -53,6 +53,10 @@ int segment_write(const struct os *os, const char *store, const struct rows *row
 struct segment;
 int segment_thin(const struct os *os, const char *store, struct segment *const *from, size_t count,
                  struct budget *budget, struct segment_info *info, tally_error *error);
+/* The same, with what is of a user counted as that of another one (0: NULL): how a user leaves rollups. */
+int segment_thin_user(const struct os *os, const char *store, struct segment *const *from, size_t count,
+                      uint32_t user, uint32_t becomes, struct budget *budget, struct segment_info *info,
+                      tally_error *error);
 
 /* Removes the file of a segment that no manifest names. One that stays is an orphan, which the next open
  * removes. */

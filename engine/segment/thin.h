@@ -15,7 +15,8 @@ struct thin_source {
   struct budget *budget;
   struct segment *const *from;
   size_t count;
-  int64_t start; /* of the month */
+  int64_t start;          /* of the month */
+  uint32_t user, becomes; /* what is of `user` is counted as that of `becomes`; equal: everything stays */
   struct key_set keys[KEY_SETS];
   struct thin_cells cells;
   /* the window */

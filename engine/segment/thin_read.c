@@ -18,10 +18,16 @@ static bool is_null(const struct thin_source *t, int column, uint32_t row) {
   return !t->all_valid[column] && !bitmap_get(t->valid[column], row);
 }
 
+static struct rollup_key change_user(const struct thin_source *t, int keys, struct rollup_key key) {
+  if (keys == KEYS_OF_USERS && key.user == t->user) key.user = t->becomes;
+  return key;
+}
+
 static struct rollup_key key_of(const struct thin_source *t, int keys, uint32_t row) {
   uint32_t service = (uint32_t)t->value[TALLY_COL_SERVICE_NAME][row];
   if (keys == KEYS_OF_USERS)
-    return (struct rollup_key){.service = service, .user = (uint32_t)t->value[TALLY_COL_USER_ID][row]};
+    return change_user(
+        t, keys, (struct rollup_key){.service = service, .user = (uint32_t)t->value[TALLY_COL_USER_ID][row]});
   return (struct rollup_key){.service = service,
                              .endpoint = (uint32_t)t->value[TALLY_COL_ENDPOINT][row],
                              .method = (uint32_t)t->value[TALLY_COL_METHOD][row],
@@ -86,8 +92,10 @@ static int keys_of_thinned(struct thin_source *t, struct segment *s, int keys, t
   int result = load_keys(t, s, keys, &list, error);
   if (result) return result;
   uint32_t count = keys == KEYS_OF_USERS ? s->user_keys : s->rollup_keys, number;
-  for (uint32_t i = 0; i < count && !result; i++)
-    result = key_set_add(&t->keys[keys], &list[i], &number, error);
+  for (uint32_t i = 0; i < count && !result; i++) {
+    struct rollup_key key = change_user(t, keys, list[i]);
+    result = key_set_add(&t->keys[keys], &key, &number, error);
+  }
   free_keys(t, s, keys, list);
   return result;
 }
@@ -172,7 +180,7 @@ static int add_piece(struct thin_source *t, const struct rollup_key *keys, uint3
   int result = 0;
   for (uint32_t i = 0; i < count && !result && !t->full; i++) {
     uint32_t cell;
-    const struct rollup_key *key = &keys[t->key[i]];
+    const struct rollup_key changed = change_user(t, set, keys[t->key[i]]), *key = &changed;
     if (!thin_cells_find(&t->cells, t->bucket[i], key_set_number(&t->keys[set], key), &cell)) {
       t->full = true;
       break;

@@ -343,6 +343,12 @@ static void free_thinning(struct thinning *t) {
 
 int segment_thin(const struct os *os, const char *store, struct segment *const *from, size_t count,
                  struct budget *budget, struct segment_info *info, tally_error *error) {
+  return segment_thin_user(os, store, from, count, 0, 0, budget, info, error);
+}
+
+int segment_thin_user(const struct os *os, const char *store, struct segment *const *from, size_t count,
+                      uint32_t user, uint32_t becomes, struct budget *budget, struct segment_info *info,
+                      tally_error *error) {
   int64_t end;
   if (!budget_take(budget, THINNING_BYTES))
     return fail(
@@ -361,6 +367,8 @@ int segment_thin(const struct os *os, const char *store, struct segment *const *
     t->source.budget = budget;
     t->source.from = from;
     t->source.count = count;
+    t->source.user = user;
+    t->source.becomes = becomes;
     t->list.scratch = &t->ints;
     result = thin(t, os, store, info, error);
   }

@@ -265,6 +265,38 @@ Test(segment_thin, keeps_what_the_rows_said) {
   }
 }
 
+/* Every row of a user becomes one of another. */
+static void change_rows(struct month *m, uint32_t user, uint32_t becomes) {
+  for (int i = 0; i < PARTS; i++)
+    for (uint32_t row = 0; row < m->rows[i].count; row++)
+      if (m->rows[i].text[0][row] == user) m->rows[i].text[0][row] = becomes;
+}
+
+Test(segment_thin, moves_a_user_to_another_or_to_null) {
+  uint64_t random = sample_seed("segment_thin", 26);
+  struct month m;
+  month_begin(&m, &random, &shapes[0]);
+  tally_error error = {0};
+  struct segment *first = month_thin(&m, m.segment, 2, 64u << 20);
+  struct segment *mixed[2] = {m.segment[2], first}, *s;
+  static const uint32_t changes[][2] = {{3, 0}, {7, 2}, {0, 5}, {9, 4000}};
+  for (size_t i = 0; i < 4; i++) {
+    struct segment_info info = {.id = m.next_id++, .month = FEBRUARY};
+    const uint32_t user = changes[i][0], becomes = changes[i][1];
+    cr_assert_eq(
+        segment_thin_user(os_posix(), m.path, mixed, i ? 1 : 2, user, becomes, &m.budget, &info, &error), 0,
+        "%s", error.text);
+    cr_assert_eq(segment_open(os_posix(), m.path, &info, m.cache, &m.budget, &s, &error), 0, "%s",
+                 error.text);
+    change_rows(&m, user, becomes);
+    check_thinned(&m, s);
+    segment_unref(i ? mixed[0] : first);
+    mixed[0] = s;
+  }
+  segment_unref(mixed[0]);
+  month_end(&m);
+}
+
 Test(segment_thin, needs_little_memory) {
   uint64_t random = sample_seed("segment_thin", 22);
   struct month m;
