@@ -500,10 +500,10 @@ static struct look look_begin(struct db *db) {
 
 int db_retention_apply(struct db *db, bool dry, int (*did)(void *arg, const struct retention_report *report),
                        void *arg, tally_error *error) {
-  struct look l = look_begin(db);
-  int result = dry ? 0 : db_writable(db, error);
+  int result = dry ? 0 : db_flush(db, error); /* rows in memory grow old too */
   if (!result && !dry) result = retention_note_clock(db, error);
   if (result) return result;
+  struct look l = look_begin(db);
   if (l.guarded && !dry)
     return fail(
         error, TALLY_BUSY,

@@ -284,7 +284,7 @@ static void try_raw(struct work *w) {
   if (b->best.size && b->best.size <= head + most)
     most = b->best.size > head + 1 ? b->best.size - head - 1 : 0;
   if (total < 32 || total > LZ4_MAX_INPUT_SIZE || !buffer_reserve(&b->trial, most)) most = 0;
-  char *to = (char *)b->trial.data + head;
+  char *to = most ? (char *)b->trial.data + head : NULL;
   int packed = 0;
   if (most && w->scratch->thorough)
     packed = LZ4_compress_HC(text_of(l, 0), to, (int)total, (int)most, LZ4HC_CLEVEL_OPT_MIN);
