@@ -2,6 +2,7 @@
 
 usage: jobs.py BINARIES [--rounds 10]       rounds of each job; seed: $TALLY_SEED
 """
+import datetime
 import glob
 import os
 import random
@@ -28,14 +29,18 @@ def make_store(binaries, directory, folder):
 
 
 def segments(directory):
-    return len(glob.glob(os.path.join(directory, "segments", "*", "*.seg")))
+    return sum(len(glob.glob(os.path.join(directory, place, "*", "*.seg"))) for place in ("segments", "archive"))
 
 
 class Job:
     """Words of the job, and what holds of the store when it is done."""
+    place = None
 
     def __init__(self, name, *words):
         self.name, self.words = name, words
+
+    def prepare(self, tool):
+        pass
 
     def totals(self, tool):
         """What the job changes at no moment."""
@@ -74,13 +79,52 @@ class Pseudonymize(Erase):
         return tool.rows("query", "--agg", "count,sum:tokens_used,sum:cost,sum:request_size,min:timestamp,max:timestamp")
 
 
-JOBS = [Job("compact", "compact"), Erase("erase", "erase", Erase.USER), Pseudonymize("pseudonymize", "pseudonymize", Erase.USER)]
+class Retention(Job):
+    """What is younger than the oldest cut has its sums all the time. The store is of 2024-01 to 03: the ages are made for it."""
+    SINCE = "2024-01-20"
+
+    def __init__(self):
+        super().__init__("retention", "retention", "apply")
+
+    def prepare(self, tool):
+        days = {day: (datetime.date.today() - datetime.date.fromisoformat(day)).days for day in ("2024-03-10", "2024-02-15", self.SINCE)}
+        ages = [f"--{stage}={days[day]}d" for stage, day in zip(("archive", "thin", "drop"), ("2024-03-10", "2024-02-15", self.SINCE))]
+        done = tool.run("retention", "set", *ages)
+        assert done.returncode == 0, done.stderr
+
+    def totals(self, tool):
+        return tool.rows("query", "--from", self.SINCE, "--group-by", "service_name", "--agg", "count,sum:tokens_used,sum:cost,sum:request_size,max:duration_ms")
+
+    def check_done(self, c, tool, before):
+        c.equal(tool.rows("query", "--to", self.SINCE), [["0"]], "retention: rows before the cut")
+        c.check(tool.run("events", "--from", "2024-02-01", "--to", "2024-02-02").returncode == 1, "retention: rows of a thinned day are gone")
+        c.equal(tool.rows("retention", "apply"), [], "retention: nothing is left to do")
+
+
+class Backup(Job):
+    """The place is removed by nobody: the second run goes on with what the first one left."""
+    def __init__(self, place):
+        super().__init__("backup", "backup", place)
+        self.place = place
+
+    def check_done(self, c, tool, before):
+        copy = Tool(os.path.dirname(tool.command[0]), "--db", self.place + ".store")
+        shutil.rmtree(self.place + ".store", ignore_errors=True)
+        done = copy.run("restore", self.place)
+        c.equal(done.returncode, 0, f"backup: restore: {done.stderr.decode()[-300:]}")
+        c.equal(self.totals(copy), before, "backup: totals of what it restores to")
+
+
+JOBS = [Job("compact", "compact"), Erase("erase", "erase", Erase.USER), Pseudonymize("pseudonymize", "pseudonymize", Erase.USER),
+        Retention()]
 
 
 def kill_round(c, binaries, job, base, folder, before, delay):
     """True if the job was still at work when it was killed."""
     store = os.path.join(folder, "store")
     shutil.rmtree(store, ignore_errors=True)
+    if job.place:
+        shutil.rmtree(job.place, ignore_errors=True)
     shutil.copytree(base, store)
     server = Server(binaries, store).start()
     tool = Tool(binaries, "--server", server.address)
@@ -109,15 +153,20 @@ def main():
     with temporary() as folder:
         base = os.path.join(folder, "base")
         make_store(binaries, base, folder)
-        for job in JOBS:
-            before = job.totals(Tool(binaries, "--db", base))
+        for job in [*JOBS, Backup(os.path.join(folder, "backup"))]:
             copy = os.path.join(folder, "timed")
             shutil.copytree(base, copy)
+            job.prepare(Tool(binaries, "--db", copy))
+            shutil.rmtree(folder + "/prepared", ignore_errors=True)
+            shutil.copytree(copy, folder + "/prepared")
+            before = job.totals(Tool(binaries, "--db", copy))
             start = time.time()
             c.equal(Tool(binaries, "--db", copy).run(*job.words).returncode, 0, f"{job.name} undisturbed")
             took = time.time() - start
             shutil.rmtree(copy)
-            cut = sum(kill_round(c, binaries, job, base, folder, before, r.uniform(0, took)) for _ in range(rounds))
+            if job.place:
+                shutil.rmtree(job.place)
+            cut = sum(kill_round(c, binaries, job, folder + "/prepared", folder, before, r.uniform(0, took)) for _ in range(rounds))
             print(f"{job.name}: {cut} of {rounds} rounds cut it off at work ({took * 1000:.0f} ms undisturbed)")
             c.check(cut >= rounds // 4, f"{job.name} was cut off often enough")
     print(f"{time.time() - began:.0f} s")

@@ -409,8 +409,8 @@ def help_of_every_command(t):
     bare = Tool(t.programs, [], t.folder)
     text = bare.ok("--help")
     equal(re.findall(r"^  (\w+) ", text.split("Global options")[0], re.M),
-          ["ingest", "query", "events", "generate", "stats", "flush", "compact", "verify", "backup", "restore", "erase", "pseudonymize", "shell"])
-    for command in ["ingest", "query", "events", "generate", "stats", "flush", "compact", "verify", "backup", "restore", "erase", "pseudonymize", "shell"]:
+          ["ingest", "query", "events", "generate", "stats", "flush", "compact", "verify", "backup", "restore", "retention", "erase", "pseudonymize", "shell"])
+    for command in ["ingest", "query", "events", "generate", "stats", "flush", "compact", "verify", "backup", "restore", "retention", "erase", "pseudonymize", "shell"]:
         text = bare.ok(command, "--help")
         holds(re.match(rf"Usage: tally (--db DIR )?{command}\b", text) and "Examples:" in text, text)
     holds(re.fullmatch(r"tally \d+\.\d+\.\d+\n", bare.ok("--version")), "--version")
@@ -419,14 +419,14 @@ def help_of_every_command(t):
 def unknown_commands(t):
     bare = Tool(t.programs, [], t.folder)
     bare.usage("qurey", says="did you mean 'query'")
-    for command in ["vacuum", "delete", "retention"]:
+    for command in ["vacuum", "delete"]:
         bare.usage(command, says=f"unknown command '{command}'")
     bare.usage(says="Usage: tally")
 
 
 def a_server_that_is_not_there(t):
     bare = Tool(t.programs, [], t.folder)
-    for command in ["query", "events", "stats", "flush", "compact", "verify", "backup /b", "erase u", "pseudonymize u", "shell"]:
+    for command in ["query", "events", "stats", "flush", "compact", "verify", "backup /b", "retention", "erase u", "pseudonymize u", "shell"]:
         answer = bare.run("--server", "127.0.0.1:1", *command.split())
         equal((answer.code, answer.out), (1, ""), answer.err)
         holds("127.0.0.1:1" in answer.err, answer.err)
@@ -438,7 +438,7 @@ def a_server_that_is_not_there(t):
 
 def a_store_that_is_not_there_is_not_made(t):
     missing = os.path.join(t.folder, "missing")
-    for command in ["query", "events", "stats", "flush", "compact", "verify", "backup b", "erase u", "pseudonymize u", "shell"]:
+    for command in ["query", "events", "stats", "flush", "compact", "verify", "backup b", "retention", "erase u", "pseudonymize u", "shell"]:
         answer = Tool(t.programs, ["--db", missing], t.folder).run(*command.split(), input="")
         equal((answer.code, answer.out), (1, ""), f"{command}: {answer.err}")
         holds(missing in answer.err, answer.err)
