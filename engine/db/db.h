@@ -2,8 +2,8 @@
  *
  * Laws: 1. acknowledged => recoverable at the promised durability. 2. Segments + memtables = each accepted
  * row once, in every snapshot. 3. Readers never wait for the writer's I/O. 4. Locks are taken in this order:
- * the writer's role, `maintaining`, `publishing`, `manifest_lock`, `lock`; then the rooms' own (catalog,
- * cache). */
+ * the writer's role, `maintaining`, `publishing`, `manifest_lock`, the retention's, `lock`; then the rooms'
+ * own (catalog, cache). */
 #ifndef DB_DB_H
 #define DB_DB_H
 

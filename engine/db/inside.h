@@ -51,7 +51,7 @@ struct month_age {
 
 /* How long rows are kept, and what is known of the clock that decides it. */
 struct retention {
-  struct os_mutex lock; /* all that follows; the last lock in the order */
+  struct os_mutex lock; /* all that follows */
   struct policy policy;
   _Atomic bool drops;     /* some rows have an age at which they go */
   int64_t now, monotonic; /* when the clock was looked at last */
