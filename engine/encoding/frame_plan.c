@@ -2,12 +2,15 @@
  *
  * The base comes from a sorted sample with the two extremes, which costs the same for any length; power and
  * width are exact, from one pass each. */
+#include <string.h>
+
 #include "encoding/bits.h"
 #include "encoding/frame.h"
 #include "encoding/powers.h"
 
 #define SAMPLE 64u
-#define LANES 4u /* histograms side by side, so that equal neighbours do not wait for each other */
+#define LANES 4u  /* histograms side by side, so that equal neighbours do not wait for each other */
+#define FEW 1024u /* values for which adding the lanes up costs more than waiting */
 
 static void sort_sample(int64_t *s, unsigned n) {
   for (unsigned i = 1; i < n; i++) {
@@ -112,16 +115,17 @@ static unsigned length_bin(uint64_t q) {
 
 static void count_lengths(const int64_t *v, uint32_t count, int64_t base, unsigned exponent,
                           struct lengths *l) {
-  uint32_t bins[LANES][128] = {{0}};
+  uint32_t bins[LANES][128], lanes = count < FEW ? 1 : LANES;
   uint64_t inverse = inverse_of_five_to_the(exponent);
+  memset(bins, 0, lanes * sizeof bins[0]);
   if (exponent == 0)
-    for (uint32_t i = 0; i < count; i++) bins[i % LANES][length_bin(distance(base, v[i]))]++;
+    for (uint32_t i = 0; i < count; i++) bins[i & (lanes - 1)][length_bin(distance(base, v[i]))]++;
   else
     for (uint32_t i = 0; i < count; i++)
-      bins[i % LANES][length_bin((uint64_t)((int64_t)distance(base, v[i]) >> exponent) * inverse)]++;
+      bins[i & (lanes - 1)][length_bin((uint64_t)((int64_t)distance(base, v[i]) >> exponent) * inverse)]++;
   *l = (struct lengths){{{0}}};
   for (unsigned b = 0; b < 128; b++)
-    for (unsigned lane = 0; lane < LANES; lane++) l->count[b / 64][b % 64] += bins[lane][b];
+    for (unsigned lane = 0; lane < lanes; lane++) l->count[b / 64][b % 64] += bins[lane][b];
 }
 
 static unsigned longest(const uint32_t *counts) {
@@ -146,7 +150,8 @@ struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, int64_t b
   for (unsigned b = 0; b < 65; b++) negatives += l.count[1][b];
   best.width = 64;
   best.size = 1 + varint_size(zigzag(base)) + bits_size(count, 64);
-  for (unsigned width = 64; width-- > 0;) { /* downward: on a tie fewer exceptions stay */
+  /* Downward: on a tie fewer exceptions stay. Wider than the longest does not pay. */
+  for (unsigned width = above < 64 ? above + 1 : 64; width-- > 0;) {
     longer += l.count[0][width + 1];
     uint32_t exceptions = longer + negatives;
     unsigned high = high_width(width, above, below, negatives > 0);

@@ -59,7 +59,7 @@ void ints_encode(const int64_t *v, uint32_t count, struct buffer *out, struct in
 struct ints_memory {
   uint64_t value_cost; /* sixty-fourths of a byte */
   uint8_t scheme, uses, for_bits, entropy;
-  bool delta_beaten;
+  bool delta_beaten, base_is_least;
   bool runs; /* RLE was possible */
 };
 /* The same for the next chunk of a column: the scheme of the chunk before is taken without a look at the

@@ -13,7 +13,8 @@
 #define RUN_MIN 3u       /* RLE is sized when runs have this many values on average */
 #define DELTA_SAMPLE 64u /* differences looked at before all are */
 #define PLAIN_BYTES(count) (8 * (size_t)(count) + 12) /* FOR never takes more */
-#define MEMORY_MOST 8u                                /* after this many sequences the choice is made anew */
+#define FEW 1024u      /* a sample of so few values costs as much as their encoding: it is left out */
+#define MEMORY_MOST 8u /* after this many sequences the choice is made anew */
 
 struct survey {
   int64_t min, max;
@@ -349,6 +350,10 @@ static bool choose_again(struct choice *c, const struct ints_memory *m, bool *se
   bool ok = true;
   switch (m->scheme) {
   case INTS_FOR:
+    if (c->count < FEW && m->base_is_least) {
+      consider_for(c, (struct int_frame_guess){.base = c->survey.min});
+      break;
+    }
     survey_schemes(c);
     if (rivals(c, m)) c->size = SIZE_MAX;
     break;
@@ -375,6 +380,7 @@ static void remember(struct ints_memory *m, const struct choice *c) {
                             .for_bits = (uint8_t)c->for_bits,
                             .entropy = c->entropy,
                             .delta_beaten = c->delta_beaten,
+                            .base_is_least = c->scheme == INTS_FOR && c->frame.base == c->survey.min,
                             .runs = rle_allowed(c, ALLOW_ALL),
                             .value_cost = value_cost(c, c->size)};
 }
