@@ -340,7 +340,7 @@ static int thin(const struct look *l, struct segment **s, size_t count, struct w
   for (size_t i = 0; i < count && w->inputs < INPUTS_MOST; i++)
     if (s[i]->info.thinned) w->input[w->inputs++] = s[i];
   made.id = atomic_fetch_add(&db->next_segment, 1);
-  int result = segment_thin(db->os, db->path, w->input, w->inputs, &db->work_budget, &made, error);
+  int result = segment_thin(db->os, db->path, w->input, w->inputs, NULL, &db->work_budget, &made, error);
   if (!result) result = exchange(db, w->input, w->inputs, &made, 1, error);
   if (!result) *bytes_after = made.size;
   return result;
@@ -374,7 +374,7 @@ static int thin_part(const struct look *l, struct segment **s, size_t count, str
   bool written = false;
   if (!result) {
     thinned.id = atomic_fetch_add(&db->next_segment, 1);
-    result = segment_thin(db->os, db->path, old, olds, &db->work_budget, &thinned, error);
+    result = segment_thin(db->os, db->path, old, olds, NULL, &db->work_budget, &thinned, error);
     written = result == 0;
   }
   struct segment_info *added = mem_alloc((report[0].outputs + 1) * sizeof *added);

@@ -46,17 +46,29 @@ void segment_name(const struct segment_info *info, char text[64]);
 int segment_write(const struct os *os, const char *store, const struct rows *rows, struct budget *budget,
                   struct segment_info *info, tally_error *error);
 
+/* What thinning changes on the way: what is of a user is counted as that of another one (0: NULL), and
+ * events of a service from before its cut, the begin of a UTC day, are left out. */
+struct thin_cut {
+  uint32_t service;
+  int64_t before;
+};
+struct thin_change {
+  bool of_user;
+  uint32_t user, becomes;
+  const struct thin_cut *cut; /* by service, ascending; one without a cut loses nothing */
+  size_t cuts;
+};
+
 /* Makes one thinned segment (id and month are given in *info) of segments of that month, each with rows or
- * thinned: their rollups, all levels, and no rows. Memory comes from `budget`; what it has decides how often
- * the sources are read. TALLY_OVERFLOW if a sum of an entry does not fit int64, or there are more rows than
- * 2^32 - 1: then they stay as they are. Nothing is left behind on failure. */
+ * thinned: their rollups, all levels, and no rows; `change` may be NULL. If it leaves nothing no file is
+ * written and info->rows is 0. Times of events of thinned sources are known to the day: min_timestamp and
+ * max_timestamp cover what is left. Memory comes from `budget`; what it has decides how often the sources are
+ * read. TALLY_OVERFLOW if a sum of an entry does not fit int64, or there are more rows than 2^32 - 1: then
+ * they stay as they are. Nothing is left behind on failure. */
 struct segment;
 int segment_thin(const struct os *os, const char *store, struct segment *const *from, size_t count,
-                 struct budget *budget, struct segment_info *info, tally_error *error);
-/* The same, with what is of a user counted as that of another one (0: NULL): how a user leaves rollups. */
-int segment_thin_user(const struct os *os, const char *store, struct segment *const *from, size_t count,
-                      uint32_t user, uint32_t becomes, struct budget *budget, struct segment_info *info,
-                      tally_error *error);
+                 const struct thin_change *change, struct budget *budget, struct segment_info *info,
+                 tally_error *error);
 
 /* Removes the file of a segment that no manifest names. One that stays is an orphan, which the next open
  * removes. */

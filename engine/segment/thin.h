@@ -15,9 +15,14 @@ struct thin_source {
   struct budget *budget;
   struct segment *const *from;
   size_t count;
-  int64_t start;          /* of the month */
-  uint32_t user, becomes; /* what is of `user` is counted as that of `becomes`; equal: everything stays */
+  int64_t start; /* of the month */
+  struct thin_change change;
+  int64_t last_cut; /* nothing from then on is left out */
   struct key_set keys[KEY_SETS];
+  /* of what is not left out: the number of events, and of `total` the times and all of the measures but the
+   * sums */
+  uint64_t rows;
+  struct totals total;
   struct thin_cells cells;
   /* the window */
   enum rollup_level level;
@@ -28,13 +33,13 @@ struct thin_source {
   uint64_t valid[COLUMNS][CHUNK_ROWS / 64];
   bool all_valid[COLUMNS];
   /* of a piece of a thinned segment */
-  uint32_t bucket[ROLLUP_PIECE], key[ROLLUP_PIECE], rows[ROLLUP_PIECE], errors[ROLLUP_PIECE],
+  uint32_t bucket[ROLLUP_PIECE], key[ROLLUP_PIECE], rows_of[ROLLUP_PIECE], errors[ROLLUP_PIECE],
       bins[ROLLUP_PIECE];
   struct measure measure[MEASURES][ROLLUP_PIECE];
   struct buffer bin_values, bin_counts;
 };
 
-/* Finds all keys of the sources, in order. */
+/* Finds all keys of what is not left out of the sources, in order, and its totals. */
 int thin_find_keys(struct thin_source *t, tally_error *error);
 /* Adds up what the sources have in the window; t->full where the cells do not suffice. */
 int thin_fill(struct thin_source *t, tally_error *error);

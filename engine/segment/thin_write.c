@@ -180,27 +180,12 @@ static int write_level(struct thinning *t, enum rollup_level level, tally_error 
 
 /* ---- the directory */
 
-/* What is known of the whole from the sources. */
+/* What is known of the whole before the first block. */
 static int begin_totals(struct thinning *t, tally_error *error) {
-  struct totals *all = &t->total;
-  uint64_t rows = 0;
-  all->min_timestamp = INT64_MAX;
-  all->max_timestamp = INT64_MIN;
-  for (size_t i = 0; i < t->source.count; i++) {
-    const struct segment *s = t->source.from[i];
-    rows += s->info.rows;
-    if (s->info.min_timestamp < all->min_timestamp) all->min_timestamp = s->info.min_timestamp;
-    if (s->info.max_timestamp > all->max_timestamp) all->max_timestamp = s->info.max_timestamp;
-    for (int m = 0; m < MEASURES; m++) {
-      const struct measure *x = &s->total.measure[m];
-      struct measure *y = &all->measure[m];
-      if (x->nonnull != s->info.rows) t->nullable |= 1u << m;
-      if (x->nonnull && (!y->nonnull || x->min < y->min)) y->min = x->min;
-      if (x->nonnull && (!y->nonnull || x->max > y->max)) y->max = x->max;
-      y->nonnull += x->nonnull;
-    }
-  }
-  return rows <= UINT32_MAX
+  t->total = t->source.total;
+  for (int m = 0; m < MEASURES; m++)
+    if (t->total.measure[m].nonnull != t->source.rows) t->nullable |= 1u << m;
+  return t->source.rows <= UINT32_MAX
              ? 0
              : fail(error, TALLY_OVERFLOW,
                     "a thinned segment stands for at most 4294967295 events: thin fewer segments "
@@ -301,13 +286,17 @@ static int write_file(struct thinning *t, const struct os *os, const char *store
   return result;
 }
 
-/* Finds the keys, then writes. */
+/* Finds what there is, then writes. */
 static int thin(struct thinning *t, const struct os *os, const char *store, struct segment_info *info,
                 tally_error *error) {
   struct budget *budget = t->source.budget;
-  int result = begin_totals(t, error);
-  if (!result) result = thin_find_keys(&t->source, error);
+  int result = thin_find_keys(&t->source, error);
+  if (!result) result = begin_totals(t, error);
   if (result) return result;
+  if (t->source.rows == 0) {
+    info->rows = 0;
+    return 0;
+  }
   size_t size = t->source.keys[KEYS_OF_TEXTS].count * sizeof *t->key_rows;
   if (!budget_take(budget, size))
     return fail(error, TALLY_MEMORY_LIMIT,
@@ -342,13 +331,8 @@ static void free_thinning(struct thinning *t) {
 #define THINNING_BYTES (sizeof(struct thinning) + (6u << 20))
 
 int segment_thin(const struct os *os, const char *store, struct segment *const *from, size_t count,
-                 struct budget *budget, struct segment_info *info, tally_error *error) {
-  return segment_thin_user(os, store, from, count, 0, 0, budget, info, error);
-}
-
-int segment_thin_user(const struct os *os, const char *store, struct segment *const *from, size_t count,
-                      uint32_t user, uint32_t becomes, struct budget *budget, struct segment_info *info,
-                      tally_error *error) {
+                 const struct thin_change *change, struct budget *budget, struct segment_info *info,
+                 tally_error *error) {
   int64_t end;
   if (!budget_take(budget, THINNING_BYTES))
     return fail(
@@ -367,8 +351,7 @@ int segment_thin_user(const struct os *os, const char *store, struct segment *co
     t->source.budget = budget;
     t->source.from = from;
     t->source.count = count;
-    t->source.user = user;
-    t->source.becomes = becomes;
+    if (change) t->source.change = *change;
     t->list.scratch = &t->ints;
     result = thin(t, os, store, info, error);
   }

@@ -51,7 +51,7 @@ int main(int argc, char **argv) {
     if (seen_before(m, i)) continue;
     size_t count = open_month(argv[1], m, i, cache, &budget, from);
     struct segment_info info = {.id = 1000 + i, .month = m->segment[i].month};
-    int result = segment_thin(os_posix(), argv[2], from, count, &budget, &info, &error);
+    int result = segment_thin(os_posix(), argv[2], from, count, NULL, &budget, &info, &error);
     if (result && result != TALLY_OVERFLOW) give_up("thinning", &error);
     if (!result) printf("%llu %d %u\n", (unsigned long long)info.id, info.month, info.rows);
     for (size_t k = 0; k < count; k++) segment_unref(from[k]);

@@ -38,7 +38,7 @@ static void stores_open(struct stores *s, uint64_t *random) {
       fixture_segment(&s->f, rows, i == 2 ? JANUARY + 1 : JANUARY);
   }
   struct segment_info info = {.id = 99, .month = JANUARY};
-  int result = segment_thin(os_posix(), s->f.path, s->f.segments, 2, &s->f.budget, &info, &error);
+  int result = segment_thin(os_posix(), s->f.path, s->f.segments, 2, NULL, &s->f.budget, &info, &error);
   cr_assert_eq(result, 0, "%s", error.text);
   result = segment_open(os_posix(), s->f.path, &info, s->f.cache, &s->f.budget, &s->thinned, &error);
   cr_assert_eq(result, 0, "%s", error.text);

@@ -1,5 +1,7 @@
 /* segment_thin.c - a thinned segment says, at every level, what the rows of its sources said; and so does one
  * that is made of thinned segments and of segments with rows. */
+#include <unistd.h>
+
 #include "segment/histogram.h"
 #include "segment/inside.h"
 #include "segment_fixture.h"
@@ -14,6 +16,7 @@ struct month {
   struct rows rows[PARTS];
   struct segment *segment[PARTS];
   uint64_t next_id;
+  struct thin_change change; /* what is expected of: the rows' users are changed, cuts are applied here */
 };
 
 static void month_begin(struct month *m, uint64_t *random, const struct sample_shape *shape) {
@@ -54,9 +57,10 @@ static struct segment *month_thin(struct month *m, struct segment *const *from, 
   struct segment *s = NULL;
   struct budget budget;
   budget_init(&budget, memory, NULL);
-  int result = segment_thin(os_posix(), m->path, from, count, &budget, &info, &error);
+  int result = segment_thin(os_posix(), m->path, from, count, &m->change, &budget, &info, &error);
   cr_assert_eq(result, 0, "%s", error.text);
   cr_assert_eq(budget_used(&budget), 0);
+  if (info.rows == 0) return NULL;
   cr_assert(info.thinned);
   result = segment_open(os_posix(), m->path, &info, m->cache, &m->budget, &s, &error);
   cr_assert_eq(result, 0, "%s", error.text);
@@ -64,6 +68,19 @@ static struct segment *month_thin(struct month *m, struct segment *const *from, 
 }
 
 /* ---- what is expected */
+
+static bool is_left(const struct month *m, const struct rows *r, uint32_t row) {
+  for (size_t i = 0; i < m->change.cuts; i++)
+    if (m->change.cut[i].service == r->text[1][row]) return r->timestamp[row] >= m->change.cut[i].before;
+  return true;
+}
+
+static uint32_t rows_left(const struct month *m) {
+  uint32_t n = 0;
+  for (int i = 0; i < PARTS; i++)
+    for (uint32_t row = 0; row < m->rows[i].count; row++) n += is_left(m, &m->rows[i], row);
+  return n;
+}
 
 struct expected {
   uint32_t bucket, id[4];
@@ -110,7 +127,8 @@ static struct expected *expect_level(const struct month *m, enum rollup_level le
   for (int i = 0; i < PARTS; i++) rows += m->rows[i].count;
   struct expected *e = malloc(rows * sizeof *e);
   for (int i = 0; i < PARTS; i++)
-    for (uint32_t row = 0; row < m->rows[i].count; row++) e[n++] = expect_row(&m->rows[i], row, level);
+    for (uint32_t row = 0; row < m->rows[i].count; row++)
+      if (is_left(m, &m->rows[i], row)) e[n++] = expect_row(&m->rows[i], row, level);
   qsort(e, n, sizeof *e, expected_order);
   *count = 0;
   for (uint32_t i = 0; i < n; i++) {
@@ -201,7 +219,7 @@ static void check_histograms(const struct month *m, struct segment *s) {
       bool valid;
       int64_t v = sample_value(&m->rows[i], TALLY_COL_DURATION_MS, row, &valid);
       struct expected e = expect_row(&m->rows[i], row, ROLLUP_HOUR);
-      if (!valid) continue;
+      if (!valid || !is_left(m, &m->rows[i], row)) continue;
       want[n].bucket = e.bucket;
       memcpy(want[n].id, e.id, sizeof e.id);
       want[n++].value = histogram_value(v);
@@ -229,12 +247,49 @@ static void no_fault(void *arg, const char *file, uint64_t offset, const char *p
   cr_assert(false, "%llu: %s", (unsigned long long)offset, problem);
 }
 
+/* Of thinned sources times are known to the day; `exact`: they are known as they are. */
+static void check_totals(const struct month *m, const struct segment *s, bool exact) {
+  int64_t least = INT64_MAX, most = INT64_MIN;
+  uint32_t count, rows = 0;
+  for (int i = 0; i < PARTS; i++)
+    for (uint32_t row = 0; row < m->rows[i].count; row++) {
+      int64_t time = m->rows[i].timestamp[row];
+      if (!is_left(m, &m->rows[i], row)) continue;
+      if (time < least) least = time;
+      if (time > most) most = time;
+    }
+  cr_assert(s->info.min_timestamp <= least && s->info.max_timestamp >= most);
+  cr_assert(!exact || (s->info.min_timestamp == least && s->info.max_timestamp == most));
+  cr_assert_eq(s->info.min_timestamp / DAY_US, least / DAY_US);
+  cr_assert_eq(s->info.max_timestamp / DAY_US, most / DAY_US);
+  struct expected *e = expect_level(m, ROLLUP_DAY, &count), all = {0};
+  for (uint32_t i = 0; i < count; i++) {
+    all.errors += e[i].errors;
+    for (int k = 0; k < MEASURES; k++) {
+      struct measure *to = &all.measure[k];
+      const struct measure v = e[i].measure[k];
+      if (v.nonnull && (!to->nonnull || v.min < to->min)) to->min = v.min;
+      if (v.nonnull && (!to->nonnull || v.max > to->max)) to->max = v.max;
+      to->sum += v.sum;
+      to->nonnull += v.nonnull;
+    }
+  }
+  free(e);
+  cr_assert_eq(s->total.errors, all.errors);
+  for (int k = 0; k < MEASURES; k++) {
+    struct measure got = s->total.measure[k], want = all.measure[k];
+    cr_assert(got.sum == want.sum && got.min == want.min && got.max == want.max &&
+                  got.nonnull == want.nonnull,
+              "total of measure %d", k);
+  }
+  for (uint32_t i = 0; i < s->services; i++) rows += s->span[i].rows;
+  cr_assert_eq(rows, s->info.rows);
+}
+
 static void check_thinned(const struct month *m, struct segment *s) {
   tally_error error = {0};
-  uint32_t rows = 0;
-  for (int i = 0; i < PARTS; i++) rows += m->rows[i].count;
   cr_assert(s->info.thinned && s->chunks == 0 && s->runs == 0);
-  cr_assert_eq(s->info.rows, rows);
+  cr_assert_eq(s->info.rows, rows_left(m));
   for (int level = 0; level < ROLLUP_LEVELS; level++) check_level(m, s, (enum rollup_level)level);
   check_histograms(m, s);
   cr_assert_eq(segment_verify(s, NULL, no_fault, NULL, &error), 0, "%s", error.text);
@@ -276,25 +331,74 @@ Test(segment_thin, moves_a_user_to_another_or_to_null) {
   uint64_t random = sample_seed("segment_thin", 26);
   struct month m;
   month_begin(&m, &random, &shapes[0]);
-  tally_error error = {0};
   struct segment *first = month_thin(&m, m.segment, 2, 64u << 20);
   struct segment *mixed[2] = {m.segment[2], first}, *s;
   static const uint32_t changes[][2] = {{3, 0}, {7, 2}, {0, 5}, {9, 4000}};
   for (size_t i = 0; i < 4; i++) {
-    struct segment_info info = {.id = m.next_id++, .month = FEBRUARY};
-    const uint32_t user = changes[i][0], becomes = changes[i][1];
-    cr_assert_eq(
-        segment_thin_user(os_posix(), m.path, mixed, i ? 1 : 2, user, becomes, &m.budget, &info, &error), 0,
-        "%s", error.text);
-    cr_assert_eq(segment_open(os_posix(), m.path, &info, m.cache, &m.budget, &s, &error), 0, "%s",
-                 error.text);
-    change_rows(&m, user, becomes);
+    m.change = (struct thin_change){.of_user = true, .user = changes[i][0], .becomes = changes[i][1]};
+    s = month_thin(&m, mixed, i ? 1 : 2, 64u << 20);
+    change_rows(&m, changes[i][0], changes[i][1]);
     check_thinned(&m, s);
     segment_unref(i ? mixed[0] : first);
     mixed[0] = s;
   }
   segment_unref(mixed[0]);
   month_end(&m);
+}
+
+/* Cuts of some of the services, and of one that is not there. The first rounds leave nothing and cut nothing.
+ */
+static size_t some_cuts(uint64_t *random, int round, uint32_t services, struct thin_cut *cut) {
+  size_t n = 0;
+  for (uint32_t service = 0; service < services + 2; service++) {
+    if (round > 1 && sample_below(random, 3) == 0) continue;
+    uint32_t day = round == 0 ? 31 : round == 1 ? 0 : sample_below(random, 30);
+    cut[n++] = (struct thin_cut){service, FEBRUARY_START + day * DAY_US};
+  }
+  return n;
+}
+
+static bool has_file(const struct month *m, uint64_t id) {
+  struct segment_info info = {.id = id, .month = FEBRUARY, .thinned = true};
+  char name[64], path[400];
+  segment_name(&info, name);
+  snprintf(path, sizeof path, "%s/%s", m->path, name);
+  return access(path, F_OK) == 0;
+}
+
+static void check_cuts(struct month *m, struct segment *const *from, size_t count, bool exact) {
+  uint64_t id = m->next_id;
+  struct segment *s = month_thin(m, from, count, 64u << 20);
+  cr_assert_eq(has_file(m, id), rows_left(m) > 0, "no file where nothing is left");
+  if (!s) return;
+  check_thinned(m, s);
+  check_totals(m, s, exact);
+  struct segment *again = month_thin(m, &s, 1, 64u << 20);
+  check_thinned(m, again);
+  cr_assert_eq(again->info.min_timestamp, s->info.min_timestamp, "the same cuts find nothing more");
+  cr_assert_eq(again->info.max_timestamp, s->info.max_timestamp);
+  segment_unref(again);
+  segment_unref(s);
+}
+
+Test(segment_thin, leaves_out_what_is_before_the_cut_of_its_service) {
+  uint64_t random = sample_seed("segment_thin", 27);
+  struct thin_cut cut[32];
+  for (size_t i = 0; i < 3; i++) {
+    struct month m;
+    month_begin(&m, &random, &shapes[i]);
+    struct segment *mixed[2] = {m.segment[2], month_thin(&m, m.segment, 2, 64u << 20)};
+    struct segment *all = month_thin(&m, mixed, 2, 64u << 20);
+    for (int round = 0; round < 8; round++) {
+      m.change = (struct thin_change){.cut = cut, .cuts = some_cuts(&random, round, 6, cut)};
+      check_cuts(&m, m.segment, PARTS, true);
+      check_cuts(&m, &all, 1, false);
+      check_cuts(&m, mixed, 2, false);
+    }
+    segment_unref(mixed[1]);
+    segment_unref(all);
+    month_end(&m);
+  }
 }
 
 Test(segment_thin, needs_little_memory) {
@@ -307,7 +411,7 @@ Test(segment_thin, needs_little_memory) {
   for (int result = TALLY_MEMORY_LIMIT; result; memory += memory / 32) {
     struct budget budget;
     budget_init(&budget, memory, NULL);
-    result = segment_thin(os_posix(), m.path, m.segment, PARTS, &budget, &info, &error);
+    result = segment_thin(os_posix(), m.path, m.segment, PARTS, NULL, &budget, &info, &error);
     cr_assert(result == 0 || result == TALLY_MEMORY_LIMIT, "%s", error.text);
     cr_assert_eq(budget_used(&budget), 0);
   }
@@ -326,7 +430,8 @@ Test(segment_thin, leaves_rows_whose_sums_do_not_fit) {
   tally_error error = {0};
   struct segment_info info = {.id = 99, .month = FEBRUARY};
   month_begin(&m, &random, &shape);
-  cr_assert_eq(segment_thin(os_posix(), m.path, m.segment, PARTS, &m.budget, &info, &error), TALLY_OVERFLOW);
+  cr_assert_eq(segment_thin(os_posix(), m.path, m.segment, PARTS, NULL, &m.budget, &info, &error),
+               TALLY_OVERFLOW);
   char name[64], path[400];
   segment_name(&info, name);
   snprintf(path, sizeof path, "%s/%s", m.path, name);
