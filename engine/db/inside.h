@@ -214,6 +214,10 @@ struct version *version_take(struct db *db);  /* the current one; version_unref 
 int publish_whole(struct db *db, const struct segment *quarantined, struct segment *whole,
                   tally_error *error);
 
+/* thinned.c: the events that a thinned segment stands for and that the change would leave out. */
+int thinned_before(struct db *db, struct segment *s, const struct thin_change *change, uint64_t *rows,
+                   tally_error *error);
+
 /* retention.c */
 int retention_open(struct db *db, tally_error *error);
 /* Writer: TALLY_TOO_LATE with the first row that is older than its service's rows are kept. */

@@ -221,13 +221,34 @@ static int rules_of(const struct look *l, struct segment *const *s, size_t count
   return 0;
 }
 
+/* The cuts of a segment's services; change->cut is to be freed. */
+static int change_of(const struct look *l, const struct segment *s, enum retention_stage stage,
+                     struct thin_change *change, tally_error *error) {
+  struct thin_cut *cut = mem_alloc((s->services + 1) * sizeof *cut);
+  if (!cut) return fail_memory(error, "retention");
+  for (uint32_t i = 0; i < s->services; i++)
+    cut[i] = (struct thin_cut){s->span[i].service, cut_of_service(l, s->span[i].service, stage)};
+  *change = (struct thin_change){.cut = cut, .cuts = s->services};
+  return 0;
+}
+
+static int count_thinned(const struct look *l, struct segment *s, enum retention_stage stage, uint64_t *rows,
+                         tally_error *error) {
+  struct thin_change change = {0};
+  int result = change_of(l, s, stage, &change, error);
+  if (!result) result = thinned_before(l->db, s, &change, rows, error);
+  mem_free((void *)change.cut);
+  return result;
+}
+
 /* Rows of a segment before the cuts of their services. */
 static int count_before(const struct look *l, struct segment *s, enum retention_stage stage, uint64_t *rows,
                         tally_error *error) {
   int64_t least, most;
   *rows = 0;
   cuts_of_segment(l, s, stage, &least, &most);
-  if (s->info.min_timestamp >= most || s->info.thinned) return 0;
+  if (s->info.min_timestamp >= most) return 0;
+  if (s->info.thinned) return count_thinned(l, s, stage, rows, error);
   struct snapshot one = {.catalog = l->db->catalog, .segments = &s, .segment_count = 1};
   for (int d = 0; d < DOMAINS; d++) one.ids[d] = catalog_count(l->db->catalog, d);
   struct row_rule *rules = NULL;
@@ -280,6 +301,7 @@ static void choose_whole(const struct look *l, struct segment **s, size_t count,
 static int choose_part(const struct look *l, struct segment **s, size_t count, enum retention_stage stage,
                        struct work *w, tally_error *error) {
   for (size_t i = 0; i < count && !w->inputs; i++) {
+    if (stage == STAGE_THIN && s[i]->info.thinned) continue;
     int result = count_before(l, s[i], stage, &w->rows, error);
     if (result) return result;
     if (!w->rows) continue;
@@ -321,6 +343,20 @@ static int cut_segment(const struct look *l, struct work *w, uint64_t *bytes_aft
   if (!result) result = rewrite_segments(l->db, w->input, 1, &all, &made, NULL, error);
   if (!result) *bytes_after = made.bytes_after;
   mem_free(rules);
+  return result;
+}
+
+/* The same of a thinned one. */
+static int cut_thinned(const struct look *l, struct work *w, uint64_t *bytes_after, tally_error *error) {
+  struct db *db = l->db;
+  struct segment_info made = {.month = w->input[0]->info.month};
+  struct thin_change change = {0};
+  int result = change_of(l, w->input[0], w->stage, &change, error);
+  made.id = atomic_fetch_add(&db->next_segment, 1);
+  if (!result) result = segment_thin(db->os, db->path, w->input, 1, &change, &db->work_budget, &made, error);
+  if (!result) result = exchange(db, w->input, 1, &made, made.rows != 0, error);
+  if (!result) *bytes_after = made.size;
+  mem_free((void *)change.cut);
   return result;
 }
 
@@ -411,7 +447,8 @@ static int do_work(const struct look *l, struct segment **s, size_t count, struc
   case STAGE_THIN:
     return (w->part ? thin_part : thin)(l, s, count, w, &report->bytes_after, error);
   case STAGE_DROP:
-    if (w->part) return cut_segment(l, w, &report->bytes_after, error);
+    if (w->part)
+      return (w->input[0]->info.thinned ? cut_thinned : cut_segment)(l, w, &report->bytes_after, error);
     return exchange(l->db, w->input, w->inputs, NULL, 0, error);
   default:
     return 0;

@@ -7,6 +7,7 @@
 
 #include "api/inside.h"
 #include "base/bytes.h"
+#include "db/inside.h"
 #include "maintain/policy.h"
 #include "support/temporary.h"
 
@@ -207,6 +208,44 @@ Test(retention, each_service_keeps_what_its_ages_say_and_sums_of_thinned_days_ar
   end();
 }
 
+static uint64_t events_before(const int drop_days[3]) {
+  uint64_t n = 0;
+  for (int i = 0; i < EVENTS; i++) {
+    int days = drop_days[event[i].service];
+    n += days && event[i].timestamp < days_ago(days);
+  }
+  return n;
+}
+
+Test(retention, a_thinned_month_loses_of_each_service_what_is_due_once_a_day_and_no_more, .timeout = 30) {
+  begin();
+  tally_error e;
+  struct told dry, done;
+  const int days[] = {50, 0, 45};
+  fill();
+  set(NULL, "never", "10d", "50d");
+  set("batch", "never", "10d", "45d");
+  set("embed", "never", "10d", "never");
+  cr_assert_eq(apply(false, &done, &e), 0, "%s", e.text);
+  uint64_t gone = events_before(days);
+  cr_assert_eq(done.rows[STAGE_DROP], gone);
+  for (int day = 0; day < 30; day++) {
+    pass(DAY_US);
+    cr_assert_eq(apply(true, &dry, &e), 0, "%s", e.text);
+    cr_assert_eq(apply(false, &done, &e), 0, "%s", e.text);
+    uint64_t due = events_before(days) - gone;
+    gone += due;
+    cr_assert_eq(done.rows[STAGE_DROP], due);
+    cr_assert_eq(dry.rows[STAGE_DROP], due);
+    cr_assert_eq(dry.rows[STAGE_THIN], done.rows[STAGE_THIN]);
+    same_as_model(days);
+    uint64_t merges = f.store.db->merges;
+    cr_assert_eq(apply(false, &done, &e), 0, "%s", e.text);
+    cr_assert_eq(f.store.db->merges, merges, "nothing is written twice");
+  }
+  end();
+}
+
 Test(retention, late_events_are_taken_where_rows_are_kept_and_refused_as_too_late_where_not) {
   begin();
   tally_error e;
@@ -229,6 +268,7 @@ Test(retention, late_events_are_taken_where_rows_are_kept_and_refused_as_too_lat
         break;
       }
   same_as_model((int[]){200, 200, 200});
+  cr_assert_eq(tally_flush(&f.store, &e), 0); /* what is in memory waits until it is a segment */
   cr_assert_eq(apply(false, &done, &e), 0, "%s", e.text);
   cr_assert_eq(done.rows[STAGE_THIN], 1, "a late row of a thinned day is thinned in its turn");
   same_as_model((int[]){200, 200, 200});
