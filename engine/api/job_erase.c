@@ -103,6 +103,7 @@ static int receipt(struct list *list, const struct erase_request *request, const
   put_member(out, "from", w->from);
   put_member(out, "to", w->to);
   put_count(out, request->pseudonym ? "rows_pseudonymized" : "rows_erased", report->rows);
+  if (!request->pseudonym) put_count(out, "rows_moved_to_null", report->moved);
   put_count(out, "segments_rewritten", report->segments);
   put(out, ",\"files\":[");
   if (files->size) buffer_append(out, files->data, files->size);

@@ -58,7 +58,8 @@ struct retention_report {
 int db_retention_apply(struct db *db, bool dry, int (*did)(void *arg, const struct retention_report *report),
                        void *arg, tally_error *error);
 
-/* Erases rows of a user, or gives them a pseudonym and takes their metadata away. */
+/* Erases rows of a user, or gives them a pseudonym and takes their metadata away. In thinned segments what is
+ * of the user becomes that of NULL, or of the pseudonym. */
 struct erase_request {
   const char *user;
   bool pseudonym;
@@ -73,9 +74,11 @@ struct erase_listener {
 struct erase_report {
   int64_t started, finished;    /* the store's clock */
   uint64_t rows;                /* erased, or changed */
+  uint64_t moved;               /* events in rollups whose user became NULL */
   uint64_t segments, wal_files; /* rewritten, removed */
 };
 /* Returns when no snapshot sees the old rows any more, and no file has them. TALLY_NOT_FOUND: no such user.
+ * TALLY_NO_RAW_ROWS, and nothing is changed: events of the user in a range that is not the whole are thinned.
  */
 int db_erase(struct db *db, const struct erase_request *request, const struct erase_listener *listener,
              struct erase_report *report, tally_error *error);

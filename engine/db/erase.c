@@ -1,7 +1,8 @@
 /* erase.c - a user's rows go, or get a pseudonym: from segments, WAL and catalog.
  *
  * 1. What is in memory is flushed; each segment with rows of the user is rewritten without them, ingest going
- * on.
+ * on. In a thinned one, which has no rows to take away, the user's rollups become those of NULL, or of the
+ * pseudonym; totals stay. Of a user whose events in a limited range are thinned nothing is changed.
  * 2. With the writer's role: what has come meanwhile is flushed and rewritten too, a new WAL file is begun,
  * and the catalog is written anew without the text. So rows that arrive before this moment are erased, later
  * ones belong to a new id.
@@ -29,7 +30,8 @@ struct erasure {
 
 /* ------------------------------------------------------------------ segments */
 
-static int holds_user(struct segment *s, const struct row_rule *rule, bool *holds, tally_error *error) {
+static int holds_user(struct db *db, struct segment *s, const struct row_rule *rule, bool *holds,
+                      tally_error *error) {
   *holds = false;
   if (s->info.max_timestamp < rule->from || s->info.min_timestamp >= rule->to) return 0;
   if (segment_quarantined(s)) {
@@ -40,6 +42,12 @@ static int holds_user(struct segment *s, const struct row_rule *rule, bool *hold
         "%s is quarantined, and rows of the user may be in it: put the file back from a backup and run "
         "`tally verify`, then this again",
         name);
+  }
+  if (s->info.thinned) {
+    uint64_t rows;
+    int result = thinned_of_user(db, s, rule, &rows, error);
+    *holds = rows > 0;
+    return result;
   }
   for (uint32_t i = 0; i < s->services && !*holds; i++) {
     uint32_t run;
@@ -65,6 +73,42 @@ static int rewrite_one(struct erasure *e, struct segment *s, tally_error *error)
   return result;
 }
 
+/* A thinned one. */
+static int change_one(struct erasure *e, struct segment *s, tally_error *error) {
+  struct db *db = e->db;
+  const struct thin_change change = {
+      .of_user = true, .user = e->rule.user, .becomes = e->request->pseudonym ? e->rule.pseudonym : 0};
+  struct segment_info made = {.month = s->info.month, .archived = s->info.archived};
+  uint64_t rows = 0;
+  int result = thinned_of_user(db, s, &e->rule, &rows, error);
+  made.id = atomic_fetch_add(&db->next_segment, 1);
+  if (!result) result = segment_thin(db->os, db->path, &s, 1, &change, &db->work_budget, &made, error);
+  if (!result) result = exchange(db, &s, 1, &made, 1, error);
+  if (result) return result;
+  *(e->request->pseudonym ? &e->report->rows : &e->report->moved) += rows;
+  e->report->segments++;
+  return e->listener->file(e->listener->arg, &s->info, &made, 1)
+             ? fail_memory(error, "a receipt")
+             : segment_gone(db->os, db->path, &s->info, error);
+}
+
+/* Events of the user in a limited range must have their rows. */
+static int check_rows(struct erasure *e, tally_error *error) {
+  struct version *v = version_take(e->db);
+  int result = 0;
+  for (size_t i = 0; i < v->count && !result && !e->request->whole; i++) {
+    bool holds = false;
+    if (!v->segment[i]->info.thinned) continue;
+    result = holds_user(e->db, v->segment[i], &e->rule, &holds, error);
+    if (holds)
+      result = fail(error, TALLY_NO_RAW_ROWS,
+                    "retention has thinned events of the user in this range, and rollups cannot lose a part "
+                    "of them: take a range after them, or the whole user (without --from and --to)");
+  }
+  version_unref(e->db, v);
+  return result;
+}
+
 /* All segments of the current version that hold rows the rule is for. A segment whose rows of the user lie
  * outside of a limited range is rewritten as it was. */
 static int rewrite_user(struct erasure *e, tally_error *error) {
@@ -72,8 +116,9 @@ static int rewrite_user(struct erasure *e, tally_error *error) {
   int result = 0;
   for (size_t i = 0; i < v->count && !result; i++) {
     bool holds;
-    result = holds_user(v->segment[i], &e->rule, &holds, error);
-    if (!result && holds) result = rewrite_one(e, v->segment[i], error);
+    result = holds_user(e->db, v->segment[i], &e->rule, &holds, error);
+    if (!result && holds)
+      result = (v->segment[i]->info.thinned ? change_one : rewrite_one)(e, v->segment[i], error);
   }
   version_unref(e->db, v);
   return result;
@@ -177,7 +222,8 @@ static int give_pseudonym(struct erasure *e, tally_error *error) {
 
 static int run(struct erasure *e, tally_error *error) {
   struct db *db = e->db;
-  int result = e->request->pseudonym ? give_pseudonym(e, error) : db_writable(db, error);
+  int result = check_rows(e, error);
+  if (!result) result = e->request->pseudonym ? give_pseudonym(e, error) : db_writable(db, error);
   if (!result) result = db_flush(db, error);
   if (!result) result = rewrite_user(e, error);
   if (result) return result;

@@ -85,13 +85,17 @@ static int search_metadata(struct search *s, struct segment *segment) {
   char name[64];
   int result = 0;
   segment_name(&segment->info, name);
-  for (uint32_t chunk = 0; chunk * CHUNK_ROWS < segment->info.rows && !result; chunk++) {
+  if (!segment_readable(segment))
+    return fail(
+        s->error, TALLY_CORRUPT,
+        "%s cannot be read, and the text may be in it: put the file back from a backup and run `tally "
+        "verify`, then this again",
+        name);
+  for (uint32_t chunk = 0; chunk < segment->chunks && !result; chunk++) { /* a thinned one has none */
     bool all_valid;
     buffer_clear(&bytes);
     result = segment_metadata(segment, chunk, at, &bytes, valid, &all_valid, s->error);
-    uint32_t rows = segment->info.rows - chunk * CHUNK_ROWS;
-    if (rows > CHUNK_ROWS) rows = CHUNK_ROWS;
-    for (uint32_t i = 0; i < rows && !result; i++)
+    for (uint32_t i = 0; i < segment_chunk_rows(segment, chunk) && !result; i++)
       if (memmem(bytes.data + at[i], (size_t)(at[i + 1] - at[i]), s->text, s->size))
         s->found(s->arg, name, chunk * CHUNK_ROWS + i, "the metadata of this row has it");
   }

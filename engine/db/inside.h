@@ -217,6 +217,9 @@ int publish_whole(struct db *db, const struct segment *quarantined, struct segme
 /* thinned.c: the events that a thinned segment stands for and that the change would leave out. */
 int thinned_before(struct db *db, struct segment *s, const struct thin_change *change, uint64_t *rows,
                    tally_error *error);
+/* The events that it stands for of the rule's user, in hours that the rule's range touches. */
+int thinned_of_user(struct db *db, struct segment *s, const struct row_rule *rule, uint64_t *rows,
+                    tally_error *error);
 
 /* retention.c */
 int retention_open(struct db *db, tally_error *error);

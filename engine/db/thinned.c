@@ -15,8 +15,10 @@ static int entries_load(struct entries *e, struct segment *s, enum rollup_level 
   const uint32_t count = rollup_of_users(level) ? s->user_keys : s->rollup_keys;
   e->size = count * sizeof *e->keys + 3 * ROLLUP_PIECE * sizeof *e->bucket;
   if (!budget_take(e->budget, e->size)) {
-    fail(error, TALLY_MEMORY_LIMIT, "a thinned segment needs %zu bytes that the memory budget does not have: "
-         "raise the store's memory", e->size);
+    fail(error, TALLY_MEMORY_LIMIT,
+         "a thinned segment needs %zu bytes that the memory budget does not have: "
+         "raise the store's memory",
+         e->size);
     e->size = 0;
     return TALLY_MEMORY_LIMIT;
   }
@@ -44,7 +46,8 @@ static int count_entries(struct entries *e, struct segment *s, enum rollup_level
   for (; piece < end && !result; piece++) {
     result = segment_rollup(s, level, piece, 0, UINT32_MAX, &to, &count, error);
     for (uint32_t i = 0; i < count && !result; i++)
-      if (wanted(arg, &e->keys[e->key[i]], s->start + e->bucket[i] * rollup_width(level))) *rows += e->rows[i];
+      if (wanted(arg, &e->keys[e->key[i]], s->start + e->bucket[i] * rollup_width(level)))
+        *rows += e->rows[i];
   }
   return result;
 }
@@ -62,6 +65,23 @@ int thinned_before(struct db *db, struct segment *s, const struct thin_change *c
   *rows = 0;
   int result = entries_load(&e, s, ROLLUP_DAY, error);
   if (!result) result = count_entries(&e, s, ROLLUP_DAY, before_cut, change, rows, error);
+  entries_free(&e);
+  return result;
+}
+
+static bool of_user(const void *arg, const struct rollup_key *key, int64_t begin) {
+  const struct row_rule *rule = arg;
+  return key->user == rule->user && begin < rule->to && begin + rollup_width(ROLLUP_USER_HOUR) > rule->from;
+}
+
+int thinned_of_user(struct db *db, struct segment *s, const struct row_rule *rule, uint64_t *rows,
+                    tally_error *error) {
+  struct entries e = {.budget = &db->work_budget};
+  bool known = false;
+  *rows = 0;
+  int result = entries_load(&e, s, ROLLUP_USER_HOUR, error);
+  for (uint32_t i = 0; i < s->user_keys && !result && !known; i++) known = e.keys[i].user == rule->user;
+  if (known) result = count_entries(&e, s, ROLLUP_USER_HOUR, of_user, rule, rows, error);
   entries_free(&e);
   return result;
 }

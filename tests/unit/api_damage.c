@@ -318,7 +318,7 @@ Test(api, nobody_is_erased_while_rows_may_be_in_a_quarantined_segment) {
   size_t size;
   char file[700];
   tally_cursor *c;
-  static const char *const words[] = {"erase", "ann"};
+  static const char *const words[] = {"erase", "ann"}, *const look[] = {"erase-check", "ann"};
   for (int missing = 0; missing < 2; missing++) {
     begin(&f);
     close_store(&f);
@@ -328,6 +328,11 @@ Test(api, nobody_is_erased_while_rows_may_be_in_a_quarantined_segment) {
     if (!missing) cr_assert_eq(count(&f, NULL, NULL, TALLY_NO_ROLLUPS, NULL, &e), TALLY_CORRUPT);
     cr_assert_eq(tally_job_open(f.store, words, 2, &c, &e), TALLY_CORRUPT);
     cr_assert(strstr(e.text, strstr(f.january, "segments/")), "%s", e.text);
+    if (missing) {
+      cr_assert_eq(tally_job_open(f.store, look, 2, &c, &e), TALLY_CORRUPT,
+                   "nothing tells that it is not there");
+      cr_assert(strstr(e.text, strstr(f.january, "segments/")), "%s", e.text);
+    }
     mend(f.january, sound, size);
     cr_assert_eq(check(&f, file), 0, "%s", file);
     cr_assert_eq(tally_job_open(f.store, words, 2, &c, &e), 0, "%s", e.text);

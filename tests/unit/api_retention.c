@@ -36,6 +36,11 @@ struct event {
   int service, tokens; /* tokens -1: NULL */
 };
 static struct event event[EVENTS];
+static int users; /* how many there are; all are ann but where a test says more */
+static const char *user_of(const struct event *one) {
+  static const char *const names[] = {"ann", "zz_bob", "zz_cyd"};
+  return names[one->cost % users];
+}
 static const char *const services[] = {"chat", "embed", "batch"};
 
 static struct fixture {
@@ -57,6 +62,7 @@ static void close_store(void) {
 static void begin(void) {
   seed();
   now = T0, monotonic = 1000;
+  users = 1;
   f = (struct fixture){.directory = temporary_make(), .os = *os_posix()};
   f.os.now = clock_now;
   f.os.monotonic = clock_monotonic;
@@ -70,10 +76,10 @@ static void end(void) {
 static int append(const struct event *events, int count, tally_error *e) {
   tally_batch *b = tally_batch_new();
   for (int i = 0; i < count; i++) {
-    const char *s = services[events[i].service];
+    const char *s = services[events[i].service], *user = user_of(&events[i]);
     tally_event t = {.timestamp = events[i].timestamp,
                      .service_name = {s, strlen(s)},
-                     .user_id = {"ann", 3},
+                     .user_id = {user, strlen(user)},
                      .cost = events[i].cost,
                      .tokens_used = events[i].tokens,
                      .duration_ms = 5,
@@ -307,6 +313,115 @@ Test(retention,
   pass(DAY_US / 2); /* a short stop is none */
   open_store();
   cr_assert_eq(apply(false, &done, &e), 0, "%s", e.text);
+  end();
+}
+
+/* ---- erasure */
+
+/* The cells of the first row, each with a space behind it. */
+static void first_row(tally_cursor *c, size_t cells, char *out, size_t size) {
+  tally_error e;
+  size_t at = 0;
+  out[0] = '\0';
+  if (tally_cursor_next(c, &e) == TALLY_ROW)
+    for (size_t i = 0; i < cells; i++) {
+      tally_text t = tally_cursor_cell(c, i);
+      at += (size_t)snprintf(out + at, size - at, "%.*s ", t.data ? (int)t.size : 2, t.data ? t.data : "\\N");
+    }
+  tally_cursor_close(c);
+}
+
+static int job(const char *const *words, size_t count, char *out, size_t size, tally_error *e) {
+  tally_cursor *c;
+  int result = tally_job_open(&f.store, words, count, &c, e);
+  if (!result) first_row(c, 1, out, size);
+  return result;
+}
+
+/* The number of events of a user, their costs and users, where `where` holds. */
+static void sums_of(const char *where, char out[200]) {
+  tally_error e;
+  tally_query q;
+  tally_query_init(&q);
+  q.where = &where, q.where_count = where != NULL;
+  q.aggregates = "count,sum:cost,distinct:user_id";
+  tally_cursor *c;
+  cr_assert_eq(tally_query_open(&f.store, &q, &c, &e), 0, "%s", e.text);
+  first_row(c, 3, out, 200);
+}
+
+static void expect_sums(const char *where, uint64_t count, uint64_t cost, int distinct) {
+  char got[200], want[200], fraction[16];
+  sums_of(where, got);
+  (void)snprintf(fraction, sizeof fraction, "%09llu", (unsigned long long)(cost % 1000000000));
+  size_t digits = 9;
+  while (digits > 4 && fraction[digits - 1] == '0') digits--;
+  (void)snprintf(want, sizeof want, "%llu %llu.%.*s %d ", (unsigned long long)count,
+                 (unsigned long long)(cost / 1000000000), (int)digits, fraction, distinct);
+  if (count == 0) (void)snprintf(want, sizeof want, "0 \\N 0 ");
+  cr_assert_str_eq(got, want, "%s: %s, expected %s", where ? where : "all", got, want);
+}
+
+static void no_bytes_of(const char *user) {
+  tally_error e;
+  char out[4000];
+  cr_assert_eq(job((const char *const[]){"erase-check", user}, 2, out, sizeof out, &e), 0, "%s", e.text);
+  cr_assert_str_eq(out, "", "%s is in %s", user, out);
+}
+
+Test(retention, who_is_erased_leaves_thinned_days_to_null_and_every_total_stays) {
+  begin();
+  tally_error e;
+  struct told done;
+  char out[4000], want[100];
+  users = 3;
+  fill();
+  set(NULL, "never", "60d", "never");
+  cr_assert_eq(apply(false, &done, &e), 0, "%s", e.text);
+  uint64_t thinned[3] = {0}, thinned_cost[3] = {0}, rows[3] = {0}, cost[3] = {0};
+  for (int i = 0; i < EVENTS; i++) {
+    bool old = event[i].timestamp < days_ago(60);
+    int64_t u = event[i].cost % 3;
+    (old ? thinned : rows)[u]++;
+    (old ? thinned_cost : cost)[u] += (uint64_t)event[i].cost;
+  }
+
+  uint64_t merges = f.store.db->merges;
+  const char *const early[] = {"erase", "--to", "2024-01-01", "zz_bob"};
+  cr_assert_eq(job(early, 4, out, sizeof out, &e), TALLY_NO_RAW_ROWS);
+  const char *const early_pseudonym[] = {"pseudonymize", "--from", "2024-01-01", "zz_bob"};
+  cr_assert_eq(job(early_pseudonym, 4, out, sizeof out, &e), TALLY_NO_RAW_ROWS);
+  cr_assert_eq(f.store.db->merges, merges, "a range that is refused changes nothing");
+  expect_sums("user_id = zz_bob", thinned[1] + rows[1], thinned_cost[1] + cost[1], 1);
+  const char *const late[] = {"erase", "--from", "2024-06-01", "zz_bob"};
+  cr_assert_eq(job(late, 4, out, sizeof out, &e), 0, "%s", e.text);
+  for (int i = 0; i < EVENTS; i++)
+    if (event[i].cost % 3 == 1 && event[i].timestamp >= INT64_C(1717200000000000))
+      rows[1]--, cost[1] -= (uint64_t)event[i].cost;
+  expect_sums("user_id = zz_bob", thinned[1] + rows[1], thinned_cost[1] + cost[1], 1);
+
+  cr_assert_eq(job((const char *const[]){"erase", "zz_bob"}, 2, out, sizeof out, &e), 0, "%s", e.text);
+  (void)snprintf(want, sizeof want, "\"rows_erased\":%llu,\"rows_moved_to_null\":%llu,",
+                 (unsigned long long)rows[1], (unsigned long long)thinned[1]);
+  cr_assert(strstr(out, want) != NULL, "%s, expected %s", out, want);
+  no_bytes_of("zz_bob");
+  expect_sums("user_id = zz_bob", 0, 0, 0);
+  expect_sums("user_id is null", thinned[1], thinned_cost[1], 0);
+  uint64_t all = thinned[0] + thinned[1] + thinned[2] + rows[0] + rows[2],
+           all_cost = thinned_cost[0] + thinned_cost[1] + thinned_cost[2] + cost[0] + cost[2];
+  expect_sums(NULL, all, all_cost, 2);
+
+  cr_assert_eq(job((const char *const[]){"pseudonymize", "zz_cyd"}, 2, out, sizeof out, &e), 0, "%s", e.text);
+  (void)snprintf(want, sizeof want, "\"rows_pseudonymized\":%llu,",
+                 (unsigned long long)(rows[2] + thinned[2]));
+  cr_assert(strstr(out, want) != NULL, "%s, expected %s", out, want);
+  no_bytes_of("zz_cyd");
+  close_store();
+  open_store();
+  expect_sums("user_id = zz_cyd", 0, 0, 0);
+  expect_sums("user_id is null", thinned[1], thinned_cost[1], 0);
+  expect_sums("user_id = ann", thinned[0] + rows[0], thinned_cost[0] + cost[0], 1);
+  expect_sums(NULL, all, all_cost, 2);
   end();
 }
 
