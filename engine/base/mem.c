@@ -42,3 +42,11 @@ char *mem_path(const char *folder, const char *name) {
   memcpy(path + first + 1, name, second + 1);
   return path;
 }
+
+char *mem_parent(const char *path) {
+  size_t n = strlen(path);
+  while (n > 1 && path[n - 1] == '/') n--;
+  while (n > 0 && path[n - 1] != '/') n--;
+  while (n > 1 && path[n - 1] == '/') n--;
+  return n ? mem_strndup(path, n) : mem_strndup(".", 1);
+}

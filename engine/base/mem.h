@@ -14,6 +14,8 @@ void *mem_realloc_array(void *old, size_t count, size_t size);
 void mem_free(void *p);
 char *mem_strndup(const char *text, size_t size);     /* NUL-terminated copy */
 char *mem_path(const char *folder, const char *name); /* folder/name */
+/* The directory above, in text; "." and "/" where there is none. */
+char *mem_parent(const char *path);
 
 /* For tests: called before each allocation with its size; returning 0 makes it fail. NULL: none.
  * Set it while no other thread allocates. */

@@ -165,23 +165,12 @@ static int clean_wal(struct erasure *e, tally_error *error) {
   return result;
 }
 
-/* The blocks of a catalog that is written anew end where its texts end, so the manifest must have published
- * all of them, also those that no row came of (their batch was refused). */
-static int publish_texts(struct db *db, const uint32_t count[DOMAINS], tally_error *error) {
-  os_lock(&db->manifest_lock);
-  struct edit edit = {.state = db->manifest->state};
-  memcpy(edit.state.texts, count, sizeof edit.state.texts);
-  int result = manifest_commit(db->manifest, &edit, error);
-  os_unlock(&db->manifest_lock);
-  return result;
-}
-
+/* What is written anew is one block a domain: the manifest must have published all of it, also a text that
+ * came without rows. */
 static int forget(struct erasure *e, tally_error *error) {
   struct db *db = e->db;
-  uint32_t count[DOMAINS];
   os_lock(&db->publishing);
-  int result = catalog_persist(db->catalog, count, error);
-  if (!result) result = publish_texts(db, count, error);
+  int result = publish_texts(db, error);
   if (!result) result = catalog_erase(db->catalog, USER_DOMAIN, e->rule.user, error);
   os_unlock(&db->publishing);
   if (result == TALLY_IO) db_stop_writes(db, error);

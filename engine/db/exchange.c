@@ -10,11 +10,15 @@ size_t scratch_metadata(const struct db *db) {
   return half > least ? half : least;
 }
 
+/* Under lock: will a thread of the store flush in a moment? One that has failed tries again later; without
+ * flushers nobody comes. */
+static bool flush_comes(const struct db *db) { return db->flushers && !db->flush_failed && flush_waits(db); }
+
 /* Scratch of a flush, when no flush wants it. NULL when the store closes. */
 static struct memtable *borrow_sorted(struct db *db) {
   struct memtable *m = NULL;
   os_lock(&db->lock);
-  while (!atomic_load(&db->stop_maintenance) && (!db->sorted_free || flush_waits(db)))
+  while (!atomic_load(&db->stop_maintenance) && (!db->sorted_free || flush_comes(db)))
     (void)os_wait_for(&db->changed, &db->lock, 100000);
   if (!atomic_load(&db->stop_maintenance)) m = db->sorted[--db->sorted_free];
   os_unlock(&db->lock);

@@ -96,7 +96,7 @@ static int search_metadata(struct search *s, struct segment *segment) {
     buffer_clear(&bytes);
     result = segment_metadata(segment, chunk, at, &bytes, valid, &all_valid, s->error);
     for (uint32_t i = 0; i < segment_chunk_rows(segment, chunk) && !result; i++)
-      if (memmem(bytes.data + at[i], (size_t)(at[i + 1] - at[i]), s->text, s->size))
+      if (at[i] < at[i + 1] && memmem(bytes.data + at[i], (size_t)(at[i + 1] - at[i]), s->text, s->size))
         s->found(s->arg, name, chunk * CHUNK_ROWS + i, "the metadata of this row has it");
   }
   buffer_free(&bytes);

@@ -183,6 +183,9 @@ void *flusher_run(void *db);
  * be on the disk. */
 int publish_version(struct db *db, const struct change *change, tally_error *error);
 
+/* publish.c: all texts of the catalog are on the disk, and the manifest says so; has `publishing`. */
+int publish_texts(struct db *db, tally_error *error);
+
 /* compact.c */
 /* Under lock: a segment of the month was published. */
 void month_flushed(struct db *db, int32_t month);

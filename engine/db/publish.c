@@ -48,6 +48,12 @@ static int commit_edit(struct db *db, const struct change *change, tally_error *
   return result;
 }
 
+int publish_texts(struct db *db, tally_error *error) {
+  int result = commit_edit(db, &(struct change){0}, error);
+  if (result == TALLY_IO) db_stop_writes(db, error);
+  return result;
+}
+
 static void install(struct db *db, const struct change *change, struct version *version) {
   struct sealed *sealed = change->sealed;
   os_lock(&db->lock);

@@ -90,9 +90,14 @@ static int open_segments(struct db *db, tally_error *error) {
   return 0;
 }
 
-static bool in_manifest(const struct manifest *m, uint64_t id) {
-  for (size_t i = 0; i < m->segments; i++)
-    if (m->segment[i].id == id) return true;
+/* By the whole name: a segment's id is used again where a crash came before its edit, perhaps in another
+ * month. */
+static bool in_manifest(const struct manifest *m, const char *file) {
+  for (size_t i = 0; i < m->segments; i++) {
+    char name[64];
+    segment_name(&m->segment[i], name);
+    if (strcmp(name, file) == 0) return true;
+  }
   return false;
 }
 
@@ -113,8 +118,8 @@ static int remove_orphans_of_month(void *arg, const char *month) {
   (void)snprintf(path, size, "%s/%s/%s", db->path, o->folder, month);
   if (!list_numbers(db, path, ".seg", &names, &ignored))
     for (size_t i = 0; i < names.count; i++) {
-      if (in_manifest(db->manifest, names.number[i])) continue;
       (void)snprintf(path, size, "%s/%s/%s/%016" PRIx64 ".seg", db->path, o->folder, month, names.number[i]);
+      if (in_manifest(db->manifest, path + strlen(db->path) + 1)) continue;
       (void)db->os->unlink(db->os, path);
     }
   mem_free(names.number);
@@ -239,7 +244,11 @@ static int tail_is_zero(struct wal_reader *reader, bool *zero, tally_error *erro
   return 0;
 }
 
-static int replay_file(struct replay *r, const char *path, uint64_t number, tally_error *error) {
+/* `follows`: the first record of the next file. A file may end early where the next one begins there or
+ * before: a power cut brings back allocated space that was cut off, and files that were replayed to a new
+ * one. */
+static int replay_file(struct replay *r, const char *path, uint64_t number, uint64_t follows,
+                       tally_error *error) {
   struct db *db = r->db;
   struct wal_reader reader;
   int result = wal_reader_open(db->os, path, &reader, error);
@@ -252,7 +261,8 @@ static int replay_file(struct replay *r, const char *path, uint64_t number, tall
   if (!result && reader.offset < reader.size) result = wal_reader_survey(&reader, error);
   if (!result && reader.durable > r->durable) r->durable = reader.durable;
   bool zero = true;
-  if (!result && r->durable >= reader.next && reader.next == r->next && reader.offset < reader.size)
+  if (!result && r->durable >= reader.next && reader.next == r->next && reader.offset < reader.size &&
+      follows > r->next)
     result = fail_corrupt(error, path, reader.offset, reader.bad ? reader.bad : "WAL record is there");
   if (!result) result = tail_is_zero(&reader, &zero, error);
   if (!result && !zero) {
@@ -267,10 +277,26 @@ static int replay_file(struct replay *r, const char *path, uint64_t number, tall
   return result;
 }
 
+/* The sequence with which a WAL file begins. */
+static int first_of(struct db *db, uint64_t number, uint64_t *first, tally_error *error) {
+  struct wal_reader reader;
+  char *path = wal_path(db->path, number, ".wal");
+  int result = path ? wal_reader_open(db->os, path, &reader, error) : fail_memory(error, "recovery");
+  if (!result) {
+    *first = reader.header.first;
+    wal_reader_close(&reader);
+  }
+  mem_free(path);
+  return result;
+}
+
 static int replay_files(struct replay *r, const struct names *files, tally_error *error) {
   for (size_t i = 0; i < files->count; i++) {
+    uint64_t follows = UINT64_MAX;
+    int result = i + 1 < files->count ? first_of(r->db, files->number[i + 1], &follows, error) : 0;
+    if (result) return result;
     char *path = wal_path(r->db->path, files->number[i], ".wal");
-    int result = path ? replay_file(r, path, files->number[i], error) : fail_memory(error, "recovery");
+    result = path ? replay_file(r, path, files->number[i], follows, error) : fail_memory(error, "recovery");
     mem_free(path);
     if (result) return result;
   }

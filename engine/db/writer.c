@@ -53,10 +53,12 @@ int writer_new_active(struct db *db, tally_error *error) {
   struct memtable *m = db->spare;
   db->spare = NULL;
   if (m) memtable_reset(m);
-  /* Queries that are at work give their memtables back within a vector's time. */
-  for (int tries = 0; !m && tries < 10 * GRACE_TRIES && !db->flush_failed; tries++) {
+  /* Queries that are at work give their memtables back within a vector's time. A flush that failed does not
+   * matter where there is room. */
+  for (int tries = 0; !m && tries < 10 * GRACE_TRIES; tries++) {
     m = make_memtable(db, tries >= GRACE_TRIES);
-    if (!m) (void)os_wait_for(&db->changed, &db->lock, TRY_US);
+    if (m || db->flush_failed) break;
+    (void)os_wait_for(&db->changed, &db->lock, TRY_US);
   }
   db->active = m;
   int failed = db->flush_failed;
@@ -77,7 +79,7 @@ static int wait_for_flush(struct db *db, tally_error *error) {
            !db->read_only)
       (void)os_wait_for(&db->changed, &db->lock, 1000000);
     bool room = db->sealed_count < db->sealed_most;
-    int failed = room ? 0 : db->flush_failed;
+    int failed = room || !db->flushers ? 0 : db->flush_failed; /* of the thread that would make room */
     if (failed) *error = db->flush_error;
     os_unlock(&db->lock);
     if (failed) return failed;

@@ -332,7 +332,22 @@ static void remove_old(struct backup *b) {
   }
 }
 
-/* What a backup that failed has written and the old one does not need. */
+/* The first backup of a place failed: nothing of it stays. False if something does. */
+static bool remove_first(struct backup *b) {
+  static const char *const names[] = {"catalog", "segments", "archive", "wal"};
+  const struct os *os = b->to->os;
+  bool gone = true;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char *path = mem_path(b->to->store, names[i]);
+    int code = !path ? ENOMEM : i ? os->rmdir(os, path) : os->unlink(os, path);
+    gone = gone && (!code || code == ENOENT);
+    mem_free(path);
+  }
+  return gone;
+}
+
+/* What a backup that failed has written and the old one does not need. The mark goes last: as long as there
+ * is anything else, it tells the next backup whose it is. */
 static void remove_new(struct backup *b) {
   uint64_t *wal = NULL;
   size_t wals = 0;
@@ -342,8 +357,9 @@ static void remove_new(struct backup *b) {
   bool known = folder && copy_list(b->to->os, folder, ".wal", &wal, &wals, &ignored) == 0;
   const struct kept keep = {b->old ? b->old->segment : NULL, b->old ? b->old->segments : 0, wal, wals};
   if (known) copy_clean(b->to, &keep, &removed);
+  bool gone = b->old || remove_first(b);
   if (b->new) (void)b->to->os->unlink(b->to->os, b->new->path);
-  mark_remove(b->to->os, b->to->store, b->number);
+  if (gone) mark_remove(b->to->os, b->to->store, b->number);
   mem_free(wal);
   mem_free(folder);
 }

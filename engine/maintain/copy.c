@@ -183,13 +183,20 @@ int copy_list(const struct os *os, const char *folder, const char *suffix, uint6
 
 /* ------------------------------------------------------------------ removal */
 
-static bool keeps_segment(const struct kept *keep, uint64_t id) {
-  for (size_t i = 0; i < keep->segments; i++)
-    if (keep->segment[i].id == id) return true;
+/* `folder` ends with the place and the month: an id may have been used in two, see db/recover.c. */
+static bool keeps_segment(const struct kept *keep, const char *folder, uint64_t id) {
+  for (size_t i = 0; i < keep->segments; i++) {
+    char name[64];
+    if (keep->segment[i].id != id) continue;
+    segment_name(&keep->segment[i], name);
+    size_t place = (size_t)(strrchr(name, '/') - name), size = strlen(folder);
+    if (size > place && memcmp(folder + size - place, name, place) == 0) return true;
+  }
   return false;
 }
 
-static bool keeps_wal(const struct kept *keep, uint64_t number) {
+static bool keeps_wal(const struct kept *keep, const char *folder, uint64_t number) {
+  (void)folder;
   for (size_t i = 0; i < keep->wals; i++)
     if (keep->wal[i] == number) return true;
   return false;
@@ -198,14 +205,15 @@ static bool keeps_wal(const struct kept *keep, uint64_t number) {
 /* Removes the files <number><suffix> of a folder that are not kept. Failures leave files, which the next call
  * finds. */
 static void clean_folder(struct copier *c, const char *folder, const char *suffix, const struct kept *keep,
-                         bool (*keeps)(const struct kept *keep, uint64_t number), uint64_t *removed) {
+                         bool (*keeps)(const struct kept *keep, const char *folder, uint64_t number),
+                         uint64_t *removed) {
   uint64_t *numbers;
   size_t count;
   tally_error ignored;
   if (copy_list(c->os, folder, suffix, &numbers, &count, &ignored)) return;
   for (size_t i = 0; i < count; i++) {
     char name[32];
-    if (keeps && keeps(keep, numbers[i])) continue;
+    if (keeps && keeps(keep, folder, numbers[i])) continue;
     (void)snprintf(name, sizeof name, "%016" PRIx64 "%s", numbers[i], suffix);
     char *path = mem_path(folder, name);
     if (path && c->os->unlink(c->os, path) == 0) ++*removed;

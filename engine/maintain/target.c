@@ -13,15 +13,6 @@
 
 #define LEVELS 24 /* directories above that are looked at */
 
-/* The directory's parent in text; "." and "/" where there is none. */
-static char *parent_of(const char *directory) {
-  size_t n = strlen(directory);
-  while (n > 1 && directory[n - 1] == '/') n--;
-  while (n > 0 && directory[n - 1] != '/') n--;
-  while (n > 1 && directory[n - 1] == '/') n--;
-  return n ? mem_strndup(directory, n) : mem_strndup(".", 1);
-}
-
 /* A directory above that holds a manifest is a store: nothing else belongs into it. */
 static int outside_stores(const struct os *os, const char *parent, const char *directory, const char *purpose,
                           tally_error *error) {
@@ -90,7 +81,7 @@ static int take_lock(const struct os *os, const char *directory, struct target *
 int target_open(const struct os *os, const char *directory, const char *purpose, struct target *t,
                 tally_error *error) {
   *t = (struct target){0};
-  char *parent = parent_of(directory);
+  char *parent = mem_parent(directory);
   int result = parent ? outside_stores(os, parent, directory, purpose, error) : fail_memory(error, purpose);
   if (!result) result = make(os, parent, directory, &t->made, error);
   /* A link may lead from outside into a store. */

@@ -432,6 +432,22 @@ Test(backup, that_dies_while_the_log_has_several_files_leaves_a_whole_one) {
   end(&f);
 }
 
+Test(backup, that_failed_for_want_of_space_the_first_time_leaves_nothing_that_hinders_the_next) {
+  struct fixture f;
+  begin(&f);
+  tally_error e;
+  struct backup_report report;
+  bool duplicate;
+  cr_assert_eq(try_append(&f, 1, &duplicate, &e), 0, "%s", e.text);
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  no_links = no_segments = true;
+  cr_assert_eq(db_backup(f.db, f.backup, 0, NULL, &report, &e), TALLY_NO_SPACE);
+  no_links = no_segments = false;
+  cr_assert_eq(db_backup(f.db, f.backup, 0, NULL, &report, &e), 0, "%s", e.text);
+  cr_assert_eq(report.events, BATCH);
+  end(&f);
+}
+
 Test(backup, does_not_go_where_something_else_is) {
   struct fixture f, other;
   tally_error e;
