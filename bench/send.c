@@ -1,13 +1,15 @@
 /* send.c - how fast a server takes ready batches: makes them in memory, then times the sending alone, from
  * the first batch until the last receipt.
  *
- * usage: bench_send --server HOST:PORT --csv FILE [--producer NAME] [--durability disk|os]
+ * usage: bench_send --server HOST:PORT --csv FILE [--producer NAME] [--durability disk|os] [--rate N]
  * Prints one JSON object. Batches are those of `tally ingest`, 16,384 rows each, sent pipelined over one
- * connection, each with the producer's sequence and a fingerprint. */
+ * connection, each with the producer's sequence and a fingerprint; with a rate, at most N events a second. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench/report.h"
 #include "bench/workload.h"
@@ -16,18 +18,19 @@
 struct send {
   const char *server, *csv;
   tally_append_options append;
+  double rate; /* events a second; 0: as fast as it goes */
 };
 
 static void take_arguments(struct send *s, int argc, char **argv) {
-  static const struct option options[] = {{"server", required_argument, NULL, 's'},
-                                          {"csv", required_argument, NULL, 'c'},
-                                          {"producer", required_argument, NULL, 'p'},
-                                          {"durability", required_argument, NULL, 'd'},
-                                          {0}};
+  static const struct option options[] = {
+      {"server", required_argument, NULL, 's'},   {"csv", required_argument, NULL, 'c'},
+      {"producer", required_argument, NULL, 'p'}, {"durability", required_argument, NULL, 'd'},
+      {"rate", required_argument, NULL, 'r'},     {0}};
   int option;
   while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
     if (option == 's') s->server = optarg;
     if (option == 'c') s->csv = optarg;
+    if (option == 'r') s->rate = strtod(optarg, NULL);
     if (option == 'p') s->append.producer = optarg;
     if (option == 'd') s->append.durability = strcmp(optarg, "os") == 0 ? TALLY_OS : TALLY_DISK;
     if (option == '?') give_up("usage: bench_send --server HOST:PORT --csv FILE [--producer NAME]", NULL);
@@ -47,9 +50,16 @@ struct took {
   double seconds, processor; /* until everything is acknowledged; of this process */
 };
 
+static void wait_until(double second) {
+  double left = second - seconds_now();
+  if (left <= 0) return;
+  struct timespec t = {(time_t)left, (long)((left - (double)(time_t)left) * 1e9)};
+  (void)nanosleep(&t, NULL);
+}
+
 static struct took send_all(struct client *client, const struct send *s, const struct workload_batches *w) {
   tally_error error;
-  uint64_t rows = 0;
+  uint64_t rows = 0, sent = 0;
   double start = seconds_now(), processor = processor_seconds_now();
   for (size_t i = 0; i < w->count; i++) {
     const struct ingest_batch *b = w->batch[i];
@@ -57,6 +67,8 @@ static struct took send_all(struct client *client, const struct send *s, const s
     append.sequence = i + 1;
     append.has_fingerprint = append.producer != NULL;
     memcpy(append.fingerprint, b->fingerprint, sizeof append.fingerprint);
+    if (s->rate > 0) wait_until(start + (double)sent / s->rate);
+    sent += b->rows;
     if (client_under_way(client) == client_window(client)) receive(client, &rows);
     if (client_submit(client, b->bytes.data, b->bytes.size, &append, &error)) give_up("cannot send", &error);
   }

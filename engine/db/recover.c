@@ -290,16 +290,38 @@ static int first_of(struct db *db, uint64_t number, uint64_t *first, tally_error
   return result;
 }
 
+/* The first records of all files. */
+static int first_of_all(struct db *db, const struct names *files, uint64_t **first, tally_error *error) {
+  *first = mem_alloc((files->count + 1) * sizeof **first);
+  int result = *first ? 0 : fail_memory(error, "recovery");
+  for (size_t i = 0; i < files->count && !result; i++)
+    result = first_of(db, files->number[i], &(*first)[i], error);
+  return result;
+}
+
+/* A later file that begins no later holds all that this one has: it was written by a replay, which a crash
+ * kept from removing this one. Such files are passed over. */
+static bool replaced(const uint64_t *first, size_t i, size_t count) {
+  for (size_t k = i + 1; k < count; k++)
+    if (first[k] <= first[i]) return true;
+  return false;
+}
+
 static int replay_files(struct replay *r, const struct names *files, tally_error *error) {
-  for (size_t i = 0; i < files->count; i++) {
-    uint64_t follows = UINT64_MAX;
-    int result = i + 1 < files->count ? first_of(r->db, files->number[i + 1], &follows, error) : 0;
-    if (result) return result;
+  uint64_t *first;
+  int result = first_of_all(r->db, files, &first, error);
+  for (size_t i = 0; i < files->count && !result; i++) {
+    if (replaced(first, i, files->count)) continue;
+    size_t next = i + 1;
+    while (next < files->count && replaced(first, next, files->count)) next++;
     char *path = wal_path(r->db->path, files->number[i], ".wal");
-    result = path ? replay_file(r, path, files->number[i], follows, error) : fail_memory(error, "recovery");
+    result =
+        path ? replay_file(r, path, files->number[i], next < files->count ? first[next] : UINT64_MAX, error)
+             : fail_memory(error, "recovery");
     mem_free(path);
-    if (result) return result;
   }
+  mem_free(first);
+  if (result) return result;
   if (r->next <= r->durable)
     return fail(error, TALLY_CORRUPT,
                 "the WAL ends at record %" PRIu64 ", but records up to %" PRIu64

@@ -78,6 +78,7 @@ int key_set_add(struct key_set *set, const struct rollup_key *key, uint32_t *num
 static int by_ids(const void *a, const void *b) { return key_order(a, b); }
 
 void key_set_sort(struct key_set *set) {
+  if (!set->count) return;
   qsort(set->key, set->count, sizeof *set->key, by_ids);
   place_all(set);
 }

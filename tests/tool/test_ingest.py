@@ -431,7 +431,7 @@ def a_server_killed_at_random_moments_loses_and_doubles_nothing(programs, folder
         process = subprocess.Popen(t.command("ingest", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         kills = 0
         while process.poll() is None and kills < 12:
-            time.sleep(chance.uniform(0.02, 0.2))
+            time.sleep(chance.uniform(0.01, 0.1))
             if process.poll() is not None:
                 break
             store.server.stop(signal.SIGKILL)
