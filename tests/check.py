@@ -57,7 +57,7 @@ STEPS = [
     ("rollups", lambda: python("differential/rollups.py", LIBRARY, "--queries", "10000"), False),
     ("facts", lambda: python("program/facts.py", BIN), False),
     ("kill", lambda: python("program/kill.py", BIN, "--rounds", "200"), False),
-    ("property, 20,000 random steps", lambda: [[os.path.join(GCC, "tests", "store_property"), "--steps", "20000"]], False),
+    ("property, 20,000 random steps", lambda: [["env", "TALLY_SEED=" + os.environ.get("TALLY_SEED", "20240101"), os.path.join(GCC, "tests", "store_property"), "--steps", "20000"]], False),
     ("kill during jobs", lambda: python("program/jobs.py", BIN, "--rounds", "10"), False),
     ("backup", lambda: python("program/backup.py", BIN), False),
     ("damage, sanitized", lambda: python("program/damage.py", os.path.join(SAN, "bin")), False),

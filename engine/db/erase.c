@@ -184,7 +184,8 @@ static int finish(struct erasure *e, tally_error *error) {
   if (!result) result = writer_seal(db, error);
   if (!result && !db->active) result = writer_new_active(db, error);
   if (!result) result = flush_until(db, db->wal->written, error);
-  if (!result && db->wal->written >= db->wal->header.first) result = writer_rotate(db, error);
+  /* Also a file without a record: bytes of one that was taken back may stand in it. */
+  if (!result) result = writer_rotate(db, error);
   if (!result) result = rewrite_user(e, error);
   if (!result) result = clean_wal(e, error);
   if (!result && e->request->whole) result = forget(e, error);
