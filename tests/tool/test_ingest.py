@@ -469,7 +469,7 @@ def an_interrupted_command_can_be_run_again(t):
     path = workload(t, 300000)
     arguments = ["--producer", "p", "--batch-rows", "200", path]
     process = subprocess.Popen(t.command("ingest", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(0.2)
+    time.sleep(0.08)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=TIMEOUT)
     if process.returncode == 0:
