@@ -183,7 +183,7 @@ static void take_arguments(struct ask *a, int argc, char **argv) {
     if (option == 'r') a->repeats = strtoul(optarg, NULL, 10);
     if (option == 'f') a->filter = optarg;
     if (option == 'u')
-      for (int which = 0; which < 2; which++)
+      for (int which = HEAVY; which <= ORDINARY; which++)
         (void)snprintf(a->user[which], sizeof a->user[which], "user_id = '%s'", optarg);
     if (option == 'n') a->flags |= TALLY_NO_ROLLUPS;
     if (option == '?')
