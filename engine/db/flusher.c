@@ -25,8 +25,18 @@ static struct sealed *claim(struct db *db) {
 static int write_segments(struct db *db, const struct memtable *memtable, struct segment_info **info,
                           uint32_t *count, tally_error *error) {
   os_lock(&db->lock);
-  while (!db->sorted_free) os_wait(&db->changed, &db->lock); /* a merge gives one back in a moment */
-  struct memtable *sorted = db->sorted[--db->sorted_free];
+  /* Where a query has taken memory that was not used, it is asked for again; else a scratch comes back in a
+   * moment: there is always one. */
+  struct memtable *sorted = NULL;
+  while (!db->sorted_free && !sorted) {
+    if (db->sorted_made < db->sealed_most)
+      sorted = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
+    if (sorted)
+      db->sorted_made++;
+    else
+      os_wait(&db->changed, &db->lock);
+  }
+  if (!sorted) sorted = db->sorted[--db->sorted_free];
   os_unlock(&db->lock);
   int result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, false, &db->work_budget,
                               info, count, error);

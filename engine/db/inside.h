@@ -97,7 +97,7 @@ struct db {
   struct sealed *sealed, **sealed_end;
   uint32_t sealed_count;
   struct memtable *sorted[SEALED_MOST]; /* scratch of flushes: the first sorted_free are free */
-  uint32_t sorted_free;
+  uint32_t sorted_free, sorted_made;
   struct db_snapshot *snapshots; /* newest first */
   uint64_t wal_durable;
   struct old_wal *old_wals;

@@ -35,6 +35,19 @@ static void share_memory(struct db *db) {
 
 static void reclaim_cache(void *arg, uint64_t bytes) { cache_shrink(((struct db *)arg)->cache, bytes); }
 
+/* For queries: the cache, then memtables that nobody uses now; ingest asks for them again. */
+static void reclaim_for_query(void *arg, uint64_t bytes) {
+  struct db *db = arg;
+  reclaim_cache(arg, bytes);
+  os_lock(&db->lock);
+  if (budget_used(&db->total) + bytes > db->total.limit) {
+    memtable_unref(db->spare);
+    db->spare = NULL;
+    for (; db->sorted_free > 1; db->sorted_made--) memtable_unref(db->sorted[--db->sorted_free]);
+  }
+  os_unlock(&db->lock);
+}
+
 static int make_memory(struct db *db, tally_error *error) {
   share_memory(db);
   int result = cache_new(db->cache_budget.limit, &db->cache_budget, &db->cache, error);
@@ -44,7 +57,8 @@ static int make_memory(struct db *db, tally_error *error) {
     asks[i]->reclaim = reclaim_cache;
     asks[i]->reclaim_arg = db;
   }
-  for (; db->sorted_free < db->sealed_most; db->sorted_free++) {
+  db->query_budget.reclaim = reclaim_for_query;
+  for (; db->sorted_free < db->sealed_most; db->sorted_free++, db->sorted_made++) {
     struct memtable *m = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
     if (!m) return fail_memory(error, "memtables");
     db->sorted[db->sorted_free] = m;

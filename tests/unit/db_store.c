@@ -344,6 +344,27 @@ Test(db, rows_beyond_the_memtables_are_flushed_by_themselves_and_counted_once) {
   }
 }
 
+Test(db, a_query_gets_the_memory_of_memtables_that_nobody_uses_and_ingest_goes_on_with_less) {
+  struct fixture f = {.directory = temporary_make(), .os = *os_posix()};
+  tally_error e;
+  tally_options o = {.create = true, .memory = 192u << 20};
+  cr_assert_eq(db_open(&f.os, f.directory.path, &o, &f.db, &e), 0, "%s", e.text);
+  uint64_t total = 0;
+  for (int turn = 0; turn < 3; turn++) {
+    for (int i = 0; i < 12; i++, total += 50000)
+      cr_assert_eq(append(&f, NULL, 0, 0, (int64_t)total, 50000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+    cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+    /* An active memtable and one scratch are 55 MiB or so; the share of queries is half of all. */
+    cr_assert(budget_take(db_query_budget(f.db), 96u << 20), "turn %d", turn);
+    for (int i = 0; i < 12; i++, total += 50000) /* with a scratch and a spare less, also while it is taken */
+      cr_assert_eq(append(&f, NULL, 0, 0, (int64_t)total, 50000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+    cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+    budget_give(db_query_budget(f.db), 96u << 20);
+    cr_assert_eq(rows(&f), total);
+  }
+  end(&f);
+}
+
 /* Holds the first segment file back until the second one is synced, or refuses it once. */
 static struct os_mutex gate;
 static struct os_condition gate_changed;
