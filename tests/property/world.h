@@ -3,8 +3,8 @@
 #define PROPERTY_WORLD_H
 
 #include "api/inside.h"
+#include "disk/disk.h"
 #include "property/check.h"
-#include "property/disk.h"
 
 #define USERS 10
 #define REPEATS 8

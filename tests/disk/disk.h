@@ -4,8 +4,8 @@
  * What a power cut leaves: of each directory that was changed since its last sync either the old names or the
  * new ones; of each file that was written since its last sync the old bytes, the new ones, or blocks of both.
  * What the end of the process leaves: everything as it is. Any thread. */
-#ifndef PROPERTY_DISK_H
-#define PROPERTY_DISK_H
+#ifndef DISK_DISK_H
+#define DISK_DISK_H
 
 #include "os/os.h"
 

@@ -1,5 +1,5 @@
 /* disk.c - see disk.h. */
-#include "property/disk.h"
+#include "disk/disk.h"
 
 #include <errno.h>
 #include <stdio.h>
