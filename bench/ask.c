@@ -1,9 +1,9 @@
 /* ask.c - how long queries take at the client: one connection, each query once to warm it and then several
  * times, the best and the median counted. What is timed goes from the request to the last row.
  *
- * usage: bench_ask --server HOST:PORT [--repeats N] [--filter NAME] [--no-rollups] [--user NAME]
- * Prints one JSON object a line: name, what it asks, rows, best_ms, median_ms, p99_ms. The queries are for
- * events of `tally generate` with its default start and days. */
+ * usage: bench_ask --server HOST:PORT [--repeats N] [--filter NAME] [--no-rollups] [--user NAME] [--times]
+ * Prints one JSON object a line: name, what it asks, rows, best_ms, median_ms, p99_ms; with --times also
+ * times_ms, all of them. The queries are for events of `tally generate` with its default start and days. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +102,7 @@ struct ask {
   const char *server, *filter;
   unsigned long repeats;
   uint32_t flags;
+  bool times;
   char user[3][64]; /* predicates; of NOBODY: empty */
 };
 
@@ -155,9 +156,12 @@ static void ask(struct ask *a, const struct question *q) {
   }
   qsort(seconds, a->repeats, sizeof *seconds, by_value);
   printf("{\"name\": \"%s\", \"what\": \"%s\", \"rows\": %llu, \"best_ms\": %.4f, \"median_ms\": %.4f, "
-         "\"p99_ms\": %.4f}\n",
+         "\"p99_ms\": %.4f",
          q->name, q->what, (unsigned long long)rows, seconds[0] * 1e3, seconds[a->repeats / 2] * 1e3,
          seconds[(a->repeats * 99 + 99) / 100 - 1] * 1e3);
+  for (unsigned long i = 0; a->times && i < a->repeats; i++)
+    printf("%s%.4f", i ? ", " : ", \"times_ms\": [", seconds[i] * 1e3);
+  puts(a->times ? "]}" : "}");
   (void)fflush(stdout);
 }
 
@@ -173,10 +177,13 @@ static void find_user(struct ask *a, int which, uint64_t rank) {
 }
 
 static void take_arguments(struct ask *a, int argc, char **argv) {
-  static const struct option options[] = {
-      {"server", required_argument, NULL, 's'}, {"repeats", required_argument, NULL, 'r'},
-      {"filter", required_argument, NULL, 'f'}, {"no-rollups", no_argument, NULL, 'n'},
-      {"user", required_argument, NULL, 'u'},   {0}};
+  static const struct option options[] = {{"server", required_argument, NULL, 's'},
+                                          {"repeats", required_argument, NULL, 'r'},
+                                          {"filter", required_argument, NULL, 'f'},
+                                          {"no-rollups", no_argument, NULL, 'n'},
+                                          {"user", required_argument, NULL, 'u'},
+                                          {"times", no_argument, NULL, 't'},
+                                          {0}};
   int option;
   while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
     if (option == 's') a->server = optarg;
@@ -185,6 +192,7 @@ static void take_arguments(struct ask *a, int argc, char **argv) {
     if (option == 'u')
       for (int which = HEAVY; which <= ORDINARY; which++)
         (void)snprintf(a->user[which], sizeof a->user[which], "user_id = '%s'", optarg);
+    if (option == 't') a->times = true;
     if (option == 'n') a->flags |= TALLY_NO_ROLLUPS;
     if (option == '?')
       give_up("usage", "bench_ask --server HOST:PORT [--repeats N] [--filter NAME] [--no-rollups]");

@@ -2,8 +2,9 @@
  * the first batch until the last receipt.
  *
  * usage: bench_send --server HOST:PORT --csv FILE [--producer NAME] [--durability disk|os] [--rate N]
- * Prints one JSON object. Batches are those of `tally ingest`, 16,384 rows each, sent pipelined over one
- * connection, each with the producer's sequence and a fingerprint; with a rate, at most N events a second. */
+ * Prints "ready" when the batches are made, then one JSON object. Batches are those of `tally ingest`, 16,384
+ * rows each, sent pipelined over one connection, each with the producer's sequence and a fingerprint; with a
+ * rate, at most N events a second. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -87,6 +88,8 @@ int main(int argc, char **argv) {
   workload_batches(s.csv, &w);
   if (client_open(s.server, NULL, &client, &error)) give_up("cannot connect", &error);
   size_t window = client_window(client);
+  puts("ready");
+  (void)fflush(stdout);
   struct took took = send_all(client, &s, &w);
   client_close(client);
   printf("{\"rows\": %" PRIu64 ", \"batches\": %zu, \"bytes\": %" PRIu64

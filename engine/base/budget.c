@@ -7,10 +7,8 @@ bool budget_take(struct budget *b, uint64_t bytes) {
     if (bytes > b->limit || used > b->limit - bytes) return false;
   } while (!atomic_compare_exchange_weak(&b->used, &used, used + bytes));
   if (!b->parent || budget_take(b->parent, bytes)) return true;
-  if (b->reclaim) {
-    b->reclaim(b->reclaim_arg, bytes);
+  while (b->reclaim && b->reclaim(b->reclaim_arg, bytes))
     if (budget_take(b->parent, bytes)) return true;
-  }
   atomic_fetch_sub(&b->used, bytes);
   return false;
 }

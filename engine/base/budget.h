@@ -14,8 +14,9 @@ struct budget {
   _Atomic uint64_t used;
   uint64_t limit;
   struct budget *parent;
-  /* Where the parent has no room: asked once to free that much elsewhere (a cache); NULL: nobody is. */
-  void (*reclaim)(void *arg, uint64_t bytes);
+  /* Where the parent has no room: asked to free that much elsewhere (a cache), and again while it frees
+   * something and others take that first; false: nothing is left to free. NULL: nobody is asked. */
+  bool (*reclaim)(void *arg, uint64_t bytes);
   void *reclaim_arg;
 };
 

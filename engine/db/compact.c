@@ -128,7 +128,7 @@ void *maintainer_run(void *arg) {
   struct db *db = arg;
   uint64_t seen = UINT64_MAX;
   int64_t next_look = 0;
-  os_thread_yield_to_others();
+  os_thread_stand_back(OS_AFTER_ALL);
   for (;;) {
     os_lock(&db->lock);
     if (!db->closing && db->versions == seen) (void)os_wait_for(&db->changed, &db->lock, LOOK_US);

@@ -160,6 +160,7 @@ static void seal_old(struct db *db) {
 void *flusher_run(void *arg) {
   struct db *db = arg;
   tally_error error;
+  os_thread_stand_back(OS_AFTER_CALLERS);
   for (;;) {
     os_lock(&db->lock);
     if (!db->closing && (!unclaimed(db) || db->flush_failed))

@@ -33,19 +33,23 @@ static void share_memory(struct db *db) {
   budget_init(&db->query_budget, memory / 2, &db->total);
 }
 
-static void reclaim_cache(void *arg, uint64_t bytes) { cache_shrink(((struct db *)arg)->cache, bytes); }
+static bool reclaim_cache(void *arg, uint64_t bytes) {
+  return cache_shrink(((struct db *)arg)->cache, bytes);
+}
 
 /* For queries: the cache, then memtables that nobody uses now; ingest asks for them again. */
-static void reclaim_for_query(void *arg, uint64_t bytes) {
+static bool reclaim_for_query(void *arg, uint64_t bytes) {
   struct db *db = arg;
-  reclaim_cache(arg, bytes);
+  bool gave = reclaim_cache(arg, bytes);
   os_lock(&db->lock);
   if (budget_used(&db->total) + bytes > db->total.limit) {
+    gave |= db->spare || db->sorted_free > 1;
     memtable_unref(db->spare);
     db->spare = NULL;
     for (; db->sorted_free > 1; db->sorted_made--) memtable_unref(db->sorted[--db->sorted_free]);
   }
   os_unlock(&db->lock);
+  return gave;
 }
 
 static int make_memory(struct db *db, tally_error *error) {

@@ -48,7 +48,8 @@ int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg) {
 void os_thread_join(struct os_thread *t) { must(pthread_join(t->native, NULL)); }
 
 /* On Linux nice values belong to threads. */
-void os_thread_yield_to_others(void) { (void)setpriority(PRIO_PROCESS, 0, 19); }
+/* The ranks are Linux's nice values, which it keeps for each thread. */
+void os_thread_stand_back(enum os_rank rank) { (void)setpriority(PRIO_PROCESS, 0, (int)rank); }
 
 void os_sleep(int64_t microseconds) {
   struct timespec t = {(time_t)(microseconds / 1000000), (long)(microseconds % 1000000) * 1000};

@@ -29,7 +29,12 @@ bool os_wait_for(struct os_condition *c, struct os_mutex *m, int64_t microsecond
 void os_wake(struct os_condition *c);                                      /* all that wait */
 int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg); /* 0 or errno */
 void os_thread_join(struct os_thread *t);
-void os_thread_yield_to_others(void); /* the calling thread gets the processor when others leave it */
+/* How far the calling thread stands behind the others where the processor is short. */
+enum os_rank {
+  OS_AFTER_CALLERS = 10, /* work that callers wait for in the end: flushes */
+  OS_AFTER_ALL = 19,     /* work that nobody waits for */
+};
+void os_thread_stand_back(enum os_rank rank);
 void os_sleep(int64_t microseconds);
 int os_cores(void); /* cores this process may use, at least 1 */
 

@@ -64,6 +64,36 @@ void select_texts(uint64_t *selection, uint32_t first, uint32_t count, const int
   }
 }
 
+/* Is any of 64 ids in [low, low + reach]? Nearly always not: no bits are gathered then. */
+static inline bool any_of_word(const uint32_t *id, uint32_t low, uint32_t reach) {
+  uint32_t any = 0;
+  for (uint32_t i = 0; i < 64; i++) any |= id[i] - low <= reach;
+  return any;
+}
+
+static uint64_t id_word(const uint32_t *id, uint32_t n, uint32_t low, uint32_t reach) {
+  uint64_t word = 0;
+  if (n == 64 && !any_of_word(id, low, reach)) return 0;
+  for (uint32_t i = 0; i < n; i++) word |= (uint64_t)(id[i] - low <= reach) << i;
+  return word;
+}
+
+void select_ids(uint64_t *selection, uint32_t count, const uint32_t *ids, const struct intervals *few) {
+  uint64_t *word = selection;
+  for (uint32_t i = 0; i < count; i += 64, word++) {
+    uint32_t n = count - i < 64 ? count - i : 64;
+    uint64_t pass = 0;
+    for (uint32_t k = 0; *word && k < few->count; k++) {
+      const struct interval *in = &few->at[k];
+      if (in->high < 0 || in->low > UINT32_MAX) continue;
+      uint32_t low = in->low < 0 ? 0 : (uint32_t)in->low;
+      uint32_t high = in->high > UINT32_MAX ? UINT32_MAX : (uint32_t)in->high;
+      pass |= id_word(ids + i, n, low, high - low);
+    }
+    *word &= pass;
+  }
+}
+
 void select_valid(uint64_t *selection, uint32_t first, uint32_t count, const uint64_t *valid, bool null) {
   uint64_t *word = selection + first / 64;
   for (uint32_t i = 0; i < count; i += 64, word++) *word &= null ? ~valid[i / 64] : valid[i / 64];

@@ -15,6 +15,8 @@ void select_intervals(uint64_t *selection, uint32_t first, uint32_t count, const
                       const struct intervals *in);
 void select_texts(uint64_t *selection, uint32_t first, uint32_t count, const int64_t *ids,
                   const struct text_filter *f);
+/* Keeps those of rows [0, count) whose id is in a few intervals. Made for ids that are rare. */
+void select_ids(uint64_t *selection, uint32_t count, const uint32_t *ids, const struct intervals *few);
 /* Keeps the rows whose bit in valid (bit 0 is row `first`) is set, or, with null, is clear. */
 void select_valid(uint64_t *selection, uint32_t first, uint32_t count, const uint64_t *valid, bool null);
 /* The selected rows in order; gives their number. */

@@ -1,7 +1,9 @@
 /* select.c - from the candidates of a chunk to the rows that pass every filter.
  *
  * Filters run in the order of their cost: times and numbers, then texts, then keys inside metadata; each
- * decodes only from the first row that is left to the last. */
+ * decodes only from the first row that is left to the last. In a memtable, whose rows are in no order, the
+ * ids of listed texts come before all: they are looked at where they stand, and few rows are left for the
+ * rest. */
 #include "scan/scanner_inside.h"
 
 /* Loads a column over the rows that are still selected, beginning at a word; false if none are. */
@@ -98,8 +100,18 @@ static int filter_texts(struct scanner *s, tally_error *error) {
   return result;
 }
 
+static void filter_listed(struct scanner *s) {
+  for (int column = TALLY_COL_USER_ID; column <= TALLY_COL_METHOD; column++) {
+    const struct text_filter *f = &s->scan->filter[column].text;
+    if (scan_filters(s->scan, column) && f->listed && !f->passes_null && f->in.count <= TEXT_INTERVALS)
+      select_ids(s->selection, s->current_rows,
+                 s->rows->text[column_domain(column)] + s->current * CHUNK_ROWS, &f->in);
+  }
+}
+
 int select_rows(struct scanner *s, tally_error *error) {
   const struct scan *scan = s->scan;
+  if (!s->segment) filter_listed(s);
   int result = filter_times(s, error);
   for (int column = TALLY_COL_REQUEST_SIZE; column <= TALLY_COL_COST && !result; column++)
     if (scan_filters(scan, column)) result = filter_column(s, column, error);

@@ -210,12 +210,14 @@ void cache_release(struct cache *c, const struct cache_block *block) {
   os_unlock(&c->mutex);
 }
 
-void cache_shrink(struct cache *c, uint64_t bytes) {
+bool cache_shrink(struct cache *c, uint64_t bytes) {
   os_lock(&c->mutex);
   uint64_t before = c->bytes;
   while (before - c->bytes < bytes)
     if (!evict_one(c)) break;
+  bool gave = c->bytes < before;
   os_unlock(&c->mutex);
+  return gave;
 }
 
 struct cache_stats cache_stats(struct cache *c) {
