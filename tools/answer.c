@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "tools/interrupt.h"
+#include "tools/watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,7 +143,10 @@ static int ask(struct globals *globals, const char *command, struct backend *bac
   struct rows *rows = NULL;
   command_catch_interrupts(true);
   interrupt_cancels(backend);
+  struct watch watch; /* the rows of a job come when it is through */
+  watch_start(&watch, request->kind == ANSWER_JOB && !globals->quiet, command, backend);
   int code = start_answer(backend, request, &rows, &error);
+  watch_stop(&watch);
   int exit_code;
   if (code != 0)
     exit_code = command_failure(command, &error);

@@ -41,6 +41,9 @@ int backend_job(struct backend *b, const char *const *words, size_t count, struc
   return b->kind->job(b, words, count, rows, error);
 }
 int backend_flush(struct backend *b, tally_error *error) { return b->kind->flush(b, error); }
+int backend_watch(struct backend *b, struct backend **watch, tally_error *error) {
+  return b->kind->watch(b, watch, error);
+}
 void backend_cancel(struct backend *b) { b->kind->cancel(b); }
 
 size_t rows_columns(const struct rows *rows) { return rows->kind->columns(rows); }

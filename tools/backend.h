@@ -37,6 +37,10 @@ int backend_job(struct backend *backend, const char *const *words, size_t count,
                 tally_error *error);
 int backend_flush(struct backend *backend, tally_error *error);
 
+/* The same store for a second thread, which may ask for its stats alone while the first waits for a job: a
+ * connection more, or, for a store in this process, `backend` itself. The other one is to be closed first. */
+int backend_watch(struct backend *backend, struct backend **watch, tally_error *error);
+
 size_t rows_columns(const struct rows *rows);
 tally_result_column rows_column(const struct rows *rows, size_t column);
 int rows_next(struct rows *rows, tally_error *error); /* TALLY_ROW, TALLY_OK, or a code */

@@ -24,6 +24,7 @@ struct backend_kind {
   int (*job)(struct backend *backend, const char *const *words, size_t count, struct rows **rows,
              tally_error *error);
   int (*flush)(struct backend *backend, tally_error *error);
+  int (*watch)(struct backend *backend, struct backend **watch, tally_error *error);
   void (*cancel)(struct backend *backend);
 };
 

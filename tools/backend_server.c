@@ -9,6 +9,7 @@
 #include "proto/client.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct server_rows {
   struct rows rows;
@@ -19,7 +20,8 @@ struct server_rows {
 struct server_backend {
   struct backend backend;
   struct client *client;
-  bool lost; /* the connection failed */
+  char *server; /* its address */
+  bool lost;    /* the connection failed */
 };
 
 static struct client *client_of(const struct backend *b) {
@@ -87,6 +89,7 @@ static int wrap_rows(struct backend *b, int code, struct client_rows *answer, st
 static int server_close(struct backend *b, tally_error *error) {
   (void)error;
   client_close(client_of(b));
+  mem_free(((struct server_backend *)b)->server);
   mem_free(b);
   return 0;
 }
@@ -146,6 +149,10 @@ static int server_flush(struct backend *b, tally_error *error) {
 }
 static void server_cancel(struct backend *b) { client_cancel(client_of(b)); }
 
+static int server_watch(struct backend *b, struct backend **watch, tally_error *error) {
+  return backend_server_open(((struct server_backend *)b)->server, watch, error);
+}
+
 static const struct backend_kind server_kind = {
     .close = server_close,
     .submit = server_submit,
@@ -160,6 +167,7 @@ static const struct backend_kind server_kind = {
     .verify = server_verify,
     .job = server_job,
     .flush = server_flush,
+    .watch = server_watch,
     .cancel = server_cancel,
 };
 
@@ -167,11 +175,14 @@ int backend_server_open(const char *server, struct backend **backend, tally_erro
   struct server_backend *b = mem_zalloc(1, sizeof *b);
   if (!b) return fail_memory(error, "a connection");
   b->backend.kind = &server_kind;
+  b->server = mem_strndup(server, strlen(server));
   char name[64];
   (void)snprintf(name, sizeof name, "tally %s", tally_version());
   struct client_options options = {.name = name};
-  int code = client_open(server, &options, &b->client, error);
+  int code =
+      b->server ? client_open(server, &options, &b->client, error) : fail_memory(error, "a connection");
   if (code != 0) {
+    mem_free(b->server);
     mem_free(b);
     return code;
   }

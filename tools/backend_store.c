@@ -69,7 +69,8 @@ static void store_rows_left_out(const struct rows *r, uint64_t *segments, uint64
 }
 static void store_rows_close(struct rows *rows) {
   struct store_rows *r = (struct store_rows *)rows;
-  atomic_store(&r->backend->cursor, NULL);
+  tally_cursor *mine = r->cursor;
+  (void)atomic_compare_exchange_strong(&r->backend->cursor, &mine, NULL);
   tally_cursor_close(r->cursor);
   mem_free(r);
 }
@@ -77,8 +78,9 @@ static void store_rows_close(struct rows *rows) {
 static const struct rows_kind store_rows_kind = {store_rows_columns, store_rows_column,   store_rows_next,
                                                  store_rows_cell,    store_rows_left_out, store_rows_close};
 
-static int wrap_cursor(struct store_backend *b, int code, tally_cursor *cursor, struct rows **rows,
-                       tally_error *error) {
+/* Rows that a handler cannot cancel: their thread may be another one than the caller's. */
+static int wrap_figures(struct store_backend *b, int code, tally_cursor *cursor, struct rows **rows,
+                        tally_error *error) {
   if (code != 0) return code;
   struct store_rows *r = mem_zalloc(1, sizeof *r);
   if (!r) {
@@ -86,9 +88,15 @@ static int wrap_cursor(struct store_backend *b, int code, tally_cursor *cursor, 
     return fail_memory(error, "an answer");
   }
   *r = (struct store_rows){{&store_rows_kind}, b, cursor};
-  atomic_store(&b->cursor, cursor);
   *rows = &r->rows;
   return 0;
+}
+
+static int wrap_cursor(struct store_backend *b, int code, tally_cursor *cursor, struct rows **rows,
+                       tally_error *error) {
+  code = wrap_figures(b, code, cursor, rows, error);
+  if (code == 0) atomic_store(&b->cursor, cursor);
+  return code;
 }
 
 /* ---- ingest */
@@ -219,7 +227,7 @@ static int store_events(struct backend *b, const tally_scan *scan, struct rows *
 static int store_stats(struct backend *b, struct rows **rows, tally_error *error) {
   tally_cursor *cursor = NULL;
   int code = tally_stats_open(store_of(b)->store, &cursor, error);
-  return wrap_cursor(store_of(b), code, cursor, rows, error);
+  return wrap_figures(store_of(b), code, cursor, rows, error);
 }
 static int store_verify(struct backend *b, struct rows **rows, tally_error *error) {
   tally_cursor *cursor = NULL;
@@ -234,6 +242,12 @@ static int store_job(struct backend *b, const char *const *words, size_t count, 
 }
 static int store_flush(struct backend *b, tally_error *error) {
   return tally_flush(store_of(b)->store, error);
+}
+
+static int store_watch(struct backend *b, struct backend **watch, tally_error *error) {
+  (void)error;
+  *watch = b;
+  return 0;
 }
 
 static void store_cancel(struct backend *b) {
@@ -275,6 +289,7 @@ static const struct backend_kind store_kind = {
     .verify = store_verify,
     .job = store_job,
     .flush = store_flush,
+    .watch = store_watch,
     .cancel = store_cancel,
 };
 

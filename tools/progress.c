@@ -19,8 +19,7 @@ void progress_start(struct progress *p, bool wanted, uint64_t total) {
   *p = (struct progress){.on = wanted && isatty(STDERR_FILENO), .total = total, .start = now()};
 }
 
-/* 1234567 -> "1,234,567" */
-static void group_digits(char text[32], uint64_t n) {
+void progress_digits(char text[32], uint64_t n) {
   char digits[24];
   int count = snprintf(digits, sizeof digits, "%" PRIu64, n), at = 0;
   for (int i = 0; i < count; i++) {
@@ -42,7 +41,7 @@ static void short_rate(char text[32], double rate) {
 void progress_text(char text[PROGRESS_TEXT], uint64_t rows, uint64_t bytes, uint64_t total, int64_t elapsed) {
   char count[32], rate[32];
   double seconds = (double)(elapsed > 0 ? elapsed : 1) / SECOND;
-  group_digits(count, rows);
+  progress_digits(count, rows);
   short_rate(rate, (double)rows / seconds);
   int n = snprintf(text, PROGRESS_TEXT, "%s rows, %s rows/s", count, rate);
   if (!total || !bytes || n < 0) return;
@@ -52,16 +51,21 @@ void progress_text(char text[PROGRESS_TEXT], uint64_t rows, uint64_t bytes, uint
                  100 * (double)bytes / (double)total, left / 60, left % 60);
 }
 
+void progress_say(struct progress *p, const char *text) {
+  if (!p->on) return;
+  (void)fprintf(stderr, "\r%s\x1B[K", text);
+  (void)fflush(stderr);
+  p->drawn = now();
+  p->shown = true;
+}
+
 void progress_update(struct progress *p, uint64_t rows, uint64_t bytes) {
   if (!p->on) return;
   int64_t at = now();
   if (at - p->drawn < EVERY) return;
   char text[PROGRESS_TEXT];
   progress_text(text, rows, bytes, p->total, at - p->start);
-  (void)fprintf(stderr, "\r%s\x1B[K", text);
-  (void)fflush(stderr);
-  p->drawn = at;
-  p->shown = true;
+  progress_say(p, text);
 }
 
 void progress_clear(struct progress *p) {

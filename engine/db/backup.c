@@ -90,14 +90,25 @@ static void unpin(struct db *db, struct pin *p) {
   version_unref(db, p->version);
 }
 
+static uint64_t bytes_of(const struct backup_source *s) {
+  uint64_t bytes = s->manifest.size + s->catalog.size;
+  for (size_t i = 0; i < s->wals; i++) bytes += s->wal[i].size;
+  for (size_t i = 0; i < s->segments; i++) bytes += s->segment[i]->info.size;
+  return bytes;
+}
+
 int db_backup(struct db *db, const char *directory, uint64_t rate, const atomic_bool *stop,
               struct backup_report *report, tally_error *error) {
   struct pin p;
-  struct pace pace = {.os = db->os, .rate = rate, .stop = stop};
+  struct pace pace = {.os = db->os, .rate = rate, .stop = stop, .taken = &db->checking.done};
   struct copier to = {
       .os = db->os, .store = directory, .pace = &pace, .cache = db->cache, .budget = &db->catalog_budget};
   int result = pin(db, &p, error);
-  if (!result) result = backup_write(&to, &p.source, report, error);
+  if (!result) {
+    meter_begin(&db->checking, bytes_of(&p.source));
+    result = backup_write(&to, &p.source, report, error);
+    meter_begin(&db->checking, 0);
+  }
   unpin(db, &p);
   return result;
 }

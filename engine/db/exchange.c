@@ -39,6 +39,7 @@ static int rewrite_all(struct db *db, struct rewrite *r, tally_error *error) {
     if (!sorted) return fail(error, TALLY_CANCELLED, "the store is closing");
     result = rewrite_write(r, sorted, error);
     give_sorted(db, sorted);
+    atomic_store(&db->rewriting.done, rewrite_met(r));
     if (result) return result;
   }
   return result;
@@ -101,7 +102,9 @@ int rewrite_files(struct db *db, struct segment **input, size_t inputs, const st
   struct rewrite *r;
   int result = rewrite_new(&request, &r, error);
   if (!result) {
+    meter_begin(&db->rewriting, rewrite_rows(r));
     result = rewrite_all(db, r, error);
+    meter_begin(&db->rewriting, 0);
     struct rewrite_result all = rewrite_result(r);
     if (!result) result = take_files(&all, made, error);
     *report = (struct rewrite_report){.month = request.month,

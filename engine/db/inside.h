@@ -49,6 +49,15 @@ struct month_age {
   int64_t flushed;
 };
 
+/* How far a piece of work is, for db_stats. */
+struct meter {
+  _Atomic uint64_t total, done; /* total 0: nothing is under way */
+};
+static inline void meter_begin(struct meter *meter, uint64_t total) {
+  atomic_store(&meter->done, 0);
+  atomic_store(&meter->total, total);
+}
+
 /* How long rows are kept, and what is known of the clock that decides it. */
 struct retention {
   struct os_mutex lock; /* all that follows */
@@ -85,6 +94,8 @@ struct db {
   struct buffer batch_scratch, id_scratch[DOMAINS]; /* the writer's role */
 
   struct os_mutex maintaining; /* one job that replaces segments at a time */
+  struct meter rewriting;      /* rows; of who has `maintaining` */
+  struct meter checking;       /* bytes; of a backup or a verification */
   struct os_mutex publishing;  /* one change of the version at a time */
   struct os_mutex manifest_lock;
   struct manifest *manifest;

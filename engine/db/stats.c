@@ -23,6 +23,11 @@ static void put_text(struct figures *f, const char *name, const char *value) {
   if (!f->result) f->result = f->figure(f->arg, name, value);
 }
 
+static void put_meter(struct figures *f, const char *total, const char *done, struct meter *meter) {
+  put(f, total, atomic_load(&meter->total));
+  put(f, done, atomic_load(&meter->done));
+}
+
 /* What is copied out under the lock. */
 struct counts {
   uint64_t segments, segment_rows, segment_bytes, memory_rows, sealed, wal_bytes, wal_number, batches, rows,
@@ -94,6 +99,8 @@ int db_stats(struct db *db, int (*figure)(void *arg, const char *name, const cha
   put(&f, "batch_bytes_appended", c.batch_bytes);
   put(&f, "segment_bytes_flushed", c.flushed_bytes);
   put(&f, "segment_bytes_rewritten", c.rewritten_bytes);
+  put_meter(&f, "rewriting_rows", "rewriting_rows_done", &db->rewriting);
+  put_meter(&f, "checking_bytes", "checking_bytes_done", &db->checking);
   put(&f, "memory_limit", db->options.memory);
   put(&f, "memory_used", budget_used(&db->total));
   put(&f, "memory_memtables", budget_used(&db->memtable_budget));

@@ -40,17 +40,21 @@ int db_verify_begin(struct db *db, uint64_t rate, const atomic_bool *stop, struc
   struct db_verify *v = mem_zalloc(1, sizeof *v);
   if (!v) return fail_memory(error, "a check");
   v->db = db;
-  v->pace = (struct pace){.os = db->os, .rate = rate, .stop = stop};
+  v->pace = (struct pace){.os = db->os, .rate = rate, .stop = stop, .taken = &db->checking.done};
   os_lock(&db->lock);
   v->version = db->version;
   v->version->references++;
+  uint64_t bytes = db->wal_size;
+  for (size_t i = 0; i < v->version->count; i++) bytes += v->version->segment[i]->info.size;
   os_unlock(&db->lock);
+  meter_begin(&db->checking, bytes + catalog_file_size(db->catalog));
   *verify = v;
   return 0;
 }
 
 void db_verify_end(struct db_verify *v) {
   if (!v) return;
+  meter_begin(&v->db->checking, 0);
   wal_files_free(&v->wals);
   version_unref(v->db, v->version);
   mem_free(v);

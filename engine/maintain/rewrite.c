@@ -215,6 +215,8 @@ int rewrite_write(struct rewrite *r, struct memtable *sorted, tally_error *error
   return result;
 }
 
+uint64_t rewrite_rows(const struct rewrite *r) { return input_rows(r); }
+uint64_t rewrite_met(const struct rewrite *r) { return r->met; }
 struct rewrite_result rewrite_result(const struct rewrite *r) {
   return (struct rewrite_result){r->made, r->made_count, r->met - r->dropped, r->dropped, r->changed};
 }

@@ -44,6 +44,8 @@ int rewrite_new(const struct rewrite_request *request, struct rewrite **rewrite,
 int rewrite_read(struct rewrite *r, tally_error *error);
 /* Makes them a segment, synced, and compares it with them. `sorted` is scratch like request.rows. */
 int rewrite_write(struct rewrite *r, struct memtable *sorted, tally_error *error);
+uint64_t rewrite_rows(const struct rewrite *r); /* of the inputs */
+uint64_t rewrite_met(const struct rewrite *r);  /* of these, read so far */
 struct rewrite_result {
   const struct segment_info *segment; /* borrowed until rewrite_free */
   uint32_t segments;

@@ -16,6 +16,7 @@ static int64_t cost_us(uint64_t bytes, uint64_t rate) {
 
 int pace_take(struct pace *p, uint64_t bytes, tally_error *error) {
   if (!p) return 0;
+  if (p->taken) atomic_fetch_add(p->taken, bytes);
   if (p->rate && !stopped(p)) {
     int64_t now = p->os->monotonic(p->os);
     for (; now < p->due && !stopped(p); now = p->os->monotonic(p->os))

@@ -14,6 +14,7 @@ struct pace {
   const struct os *os;
   uint64_t rate;           /* bytes a second; 0: no limit */
   const atomic_bool *stop; /* NULL: nobody stops it */
+  _Atomic uint64_t *taken; /* the bytes are added here for others to see; NULL: nobody looks */
   int64_t due;             /* os->monotonic when the bytes so far are paid for; 0: none were taken */
 };
 

@@ -601,7 +601,36 @@ def a_script_may_hold_the_data_of_its_ingest(t):
     equal(tool.ok("query"), "count\n10\n")
 
 
-ALONE = [the_page_is_true, help_of_every_command, unknown_commands, a_server_that_is_not_there, a_store_that_is_not_there_is_not_made,
+def progress_of_a_job_is_shown_on_a_terminal_only(t):
+    folder = os.path.join(t.folder, "jobs")
+    events = t.ok("generate", "--rows", "400000", "--days", "2")
+    store = Tool(t.programs, ["--db", folder], t.folder)
+
+    def job(tool, *options):
+        for _ in range(2):
+            tool.ok("ingest", "-", input=events)
+            tool.ok("flush")
+        with Terminal(tool, *options, "compact", "--format", "csv") as shown:
+            return shown.end()
+
+    line = r"\rcompact, 0:\d\d: [\d,]+ of [\d,]+ rows rewritten, \d+ %\033\[K"
+    for served in [False, True]:
+        server = Server(t.programs, folder) if served else None
+        tool = Tool(t.programs, ["--server", server.address], t.folder) if served else store
+        try:
+            code, text = job(tool)
+            equal(code, 0, text)
+            holds(re.search(line, text), text)
+            holds("\r\033[Kmonth,segments_before" in text, "the line is gone when the answer comes: " + repr(text))
+            code, text = job(tool, "--quiet")
+            holds(code == 0 and text.startswith("month,segments_before"), repr(text))
+            equal(tool.run("compact").err, "", "not in a pipe")
+        finally:
+            if server:
+                equal(server.stop(), 0, "exit status of tallyd")
+
+
+ALONE = [progress_of_a_job_is_shown_on_a_terminal_only, the_page_is_true, help_of_every_command, unknown_commands, a_server_that_is_not_there, a_store_that_is_not_there_is_not_made,
          a_store_that_another_process_has, generate_is_the_same_every_time, verify_finds_damage,
          a_shell_outlives_its_server, a_script_may_hold_the_data_of_its_ingest]
 ON_MANY = [a_reader_that_goes_away_is_no_failure, an_interrupt_cancels_and_says_incomplete,

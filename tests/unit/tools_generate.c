@@ -6,7 +6,7 @@
 
 #include "tools/generate_random.h"
 #include "tools/generate_zipf.h"
-#include "tools/progress.h"
+#include "tools/watch.h"
 
 static struct random_tables tables;
 
@@ -109,4 +109,16 @@ Test(generate, progress_names_rows_rate_share_and_time_left) {
   cr_assert_str_eq(text, "0 rows, 0 rows/s");
   progress_text(text, 30000000, 1, 0, 10000000);
   cr_assert_str_eq(text, "30,000,000 rows, 3.0 M rows/s");
+}
+
+Test(generate, watch_names_the_job_its_time_and_how_far_it_is) {
+  char text[PROGRESS_TEXT];
+  watch_text(text, "compact", &(struct watch_figures){.rows = 1234567, .rows_done = 1000}, 61000000);
+  cr_assert_str_eq(text, "compact, 1:01: 1,000 of 1,234,567 rows rewritten, 0 %");
+  watch_text(text, "backup", &(struct watch_figures){.bytes = 300 << 20, .bytes_done = 30 << 20}, 0);
+  cr_assert_str_eq(text, "backup, 0:00: 30 of 300 MiB read, 10 %");
+  watch_text(text, "backup", &(struct watch_figures){.bytes = 300 << 20, .bytes_done = 301 << 20}, 0);
+  cr_assert_str_eq(text, "backup, 0:00: 301 of 300 MiB read", "a copy is read twice");
+  watch_text(text, "erase", &(struct watch_figures){0}, 3000000);
+  cr_assert_str_eq(text, "erase, 0:03");
 }
