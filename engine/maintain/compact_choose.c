@@ -68,6 +68,16 @@ static struct compaction around(const struct candidate *s, uint32_t count, uint6
   return c;
 }
 
+/* Small ones that lie over the time of those that are merged anyway. */
+static void take_along(const struct candidate *s, uint32_t count, uint64_t settled, struct compaction *c) {
+  uint32_t big = c->count;
+  for (uint32_t k = 0; k < count; k++) {
+    bool meets = false;
+    for (uint32_t i = 0; i < big && !meets; i++) meets = overlap(&s[c->input[i]], &s[k]);
+    if (meets && is_small(&s[k], settled)) add(c, k);
+  }
+}
+
 /* Where most big ones meet. */
 static struct compaction big_ones(const struct candidate *s, uint32_t count, uint64_t settled, bool settle) {
   struct compaction best = {.count = 0};
@@ -76,7 +86,9 @@ static struct compaction big_ones(const struct candidate *s, uint32_t count, uin
     struct compaction c = around(s, count, settled, i, settle);
     if (c.count > best.count) best = c;
   }
-  return best.count >= (settle ? 2 : COMPACT_FAN) ? best : (struct compaction){.count = 0};
+  if (best.count < (settle ? 2 : COMPACT_FAN)) return (struct compaction){.count = 0};
+  if (settle) take_along(s, count, settled, &best);
+  return best;
 }
 
 struct compaction compact_choose(const struct candidate *candidate, uint32_t count, uint64_t settled,

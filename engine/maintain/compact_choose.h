@@ -6,10 +6,10 @@
  *  2. Big ones: as soon as COMPACT_FAN of them overlap at one point of time, all that overlap there are
  * merged and cut into slices of time, which do not overlap.
  *  3. A quiet month (and any month, on request) is settled: small ones are merged if there are two, big ones
- *     if two overlap. What is left then is at most one small segment and big ones one after the other.
- * Overlap counts from a sixteenth of the shorter one's time on: events a little late do not make it.
- * At most COMPACT_MOST segments enter one merge. Rule 3 ends: each merge leaves fewer small ones, or fewer
- * overlapping big ones. */
+ *     if two overlap, and with them a small one over the same time. What is left then is at most one small
+ * segment and big ones one after the other. Overlap counts from a sixteenth of the shorter one's time on:
+ * events a little late do not make it. At most COMPACT_MOST segments enter one merge. Rule 3 ends: each merge
+ * leaves fewer small ones, or fewer overlapping big ones. */
 #ifndef MAINTAIN_COMPACT_CHOOSE_H
 #define MAINTAIN_COMPACT_CHOOSE_H
 

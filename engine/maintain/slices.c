@@ -14,10 +14,10 @@ void slices_add(struct slices *s, const int64_t *timestamp, uint32_t count) {
   s->rows += count;
 }
 
-/* A sixteenth of a slice is kept free: cuts stand between buckets, not between rows. */
+/* A little of a slice is kept free: cuts stand between buckets, not between rows. */
 static uint64_t pieces(uint64_t whole, uint64_t most) {
   if (whole <= most) return 1;
-  uint64_t good = most - most / 16;
+  uint64_t good = most - most / 64;
   return (whole + good - 1) / good;
 }
 

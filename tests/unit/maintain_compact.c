@@ -61,7 +61,7 @@ static bool by_policy(bool settle) {
     if (!gone[i]) segment[left++] = segment[i];
   count = left;
   /* Rows lie evenly in time here. */
-  uint32_t slices = rows <= SETTLED ? 1 : (uint32_t)((rows + SETTLED * 15 / 16 - 1) / (SETTLED * 15 / 16));
+  uint32_t slices = rows <= SETTLED ? 1 : (uint32_t)((rows + SETTLED * 63 / 64 - 1) / (SETTLED * 63 / 64));
   for (uint32_t i = 0; i < slices; i++) {
     int64_t a = from + (to - from) * i / slices, b = from + (to - from) * (i + 1) / slices - (i + 1 < slices);
     add((uint32_t)(rows * (i + 1) / slices - rows * i / slices), a, b);
@@ -120,6 +120,19 @@ Test(compact, what_is_settled_has_at_most_one_small_segment_and_no_two_that_over
     cr_assert_not(by_policy(true), "what is settled stays");
     cr_assert_eq(count, before);
   }
+}
+
+Test(compact, settling_takes_a_small_segment_along_where_big_ones_over_its_time_are_merged) {
+  begin();
+  for (int i = 0; i < 5; i++) add(SETTLED / 2, i, MONTH - i);
+  add(SETTLED / 8, 10, MONTH - 10);
+  settle();
+  cr_assert_eq(count, 3u, "2.6 settled ones, and nothing small");
+  for (uint32_t i = 0; i < count; i++) cr_assert_geq(segment[i].weight, SETTLED / 4);
+  uint64_t once = written;
+  add(SETTLED / 8, 10, MONTH - 10);
+  settle();
+  cr_assert_eq(written, once, "for its sake alone nothing is rewritten");
 }
 
 Test(compact, rows_in_an_order_shuffled_over_a_month_are_rewritten_at_most_three_times) {
