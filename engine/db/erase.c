@@ -50,7 +50,7 @@ static int holds_user(struct db *db, struct segment *s, const struct row_rule *r
     return result;
   }
   for (uint32_t i = 0; i < s->services && !*holds; i++) {
-    uint32_t run;
+    struct found_run run;
     int result = segment_find_run(s, s->span[i].service, rule->user, holds, &run, error);
     if (result) return result;
   }

@@ -42,11 +42,10 @@ static int look_up(struct candidates *c, const struct scan *scan, struct segment
     for (uint32_t k = 0; k < users->count; k++)
       for (int64_t user = users->at[k].low; user <= users->at[k].high; user++) {
         bool found;
-        uint32_t run, row[2];
+        struct found_run run;
         int result = segment_find_run(segment, service, (uint32_t)user, &found, &run, error);
-        if (!result && found) result = segment_run_bounds(segment, run, 1, row, error);
         if (!result && found)
-          result = add_range(c, h, &(struct row_range){row[0], row[1], (uint32_t)user}, error);
+          result = add_range(c, h, &(struct row_range){run.first_row, run.end_row, (uint32_t)user}, error);
         if (result) return result;
       }
   }

@@ -7,15 +7,15 @@
 #define BATCH 1024u
 #define RUN_MEASURES 3 /* status_code, tokens_used and cost, which follow each other */
 
-struct found_run {
-  uint32_t run, service, user;
+struct user_run {
+  uint32_t run, rows, service, user;
 };
 
 struct index_cursor {
   enum index_level level;
   uint32_t service, run; /* the next service (a number of a span); the next run of it, 0: its first */
   bool look_up;
-  struct buffer found; /* with look_up: struct found_run */
+  struct buffer found; /* with look_up: struct user_run */
   uint32_t found_count, found_next;
   uint32_t services[BATCH], users[BATCH], counts[BATCH], errors[BATCH], bounds[BATCH + 1];
   uint32_t nonnull[RUN_MEASURES][BATCH];
@@ -42,7 +42,7 @@ bool scan_index_covers(const struct scan *scan, size_t part, enum index_level le
 
 /* ---- starting */
 
-static int add_found(struct scanner *s, struct found_run run, tally_error *error) {
+static int add_found(struct scanner *s, struct user_run run, tally_error *error) {
   struct index_cursor *x = s->index;
   int result = hold_reserve(&s->hold, &x->found, (x->found_count + 1) * sizeof run, error);
   if (!result) memcpy(x->found.data + x->found_count++ * sizeof run, &run, sizeof run);
@@ -59,9 +59,11 @@ static int find_runs(struct scanner *s, tally_error *error) {
     for (uint32_t k = 0; k < users->count && !result; k++)
       for (int64_t user = users->at[k].low; user <= users->at[k].high && !result; user++) {
         bool found;
-        uint32_t run;
+        struct found_run run;
         result = segment_find_run(s->segment, service, (uint32_t)user, &found, &run, error);
-        if (!result && found) result = add_found(s, (struct found_run){run, service, (uint32_t)user}, error);
+        if (!result && found)
+          result = add_found(
+              s, (struct user_run){run.run, run.end_row - run.first_row, service, (uint32_t)user}, error);
       }
   }
   return result;
@@ -119,12 +121,9 @@ static bool has_nulls(const struct segment *segment, int measure) {
   return segment->total.measure[measure].nonnull != segment->info.rows;
 }
 
-/* Reads the sums of runs [first, first + n) to place `at` of the arrays. */
+/* Reads the sums of runs [first, first + n), whose counts are there, to place `at` of the arrays. */
 static int read_sums(struct scanner *s, uint32_t first, uint32_t n, uint32_t at, tally_error *error) {
   struct index_cursor *x = s->index;
-  int result = segment_run_bounds(s->segment, first, n, x->bounds, error);
-  if (result) return result;
-  for (uint32_t i = 0; i < n; i++) x->counts[at + i] = x->bounds[i + 1] - x->bounds[i];
   struct run_sums sums = {.errors = x->errors + at, .tokens = x->tokens + at, .cost = x->cost + at};
   uint32_t **nonnull[] = {&sums.status_nonnull, &sums.tokens_nonnull, &sums.cost_nonnull};
   for (int c = 0; c < RUN_MEASURES; c++) {
@@ -158,10 +157,11 @@ static int next_found(struct scanner *s, uint32_t *n, tally_error *error) {
   struct index_cursor *x = s->index;
   int result = 0;
   for (*n = 0; *n < BATCH && x->found_next < x->found_count && !result; ++*n) {
-    struct found_run found;
+    struct user_run found;
     memcpy(&found, x->found.data + x->found_next++ * sizeof found, sizeof found);
     x->services[*n] = found.service;
     x->users[*n] = found.user;
+    x->counts[*n] = found.rows;
     result = read_sums(s, found.run, 1, *n, error);
   }
   return result;
@@ -181,6 +181,8 @@ static int next_stretch(struct scanner *s, uint32_t *n, tally_error *error) {
     uint32_t first = span->first_run + x->run, count = BATCH - first % BATCH;
     if (count > span->runs - x->run) count = span->runs - x->run;
     int result = segment_runs(s->segment, first, count, x->services, x->users, NULL, error);
+    if (!result) result = segment_run_bounds(s->segment, first, count, x->bounds, error);
+    for (uint32_t i = 0; i < count && !result; i++) x->counts[i] = x->bounds[i + 1] - x->bounds[i];
     if (!result) result = read_sums(s, first, count, 0, error);
     if (result) return result;
     x->run += count;

@@ -294,7 +294,20 @@ static uint32_t group_of_user(const struct block *b, uint32_t piece, uint32_t fi
   return low;
 }
 
-int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *found, uint32_t *run,
+/* The place of `user` among the runs of a group that are of the service; count if it is not there. */
+static uint32_t place_of_user(const uint32_t *users, uint32_t first, uint32_t end, uint32_t user) {
+  uint32_t low = first, high = end;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (users[middle] < user)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < end && users[low] == user ? low : RUN_GROUP;
+}
+
+int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *found, struct found_run *run,
                      tally_error *error) {
   *found = false;
   const struct service_span *span = find_span(s, service);
@@ -305,21 +318,16 @@ int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *f
   int result = pin_piece(s, piece, &b, error);
   if (result) return result;
   struct group g = find_group(s, &b, piece, group_of_user(&b, piece, first, end, user));
-  uint32_t users[RUN_GROUP];
+  uint32_t users[RUN_GROUP], rows[RUN_GROUP + 1], place = RUN_GROUP;
   result = group_users(s, &b, &g, users, error);
-  block_release(s, &b);
-  if (result) return result;
-  uint32_t low = first > g.first ? first - g.first : 0,
-           high = end - g.first < g.count ? end - g.first : g.count;
-  while (low < high) {
-    uint32_t middle = low + (high - low) / 2;
-    if (users[middle] < user)
-      low = middle + 1;
-    else
-      high = middle;
+  if (!result)
+    place = place_of_user(users, first > g.first ? first - g.first : 0,
+                          end - g.first < g.count ? end - g.first : g.count, user);
+  if (!result && place < RUN_GROUP) {
+    result = group_rows(s, &b, &g, rows, error);
+    *found = result == 0;
+    *run = (struct found_run){g.first + place, rows[place], rows[place + 1]};
   }
-  *run = g.first + low;
-  uint32_t stop = end - g.first < g.count ? end - g.first : g.count;
-  *found = low < stop && users[low] == user;
-  return 0;
+  block_release(s, &b);
+  return result;
 }

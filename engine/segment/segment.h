@@ -212,9 +212,12 @@ int segment_run_bounds(struct segment *s, uint32_t first, uint32_t count, uint32
 int segment_run_of_row(struct segment *s, uint32_t row, uint32_t *run, tally_error *error);
 /* The runs of a service: [*first, *first + *count); count 0 if it has none here. From `span`, no I/O. */
 void segment_service_runs(const struct segment *s, uint32_t service, uint32_t *first, uint32_t *count);
+struct found_run {
+  uint32_t run, first_row, end_row;
+};
 /* The run of (service, user), found by binary search inside the service's runs; false in *found if there is
  * none. */
-int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *found, uint32_t *run,
+int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *found, struct found_run *run,
                      tally_error *error);
 
 /* ---- rollups */

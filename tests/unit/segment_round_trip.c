@@ -108,10 +108,12 @@ static void check_lookups(struct segment *s, const struct rows *rows, const uint
   tally_error error = {0};
   for (int i = 0; i < 300; i++) {
     uint32_t r = i < 2 ? (i ? runs - 1 : 0) : sample_below(random, runs), run, bound[2];
+    struct found_run at;
     bool found;
     uint32_t service = rows->text[1][first[r]], user = rows->text[0][first[r]];
-    cr_assert_eq(segment_find_run(s, service, user, &found, &run, &error), 0, "%s", error.text);
-    cr_assert(found && run == r, "service %u user %u: run %u, not %u", service, user, run, r);
+    cr_assert_eq(segment_find_run(s, service, user, &found, &at, &error), 0, "%s", error.text);
+    cr_assert(found && at.run == r, "service %u user %u: run %u, not %u", service, user, at.run, r);
+    cr_assert(at.first_row == first[r] && at.end_row == first[r + 1]);
     cr_assert_eq(segment_run_bounds(s, r, 1, bound, &error), 0);
     cr_assert(bound[0] == first[r] && bound[1] == first[r + 1]);
     uint32_t row = first[r] + sample_below(random, bound[1] - bound[0]);
@@ -122,17 +124,17 @@ static void check_lookups(struct segment *s, const struct rows *rows, const uint
     bool want = false;
     for (uint32_t k = r; k < runs && rows->text[1][first[k]] == service; k++)
       want |= rows->text[0][first[k]] == other;
-    cr_assert_eq(segment_find_run(s, service, other, &found, &run, &error), 0);
+    cr_assert_eq(segment_find_run(s, service, other, &found, &at, &error), 0);
     cr_assert_eq(found, want);
   }
   for (uint32_t r = 0; r < runs; r++) {
     bool found;
-    uint32_t run;
+    struct found_run run;
     int result = segment_find_run(s, rows->text[1][first[r]], rows->text[0][first[r]], &found, &run, &error);
-    cr_assert(result == 0 && found && run == r, "run %u is found as %u", r, run);
+    cr_assert(result == 0 && found && run.run == r, "run %u is found as %u", r, run.run);
   }
   bool found = true;
-  uint32_t run;
+  struct found_run run;
   cr_assert_eq(segment_find_run(s, 4000000000u, 1, &found, &run, &error), 0);
   cr_assert_not(found);
 }
