@@ -1,9 +1,10 @@
 /* disk.h - a disk and a clock in memory, behind the table of os/os.h: it forgets what was not synced, tears
  * writes, fails and fills up, when the test says so.
  *
- * What a power cut leaves: of each directory that was changed since its last sync either the old names or the
- * new ones; of each file that was written since its last sync the old bytes, the new ones, or blocks of both.
- * What the end of the process leaves: everything as it is. Any thread. */
+ * What a power cut leaves: of the changes of directories since their last syncs any, and of each file that
+ * was written since its last sync any sectors and either size (cut.c). A file whose sync has failed reads as
+ * it was written, but what was written before stays unsynced whatever later syncs say. What the end of the
+ * process leaves: everything as it is. Any thread. */
 #ifndef DISK_DISK_H
 #define DISK_DISK_H
 
@@ -22,6 +23,37 @@ enum disk_fault {
   DISK_FULL,  /* from that call on whatever needs space */
   DISK_STOPS, /* from that call on everything, and nothing has an effect any more */
 };
+/* One call with the table: `path` as it was given, of a file as it was opened. What a watcher returns other
+ * than 0 is the errno that the call fails with. It is called before the call has an effect, under no lock. */
+enum disk_call {
+  DISK_OPEN,
+  DISK_CREATE,
+  DISK_READ,
+  DISK_WRITE,
+  DISK_SYNC,
+  DISK_SIZE,
+  DISK_ALLOCATE,
+  DISK_TRUNCATE,
+  DISK_RENAME,
+  DISK_UNLINK,
+  DISK_LINK,
+  DISK_MKDIR,
+  DISK_RMDIR,
+  DISK_SYNC_DIRECTORY,
+  DISK_LIST,
+  DISK_LOCK
+};
+typedef int disk_watcher(void *arg, enum disk_call call, const char *path);
+void disk_watch(struct disk *disk, disk_watcher *watcher, void *arg);
+unsigned long long disk_generation(const struct disk *disk); /* rises with what changes the disk */
+
+/* The disk as it is now, with no file open: what is done to it does nothing to the first. */
+struct disk *disk_copy(const struct disk *disk, uint64_t seed);
+/* The power is cut, no file may be open: damage of a kind, from the seed. */
+#define DISK_CUTS 13u
+void disk_cut(struct disk *disk, unsigned kind);
+const char *disk_cut_text(unsigned kind);
+
 /* The fault comes with the `after`th call from now that changes something. */
 void disk_arm(struct disk *disk, enum disk_fault fault, unsigned after);
 /* Ends a fault (but not a stop); true if it has come. */
