@@ -49,8 +49,9 @@ static int open_old(struct backup *b, tally_error *error) {
                 b->to->store);
   int result = manifest_read(os, b->to->store, &b->old, error);
   if (!result) result = mark_read(os, b->to->store, b->old->number, &size, error);
-  if (result) return error_where(error, "the backup that is there already cannot be continued");
-  if (size != b->old->size)
+  if (result && result != TALLY_NOT_FOUND)
+    return error_where(error, "the backup that is there already cannot be continued");
+  if (result || size != b->old->size)
     return fail(error, TALLY_USAGE,
                 "%s was opened as a store since the last backup: choose another directory for the next one",
                 b->to->store);

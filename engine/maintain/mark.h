@@ -1,8 +1,8 @@
 /* mark.h - the file BACKUP-<number> beside MANIFEST-<number>: it tells a backup from a store.
  *
  * One line: "tally backup: manifest <16 hex digits> of <size> bytes, check <16 hex digits of XXH3-64 of what
- * stands before the comma>". Where the manifest is longer than it says, the backup was opened as a store
- * since. */
+ * stands before the comma>". Where the manifest has another number (an open begins a new file), or is
+ * longer than it says, the backup was opened as a store since. */
 #ifndef MAINTAIN_MARK_H
 #define MAINTAIN_MARK_H
 

@@ -378,7 +378,6 @@ int manifest_open(const struct os *os, const char *store, struct producers *prod
     manifest_close(m);
     return result;
   }
-  remove_leftovers(m);
   *manifest = m;
   return 0;
 }
@@ -455,6 +454,27 @@ int manifest_publish(struct manifest *m, tally_error *error) {
     result = os_fail_sync(error, number, m->store);
   mem_free(number ? path : m->path);
   if (!number) m->path = path;
+  return result;
+}
+
+/* The file that was read may be in the page cache alone: its last edit's sync, or that of its name, may have
+ * failed or never have come. */
+int manifest_renew(struct manifest *m, tally_error *error) {
+  struct manifest *copy;
+  int result = manifest_copy(m->os, m->file, m->path, m->size, m->store, m->number + 1, &copy, error);
+  if (result) return result;
+  result = manifest_publish(copy, error);
+  if (!result) {
+    m->os->close(m->os, m->file);
+    mem_free(m->path);
+    m->file = copy->file;
+    m->path = copy->path;
+    m->number = copy->number;
+    copy->file = NULL;
+    copy->path = NULL;
+    remove_leftovers(m);
+  }
+  manifest_close(copy);
   return result;
 }
 

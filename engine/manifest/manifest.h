@@ -3,7 +3,8 @@
  *
  * manifest_commit moves the store from one valid state to the next: the edit is on the disk when it returns,
  * or the store is as before. File MANIFEST-<number> begins with a checkpoint; when edits outgrow it a new
- * file with a new checkpoint takes its place. One thread at a time (the caller's lock). */
+ * file with a new checkpoint takes its place, and each open for writing copies it. One thread at a time (the
+ * caller's lock). */
 #ifndef MANIFEST_MANIFEST_H
 #define MANIFEST_MANIFEST_H
 
@@ -31,6 +32,10 @@ int manifest_create(const struct os *os, const char *store, struct manifest **ma
  * confirmed and is cut off. */
 int manifest_open(const struct os *os, const char *store, struct producers *producers,
                   struct manifest **manifest, tally_error *error);
+/* Writes what manifest_open has read to a file with the next number, synced under its name, and removes what
+ * was there before. Until then nothing of what was read is certain to be on the disk, and nothing that it
+ * makes needless may be removed. */
+int manifest_renew(struct manifest *manifest, tally_error *error);
 /* Loads the newest manifest, for reading alone: whatever is not whole is TALLY_CORRUPT, at the end too. */
 int manifest_read(const struct os *os, const char *store, struct manifest **manifest, tally_error *error);
 /* Copies the first `size` bytes of a manifest file, checked, to a file of `store` with another number, under

@@ -1,8 +1,8 @@
 /* cut.c - what a power cut leaves of the disk in memory, and a copy of a disk to try that on.
  *
- * Sectors of unsynced bytes reach the disk one by one, in any order, or as garbage; a file's size and each change
- * of a directory reach it independently of all others. Bytes that were synced stay, also in a sector of which
- * other bytes are garbled. */
+ * Sectors of unsynced bytes reach the disk one by one, in any order, or as garbage; a file's size and each
+ * change of a directory reach it independently of all others. Bytes that were synced stay, also in a sector
+ * of which other bytes are garbled. */
 #include <stdlib.h>
 #include <string.h>
 

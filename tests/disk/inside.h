@@ -18,7 +18,7 @@ struct node {
   uint64_t dirty_from, dirty_to;
   unsigned references; /* names of both kinds, changes, and open files */
   bool directory, locked, dirty;
-  bool lost;         /* a sync has failed: bytes before it may differ from `safe` and are not written any more */
+  bool lost; /* a sync has failed: bytes before it may differ from `safe` and are not written any more */
   struct node *copy; /* while the disk is copied */
 };
 
