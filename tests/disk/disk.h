@@ -51,6 +51,8 @@ unsigned long long disk_generation(const struct disk *disk); /* rises with what 
 struct disk *disk_copy(const struct disk *disk, uint64_t seed);
 /* The power is cut, no file may be open: damage of a kind, from the seed. */
 #define DISK_CUTS 13u
+#define DISK_CUTS_SURE 8u        /* the first ones leave nothing to chance */
+#define DISK_CUT_NOTHING_LOST 1u /* what the end of the process leaves */
 void disk_cut(struct disk *disk, unsigned kind);
 const char *disk_cut_text(unsigned kind);
 

@@ -1,5 +1,5 @@
-/* What the page cache showed and the disk lacked, after a power cut: found by tests/property and tests/faults on
- * the disk in memory, each told here in its shortest form. */
+/* What the page cache showed and the disk lacked, after a power cut: found by tests/property and tests/faults
+ * on the disk in memory, each told here in its shortest form. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
