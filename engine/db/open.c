@@ -118,13 +118,15 @@ static int no_store(const struct db *db, const char *why, tally_error *error) {
               db->path);
 }
 
-/* The name of the store's own directory reaches the disk. Who may not read the directory above did not make
- * this one. */
-static int sync_parent(struct db *db, tally_error *error) {
+/* The names of the store's folders, and of its own directory, reach the disk before there is a manifest. Who
+ * may not read the directory above did not make this one. */
+static int sync_folders(struct db *db, tally_error *error) {
   char *parent = mem_parent(db->path);
   if (!parent) return fail_memory(error, "a store");
-  int number = db->os->sync_directory(db->os, parent), result = 0;
-  if (number && number != EACCES) result = os_fail(error, number, "sync the directory", parent);
+  int number = db->os->sync_directory(db->os, db->path), result = 0;
+  if (number) result = os_fail(error, number, "sync the directory", db->path);
+  if (!result) number = db->os->sync_directory(db->os, parent);
+  if (!result && number && number != EACCES) result = os_fail(error, number, "sync the directory", parent);
   mem_free(parent);
   return result;
 }
@@ -142,7 +144,7 @@ static int open_manifest(struct db *db, tally_error *error) {
   /* A crash may have come between making the folders and the manifest: they are empty then. */
   int result = make_directory(db, "wal", true, error);
   if (!result) result = make_directory(db, "segments", true, error);
-  if (!result) result = sync_parent(db, error);
+  if (!result) result = sync_folders(db, error);
   if (!result) result = manifest_create(db->os, db->path, &db->manifest, error);
   return result;
 }

@@ -8,6 +8,7 @@
 #include "disk/disk.h"
 
 #define NOTHING 0 /* kinds of damage, see disk/cut.c */
+#define SOME 10
 
 struct fixture {
   struct disk *disk;
@@ -91,4 +92,29 @@ Test(cuts, an_edit_that_was_read_though_its_sync_had_failed_outlives_the_power) 
   power_cut(&f, NOTHING);
   cr_assert_eq(rows(&f), 20);
   end(&f);
+}
+
+static struct disk *then; /* the disk when the first manifest had its name, and no sync had come */
+
+static int watch_rename(void *arg, enum disk_call call, const char *path) {
+  static bool renamed;
+  if (renamed && !then) then = disk_copy(arg, (uint64_t)call);
+  renamed = call == DISK_RENAME && strstr(path, "MANIFEST");
+  return 0;
+}
+
+/* The names that a directory's changes make reach the disk one by one. */
+Test(cuts, a_new_store_has_its_folders_before_its_manifest) {
+  struct fixture f = {.disk = disk_new(1)};
+  disk_watch(f.disk, watch_rename, f.disk);
+  reopen(&f);
+  cr_assert_not_null(then);
+  end(&f);
+  for (uint64_t seed = 1; seed <= 50; seed++) {
+    struct fixture g = {.disk = disk_copy(then, seed)};
+    disk_cut(g.disk, SOME);
+    reopen(&g);
+    end(&g);
+  }
+  disk_free(then);
 }
