@@ -42,7 +42,7 @@ static void group_begin(struct group *g) {
 
 static void roll_back(struct group *g, const tally_error *error) {
   struct db *db = g->db;
-  wal_drop(db->wal);
+  if (db->wal) wal_drop(db->wal);
   if (db->active) memtable_cut(db->active, g->rows_before);
   for (size_t i = g->count; i-- > 0;) {
     if (g->member[i].has_mark) producers_undo(db->producers, &g->member[i].undo);
@@ -73,17 +73,28 @@ static void publish(struct group *g) {
   db->batches += batches;
   db->rows_appended += rows;
   db->batch_bytes += bytes;
-  db->wal_size = db->wal->size;
+  if (db->wal) db->wal_size = db->wal->size;
   os_unlock(&db->lock);
 }
+
+/* All that is in the log is on the disk, also what a repeat is told to be a duplicate of. In a store that
+ * takes no writes (it may have no log) that is not known: a sync that failed is not tried again. */
+static int make_durable(struct db *db, tally_error *error) {
+  if (db->wal && db->wal->durable == db->wal->written) return 0;
+  int result = db_writable(db, error);
+  return result ? result : writer_sync(db, error);
+}
+
+/* Bytes of the group's records; a store that is open for reading has no log. */
+static size_t group_size(const struct db *db) { return db->wal ? wal_group_size(db->wal) : 0; }
 
 static void commit(struct group *g) {
   struct db *db = g->db;
   tally_error error;
   if (!g->count) return;
-  int result = wal_group_size(db->wal) ? wal_write(db->wal, &error) : 0;
+  int result = group_size(db) ? wal_write(db->wal, &error) : 0;
   if (result && result != TALLY_NO_SPACE) db_stop_writes(db, &error);
-  if (!result && g->sync && db->wal->durable < db->wal->written) result = writer_sync(db, &error);
+  if (!result && g->sync) result = make_durable(db, &error);
   if (result)
     roll_back(g, &error);
   else
@@ -250,7 +261,7 @@ static void process_call(struct group *g, struct append_call *call) {
       continue;
     }
     if (item->options.durability == TALLY_DISK) g->sync = true;
-    if (g->count == GROUP_ITEMS || wal_group_size(g->db->wal) >= GROUP_BYTES) commit(g);
+    if (g->count == GROUP_ITEMS || group_size(g->db) >= GROUP_BYTES) commit(g);
   }
 }
 

@@ -41,8 +41,8 @@ static void end(struct fixture *f) {
   disk_free(f->disk);
 }
 
-/* Ten events of January 1970. */
-static void append(struct fixture *f) {
+/* Ten events of January 1970, as batch `sequence` of a producer (0: of none). */
+static tally_append_item send(struct fixture *f, uint64_t sequence, tally_durability durability) {
   tally_error e;
   tally_batch *b = tally_batch_new();
   tally_append_item item = {.result = 0};
@@ -51,9 +51,16 @@ static void append(struct fixture *f) {
     cr_assert_eq(tally_batch_add(b, &event, &e), 0);
   }
   cr_assert_eq(tally_batch_finish(b, &item.bytes, &item.size, &e), 0);
+  item.options = (tally_append_options){
+      .producer = sequence ? "p" : NULL, .epoch = 1, .sequence = sequence, .durability = durability};
   db_append(f->db, &item, 1);
-  cr_assert_eq(item.result, 0, "%s", item.error.text);
   tally_batch_free(b);
+  return item;
+}
+
+static void append(struct fixture *f) {
+  tally_append_item item = send(f, 0, TALLY_DISK);
+  cr_assert_eq(item.result, 0, "%s", item.error.text);
 }
 
 static uint64_t rows(struct fixture *f) {
@@ -117,4 +124,38 @@ Test(cuts, a_new_store_has_its_folders_before_its_manifest) {
     end(&g);
   }
   disk_free(then);
+}
+
+Test(cuts, a_repeat_is_no_durable_duplicate_when_the_sync_of_the_log_has_failed) {
+  struct fixture f;
+  tally_error e;
+  begin(&f);
+  cr_assert_eq(send(&f, 1, TALLY_OS).result, 0);
+  failing = "/wal/";
+  cr_assert_eq(send(&f, 2, TALLY_DISK).result, TALLY_IO);
+  failing = NULL; /* what a second sync of the file would say is not true */
+  cr_assert_eq(send(&f, 1, TALLY_DISK).result, TALLY_READ_ONLY);
+  cr_assert(send(&f, 1, TALLY_OS).receipt.duplicate);
+  (void)db_close(f.db, &e);
+  disk_cut(f.disk, NOTHING);
+  reopen(&f);
+  cr_assert_eq(rows(&f), 0);
+  end(&f);
+}
+
+Test(cuts, a_store_that_is_open_read_only_tells_a_repeat_what_it_knows) {
+  struct fixture f;
+  tally_error e;
+  begin(&f);
+  cr_assert_eq(send(&f, 1, TALLY_DISK).result, 0);
+  disk_stop(f.disk);
+  (void)db_close(f.db, &e);
+  disk_restart(f.disk, false);
+  tally_options o = {.read_only = true, .manual = true, .memory = 64u << 20};
+  cr_assert_eq(db_open(disk_os(f.disk), "/store", &o, &f.db, &e), 0, "%s", e.text);
+  tally_append_item item = send(&f, 1, TALLY_OS);
+  cr_assert(item.result == 0 && item.receipt.duplicate);
+  cr_assert_eq(send(&f, 1, TALLY_DISK).result, TALLY_READ_ONLY);
+  cr_assert_eq(send(&f, 2, TALLY_OS).result, TALLY_READ_ONLY);
+  end(&f);
 }
