@@ -61,8 +61,14 @@ static int open_old(struct backup *b, tally_error *error) {
 
 /* ------------------------------------------------------------------ manifest */
 
+static int sync_place(struct backup *b, tally_error *error) {
+  int code = b->to->os->sync_directory(b->to->os, b->to->store);
+  return code ? os_fail(error, code, "sync the directory", b->to->store) : 0;
+}
+
 /* A copy of the store's manifest under its temporary name, with one edit more: WAL records up to `durable`
- * belong to it, so if they are lost from the backup they are missed. */
+ * belong to it, so if they are lost from the backup they are missed. The mark is on the disk before anything
+ * else comes into the place, and before the manifest takes its name. */
 static int copy_manifest(struct backup *b, uint64_t number, uint64_t durable, struct manifest **copy,
                          tally_error *error) {
   const struct backup_source *from = b->source;
@@ -75,6 +81,7 @@ static int copy_manifest(struct backup *b, uint64_t number, uint64_t durable, st
     edit.state.next_wal = from->wal[from->wals - 1].number + 1;
   result = manifest_commit(*copy, &edit, error);
   if (!result) result = mark_write(b->to->os, b->to->store, number, (*copy)->size, error);
+  if (!result) result = sync_place(b, error);
   b->report->copied += result == 0;
   b->to->bytes += (*copy)->size;
   return result;
@@ -347,8 +354,8 @@ static bool remove_first(struct backup *b) {
   return gone;
 }
 
-/* What a backup that failed has written and the old one does not need. The mark goes last: as long as there
- * is anything else, it tells the next backup whose it is. */
+/* What a backup that failed has written and the old one does not need. The mark goes last, when it is on the
+ * disk that the rest is gone: as long as there is anything else, it tells the next backup whose it is. */
 static void remove_new(struct backup *b) {
   uint64_t *wal = NULL;
   size_t wals = 0;
@@ -358,7 +365,7 @@ static void remove_new(struct backup *b) {
   bool known = folder && copy_list(b->to->os, folder, ".wal", &wal, &wals, &ignored) == 0;
   const struct kept keep = {b->old ? b->old->segment : NULL, b->old ? b->old->segments : 0, wal, wals};
   if (known) copy_clean(b->to, &keep, &removed);
-  bool gone = b->old || remove_first(b);
+  bool gone = (b->old || remove_first(b)) && sync_place(b, &ignored) == 0;
   if (b->new) (void)b->to->os->unlink(b->to->os, b->new->path);
   if (gone) mark_remove(b->to->os, b->to->store, b->number);
   mem_free(wal);
@@ -375,6 +382,7 @@ static int write_all(struct backup *b, bool *published, tally_error *error) {
   if (!result && b->old && b->new->state.covered >= b->old->state.durable)
     result = publish_between(b, published, error);
   if (!result) result = name_wals(b, error);
+  if (!result) result = sync_place(b, error); /* the names of catalog and wal/ */
   if (!result) {
     *published = true; /* or perhaps */
     result = manifest_publish(b->new, error);

@@ -94,15 +94,26 @@ static void unlink_in(const struct copier *to, const char *name, bool directory)
   mem_free(path);
 }
 
-/* Leaves the directory as it was found. */
+static int sync_target(const struct copier *to, tally_error *error) {
+  int code = to->os->sync_directory(to->os, to->store);
+  return code ? os_fail(error, code, "sync the directory", to->store) : 0;
+}
+
+/* Leaves the directory as it was found. The manifest goes first, for without it there is no store, and
+ * RESTORING when the rest is gone for certain: a disk that does not say so keeps it, and the next restore
+ * begins from nothing.
+ */
 static void undo(struct restore *r, struct manifest *copy) {
   const struct kept nothing = {0};
   uint64_t removed = 0;
-  if (copy) (void)r->to->os->unlink(r->to->os, copy->path); /* first: without it there is no store */
+  tally_error ignored;
+  if (copy) (void)r->to->os->unlink(r->to->os, copy->path);
+  if (copy && sync_target(r->to, &ignored)) return;
   copy_clean(r->to, &nothing, &removed);
   for (int i = 0; i < SEGMENT_FOLDERS; i++) unlink_in(r->to, segment_folder[i], true);
   unlink_in(r->to, "wal", true);
   unlink_in(r->to, "catalog", false);
+  if (sync_target(r->to, &ignored)) return;
   unlink_in(r->to, RESTORING, false);
   unlink_in(r->to, "LOCK", false);
   if (r->target.made) (void)r->to->os->rmdir(r->to->os, r->to->store);
@@ -211,6 +222,7 @@ static int copy_all(struct restore *r, struct manifest **copy, tally_error *erro
   if (!result) result = copy_wals(r, error);
   if (!result)
     result = manifest_copy(r->to->os, m->file, m->path, m->size, r->to->store, m->number, copy, error);
+  if (!result) result = sync_target(r->to, error); /* every name is there before the manifest's */
   return result ? result : manifest_publish(*copy, error);
 }
 

@@ -448,13 +448,15 @@ int manifest_copy(const struct os *os, struct os_file *from, const char *from_pa
 int manifest_publish(struct manifest *m, tally_error *error) {
   char *path = make_path(m->store, m->number, "");
   if (!path) return fail_memory(error, "the manifest");
-  int number = m->os->rename(m->os, m->path, path), result = 0;
-  if (number) result = os_fail(error, number, "rename", m->path);
-  if (!result && (number = m->os->sync_directory(m->os, m->store)) != 0)
-    result = os_fail_sync(error, number, m->store);
-  mem_free(number ? path : m->path);
-  if (!number) m->path = path;
-  return result;
+  int number = m->os->rename(m->os, m->path, path);
+  if (number) {
+    mem_free(path);
+    return os_fail(error, number, "rename", m->path);
+  }
+  mem_free(m->path);
+  m->path = path;
+  number = m->os->sync_directory(m->os, m->store);
+  return number ? os_fail_sync(error, number, m->store) : 0;
 }
 
 /* The file that was read may be in the page cache alone: its last edit's sync, or that of its name, may have

@@ -42,6 +42,8 @@ int manifest_read(const struct os *os, const char *store, struct manifest **mani
  * its temporary name. It may be committed to before manifest_publish gives it its name. */
 int manifest_copy(const struct os *os, struct os_file *from, const char *from_path, uint64_t size,
                   const char *store, uint64_t number, struct manifest **copy, tally_error *error);
+/* Where it fails, copy->path tells whether the file has its name; whether that is on the disk is not known.
+ */
 int manifest_publish(struct manifest *copy, tally_error *error);
 /* Appends, syncs and applies an edit.
  * TALLY_NO_SPACE may be tried again; after another failure the store takes no more writes. */

@@ -8,8 +8,10 @@
 #include <tally.h>
 
 #define BATCHES 40u
-#define BEFORE_RETENTION 24u /* batches up to here have events that will be dropped, and of the users below */
-#define ERASED 0             /* users */
+#define BEFORE_RETENTION                                                                                     \
+  24u            /* batches up to here have events that will be dropped, and of the users below              \
+                  */
+#define ERASED 0 /* users */
 #define RENAMED 1
 #define USERS 5
 #define NOBODY USERS /* user_id NULL */
@@ -36,7 +38,7 @@ const char *user_text(int32_t user);
 int batch_producer(unsigned batch);
 const char *producer_text(int producer);
 void batch_name(unsigned batch, tally_append_options *options);
-/* Fills the builder and takes its bytes. */
-void batch_bytes(unsigned batch, tally_batch *builder, tally_append_item *item);
+/* The batch's bytes, which are made once and stay. */
+void batch_bytes(unsigned batch, tally_append_item *item);
 
 #endif

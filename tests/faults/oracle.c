@@ -73,7 +73,8 @@ static void check_row(const tally_cursor *c, struct found *f) {
   struct tm tm;
   size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
   (void)snprintf(text + n, sizeof text - n, ".%06dZ", (int)(e.timestamp % 1000000));
-  check(is_text(tally_cursor_cell(c, TALLY_COL_TIMESTAMP), text), "event %d: its time is not %s", serial, text);
+  check(is_text(tally_cursor_cell(c, TALLY_COL_TIMESTAMP), text), "event %d: its time is not %s", serial,
+        text);
 }
 
 static void read_rows(struct world *w, struct found *f) {
@@ -104,8 +105,8 @@ static void check_batch(const struct world *w, const struct found *f, unsigned b
     if (!in) {
       check(!there, "event %d is there, its batch %u is not in", s, batch);
     } else if (e.user == ERASED) {
-      check(there ? job[JOB_ERASE] != DONE : job[JOB_ERASE] != NOT_BEGUN, "event %d of the erased user: %d", s,
-            there);
+      check(there ? job[JOB_ERASE] != DONE : job[JOB_ERASE] != NOT_BEGUN, "event %d of the erased user: %d",
+            s, there);
     } else {
       check(there, "event %d of batch %u is lost", s, batch);
       if (e.user == RENAMED)
@@ -250,8 +251,8 @@ void oracle_exact(struct world *w) {
       check(memcmp(&right[s][u], &there[s][u], sizeof right[s][u]) == 0,
             "service %d, user %d: %" PRId64 " events, tokens %" PRId64 ", cost %" PRId64 ", not %" PRId64
             ", %" PRId64 ", %" PRId64,
-            s, u, there[s][u].count, there[s][u].tokens, there[s][u].cost, right[s][u].count, right[s][u].tokens,
-            right[s][u].cost);
+            s, u, there[s][u].count, there[s][u].tokens, there[s][u].cost, right[s][u].count,
+            right[s][u].tokens, right[s][u].cost);
 }
 
 /* ------------------------------------------------------------------ files */
@@ -293,26 +294,30 @@ void oracle_files(struct world *w) {
 
 /* ------------------------------------------------------------------ backups */
 
-void oracle_backup(struct world *w, const char *path) {
+void oracle_store(struct world *w, const char *path) {
   struct world r = {.disk = w->disk, .history = w->backed_up};
-  const struct os *os = disk_os(w->disk);
-  struct budget budget;
   tally_error e;
-  budget_init(&budget, 64u << 20, NULL);
-  struct copier to = {.os = os, .store = "/checked", .budget = &budget};
-  int result = cache_new(1u << 20, &budget, &to.cache, &e);
-  if (!result) result = restore(&to, path, &e);
-  check(result == 0, "a backup restores: %s", e.text);
-  cache_free(to.cache);
   tally_options o;
   tally_options_init(&o);
   o.manual = true;
   o.memory = 64u << 20;
-  result = db_open(os, "/checked", &o, &r.store.db, &e);
+  int result = db_open(disk_os(w->disk), path, &o, &r.store.db, &e);
   check(result == 0, "a restored store opens: %s", e.text);
   for (unsigned b = 0; b < w->history.tried; b++) /* a renewal that was cut off may have brought more */
     if (r.history.fate[b] == UNSENT) r.history.fate[b] = SENT;
   oracle_opened(&r, true);
   (void)db_close(r.store.db, &e);
+}
+
+void oracle_backup(struct world *w, const char *path) {
+  struct budget budget;
+  tally_error e;
+  budget_init(&budget, 64u << 20, NULL);
+  struct copier to = {.os = disk_os(w->disk), .store = "/checked", .budget = &budget};
+  int result = cache_new(1u << 20, &budget, &to.cache, &e);
+  if (!result) result = restore(&to, path, &e);
+  check(result == 0, "a backup restores: %s", e.text);
+  cache_free(to.cache);
+  oracle_store(w, "/checked");
   disk_remove_tree(w->disk, "/checked");
 }

@@ -41,7 +41,7 @@ struct step {
   const char *name;
   /* Does it, or what of it was not done yet. */
   int (*run)(struct world *w, tally_error *error);
-  bool maintenance;
+  bool restores; /* makes the store /restored */
 };
 extern const struct step steps[];
 extern const unsigned step_count;
@@ -51,8 +51,8 @@ int resend(struct world *w, tally_error *error);
 
 /* ------------------------------------------------------------------ the oracle */
 
-/* What is in after an open is durable: checks acknowledged <= recovered <= sent, each batch whole and once, and
- * takes it into the history. `power`: what was not synced may be lost. */
+/* What is in after an open is durable: checks acknowledged <= recovered <= sent, each batch whole and once,
+ * and takes it into the history. `power`: what was not synced may be lost. */
 void oracle_opened(struct world *w, bool power);
 /* While it is open: everything acknowledged is visible, once, and nothing that was refused. */
 void oracle_visible(struct world *w);
@@ -62,6 +62,7 @@ void oracle_exact(struct world *w);
 void oracle_files(struct world *w);
 /* The last backup restores to what it held: at least `backed_up`, and nothing that was never sent. */
 void oracle_backup(struct world *w, const char *path);
+void oracle_store(struct world *w, const char *path); /* a restored store does */
 
 /* ------------------------------------------------------------------ cases */
 
