@@ -48,6 +48,11 @@ static struct memtable *make_memtable(struct db *db, bool expire) {
   }
 }
 
+/* Under lock: does anybody hold a memtable who will give it back? */
+static bool memory_may_come(const struct db *db) {
+  return db->snapshots || (db->sealed && (db->flushers || db->sealed->claimed));
+}
+
 int writer_new_active(struct db *db, tally_error *error) {
   os_lock(&db->lock);
   struct memtable *m = db->spare;
@@ -57,7 +62,7 @@ int writer_new_active(struct db *db, tally_error *error) {
    * matter where there is room. */
   for (int tries = 0; !m && tries < 10 * GRACE_TRIES; tries++) {
     m = make_memtable(db, tries >= GRACE_TRIES);
-    if (m || db->flush_failed) break;
+    if (m || db->flush_failed || !memory_may_come(db)) break;
     (void)os_wait_for(&db->changed, &db->lock, TRY_US);
   }
   db->active = m;
@@ -67,7 +72,7 @@ int writer_new_active(struct db *db, tally_error *error) {
   if (m) return 0;
   return failed ? failed
                 : fail(error, TALLY_MEMORY_LIMIT,
-                       "no memory for new rows: queries hold what ingest needs: raise --memory");
+                       "no memory for new rows: end some queries, free some memory or raise --memory");
 }
 
 /* Waits until another memtable may be sealed; without a flusher the caller flushes. */

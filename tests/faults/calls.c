@@ -1,5 +1,5 @@
-/* calls.c - R5: every call of every step fails, once or from then on, with EIO, or ENOSPC where it needs space.
- * R13: every sync of every step fails. */
+/* calls.c - R5: every call of every step fails, once or from then on, with EIO, or ENOSPC where it needs
+ * space. R13: every sync of every step fails. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -113,10 +113,8 @@ static unsigned long long count_calls(const struct place *place, struct call_fau
 
 static void at_step(void *arg, const struct place *place) {
   struct calls *s = arg;
-  static const struct call_fault kinds[] = {{.number = EIO},
-                                            {.number = EIO, .ever = true},
-                                            {.number = ENOSPC},
-                                            {.number = ENOSPC, .ever = true}};
+  static const struct call_fault kinds[] = {
+      {.number = EIO}, {.number = EIO, .ever = true}, {.number = ENOSPC}, {.number = ENOSPC, .ever = true}};
   for (unsigned kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
     unsigned long long calls = count_calls(place, kinds[kind]);
     for (unsigned long long at = 1; at <= calls; at++) {
@@ -124,8 +122,8 @@ static void at_step(void *arg, const struct place *place) {
       struct call_case c = {place, case_seed(s->plan, number), kinds[kind], number};
       c.fault.at = at;
       if (!mine(s->plan, number)) continue;
-      run_case(fail_call, &c, "--row R5 --seed %llu --only %llu (%s, call %llu fails%s with %s)", s->plan->seed,
-               number, steps[place->step].name, at, c.fault.ever ? " from then on" : "",
+      run_case(fail_call, &c, "--row R5 --seed %llu --only %llu (%s, call %llu fails%s with %s)",
+               s->plan->seed, number, steps[place->step].name, at, c.fault.ever ? " from then on" : "",
                c.fault.number == EIO ? "EIO" : "ENOSPC");
     }
   }
@@ -162,14 +160,15 @@ static void fail_sync(void *arg) {
   if (result) check_error(result, &e);
   if (is_vital(c->fault.path)) {
     check(result != 0, "a step whose sync of %s fails has failed", c->fault.path);
-    if (w.store.db) check(world_read_only(&w), "the store is read-only when a sync of %s fails", c->fault.path);
+    if (w.store.db)
+      check(world_read_only(&w), "the store is read-only when a sync of %s fails", c->fault.path);
   }
   if (w.store.db && world_read_only(&w)) {
     struct history before = w.history;
     result = resend(&w, &e);
     for (unsigned b = 0; b < BATCHES; b++)
-      check(w.history.fate[b] < WRITTEN || before.fate[b] >= WRITTEN, "batch %u is acknowledged by a read-only store",
-            b);
+      check(w.history.fate[b] < WRITTEN || before.fate[b] >= WRITTEN,
+            "batch %u is acknowledged by a read-only store", b);
     oracle_visible(&w);
   }
   world_crash(&w);

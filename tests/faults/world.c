@@ -105,7 +105,7 @@ bool run_case(void (*run)(void *arg), void *arg, const char *format, ...) {
   va_start(arguments, format);
   (void)vsnprintf(words, sizeof words, format, arguments);
   va_end(arguments);
-  (void)alarm(60); /* a case that hangs has failed */
+  (void)alarm(8); /* it takes some milliseconds; one that waits for what does not come has failed */
   bool ok = sigsetjmp(out, 0) == 0;
   if (ok) run(arg);
   (void)alarm(0);
