@@ -16,10 +16,8 @@ static const struct row {
   unsigned long long cases; /* unless told */
   void (*run)(const struct plan *plan);
 } rows[] = {
-    {"R2", 50000, row_power},
-    {"R5", 0, row_calls},
-    {"R6", 0, row_memory},
-    {"R13", 0, row_syncs},
+    {"R2", 50000, row_power},    {"R5", 0, row_calls},  {"R6", 0, row_memory},
+    {"R7", 10000, row_recovery}, {"R13", 0, row_syncs},
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
