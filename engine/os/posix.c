@@ -1,7 +1,8 @@
 /* posix.c - the table of os.h on a POSIX system.
  *
- * Reads and writes are repeated over EINTR and short transfers. Locks are flock(2) on a file that holds
- * the owner's pid as text: the kernel drops it with the process, however that ends. */
+ * Calls are repeated over EINTR, also a sync: it has reported no failure then. Reads and writes go on where
+ * they were short. Locks are flock(2) on a file that holds the owner's pid as text: the kernel drops it with
+ * the process, however that ends. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +78,10 @@ static int posix_write(const struct os *os, struct os_file *file, const void *fr
 
 static int posix_sync(const struct os *os, struct os_file *file) {
   (void)os;
-  return fdatasync(file->descriptor) == 0 ? 0 : errno;
+  int result;
+  do result = fdatasync(file->descriptor);
+  while (result != 0 && errno == EINTR);
+  return result == 0 ? 0 : errno;
 }
 
 static int posix_size(const struct os *os, struct os_file *file, uint64_t *size) {
@@ -99,7 +103,10 @@ static int posix_allocate(const struct os *os, struct os_file *file, uint64_t fr
 
 static int posix_truncate(const struct os *os, struct os_file *file, uint64_t size) {
   (void)os;
-  return ftruncate(file->descriptor, (off_t)size) == 0 ? 0 : errno;
+  int result;
+  do result = ftruncate(file->descriptor, (off_t)size);
+  while (result != 0 && errno == EINTR);
+  return result == 0 ? 0 : errno;
 }
 
 static int posix_rename(const struct os *os, const char *from, const char *to) {
@@ -129,9 +136,14 @@ static int posix_mkdir(const struct os *os, const char *path) {
 
 static int posix_sync_directory(const struct os *os, const char *path) {
   (void)os;
-  int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int descriptor;
+  do descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  while (descriptor < 0 && errno == EINTR);
   if (descriptor < 0) return errno;
-  int number = fsync(descriptor) == 0 ? 0 : errno;
+  int result;
+  do result = fsync(descriptor);
+  while (result != 0 && errno == EINTR);
+  int number = result == 0 ? 0 : errno;
   (void)close(descriptor);
   return number;
 }
@@ -158,7 +170,9 @@ static int posix_list(const struct os *os, const char *path, int (*entry)(void *
 static int posix_lock(const struct os *os, const char *path, struct os_file **file, int64_t *owner) {
   (void)os;
   *owner = 0;
-  int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  int descriptor;
+  do descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  while (descriptor < 0 && errno == EINTR);
   if (descriptor < 0) return errno;
   char text[32] = {0};
   if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {

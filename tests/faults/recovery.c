@@ -1,6 +1,6 @@
-/* recovery.c - R7: while a store recovers from a power cut there is another fault: the power is cut again, a call
- * fails, an allocation fails; and what that leaves recovers. The first cut comes in maintenance as often as in
- * ingest. */
+/* recovery.c - R7: while a store recovers from a power cut there is another fault: the power is cut again, a
+ * call fails, an allocation fails; and what that leaves recovers. The first cut comes in maintenance as often
+ * as in ingest. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -133,7 +133,8 @@ static void at_change(void *arg, const struct place *place) {
     unsigned long long number = s->cases++;
     struct nested_case c = {place, case_seed(s->plan, number)};
     if (!mine(s->plan, number)) continue;
-    run_case(recover_twice, &c, "--row R7 --seed %llu --draws %u --only %llu (%s, change %llu, left: %s, then %s)",
+    run_case(recover_twice, &c,
+             "--row R7 --seed %llu --draws %u --only %llu (%s, change %llu, left: %s, then %s)",
              s->plan->seed, s->draws, number, steps[place->step].name, place->change,
              disk_cut_text((unsigned)(c.draw / 1024 % DISK_CUTS)), texts[c.draw % SECONDS]);
     memory_arm(NULL);
