@@ -71,9 +71,7 @@ int db_stats(struct db *db, int (*figure)(void *arg, const char *name, const cha
   struct figures f = {figure, arg, 0};
   struct counts c = count(db);
   struct cache_stats cache = cache_stats(db->cache);
-  writer_enter(db);
-  uint64_t producers = producers_count(db->producers);
-  writer_leave(db);
+  uint64_t producers = producers_count(db->producers); /* not as the writer, who may wait for the disk */
   put_text(&f, "version", tally_version());
   put_text(&f, "state", c.read_only ? "read-only" : "open");
   if (c.read_only) put_text(&f, "read_only_because", db->read_only_text);

@@ -3,6 +3,8 @@
  * sequence, varint fingerprints, per fingerprint varint epoch, varint sequence, 16 bytes. */
 #include "manifest/producers.h"
 
+#include <stdatomic.h>
+
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -24,7 +26,8 @@ struct producer {
 
 struct producers {
   struct producer **slot;
-  size_t mask, count;
+  size_t mask;
+  atomic_size_t count; /* looked at from any thread */
   struct producer *dirty;
   struct budget *budget;
   uint64_t taken;
@@ -67,7 +70,7 @@ void producers_free(struct producers *p) {
   mem_free(p);
 }
 
-size_t producers_count(const struct producers *p) { return p->count; }
+size_t producers_count(const struct producers *p) { return atomic_load(&p->count); }
 
 static struct producer *find(const struct producers *p, tally_text name) {
   uint64_t hash = hash64(name.data, name.size);
@@ -124,7 +127,7 @@ static int grow(struct producers *p, tally_error *error) {
 }
 
 static int add(struct producers *p, tally_text name, struct producer **out, tally_error *error) {
-  int result = (p->count + 1) * 4 > (p->mask + 1) * 3 ? grow(p, error) : 0;
+  int result = (atomic_load(&p->count) + 1) * 4 > (p->mask + 1) * 3 ? grow(p, error) : 0;
   if (!result) result = take(p, sizeof(struct producer) + name.size + 64, error);
   if (result) return result;
   struct producer *one = mem_zalloc(1, sizeof *one);
@@ -138,7 +141,7 @@ static int add(struct producers *p, tally_text name, struct producer **out, tall
   size_t i = one->hash & p->mask;
   while (p->slot[i]) i = (i + 1) & p->mask;
   p->slot[i] = one;
-  p->count++;
+  atomic_fetch_add(&p->count, 1);
   *out = one;
   return 0;
 }

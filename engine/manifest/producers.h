@@ -47,7 +47,7 @@ int producers_accept(struct producers *p, const struct batch_id *id, struct mark
 void producers_undo(struct producers *p, const struct mark_undo *undo);
 /* epoch 0: the newest. */
 tally_mark producers_mark(const struct producers *p, tally_text producer, uint64_t epoch);
-size_t producers_count(const struct producers *p);
+size_t producers_count(const struct producers *p); /* any thread */
 
 /* Appends the whole state of the producers that changed since the last call (or of `all`) and forgets that
  * they changed. */
