@@ -39,6 +39,11 @@ def python(script, *args):
     return [[SYSTEM_PYTHON, os.path.join(ROOT, "tests", script), *args]]
 
 
+def faults(row):
+    """Its seed is fixed, as every failure prints the words that replay it: other seeds are the soak's."""
+    return [[os.path.join(GCC, "tests", "store_faults"), "--row", row, "--jobs", "2"]]
+
+
 # name, commands (or a function that gives them when its turn comes), is it long
 STEPS = [
     ("lint: rooms", lambda: [[os.path.join(ROOT, "tools/lint/rooms")]], False),
@@ -58,6 +63,12 @@ STEPS = [
     ("facts", lambda: python("program/facts.py", BIN), False),
     ("kill", lambda: python("program/kill.py", BIN, "--rounds", "200"), False),
     ("property, 20,000 random steps", lambda: [["env", "TALLY_SEED=" + os.environ.get("TALLY_SEED", "20240101"), os.path.join(GCC, "tests", "store_property"), "--steps", "20000"]], False),
+    ("faults R2: the power is cut, 50,000 cases", lambda: faults("R2"), False),
+    ("faults R5: every call fails", lambda: faults("R5"), False),
+    ("faults R6: every allocation fails", lambda: faults("R6"), False),
+    ("faults R7: faults in recovery, 10,000 cases", lambda: faults("R7"), False),
+    ("faults R13: every sync fails", lambda: faults("R13"), False),
+    ("faults R16: a disk that hangs", lambda: python("faults/hang/hang.py", os.path.join(BIN, "tallyd"), os.path.join(GCC, "tests", "libhang.so")), False),
     ("kill during jobs", lambda: python("program/jobs.py", BIN, "--rounds", "10"), False),
     ("backup", lambda: python("program/backup.py", BIN), False),
     ("damage, sanitized", lambda: python("program/damage.py", os.path.join(SAN, "bin")), False),

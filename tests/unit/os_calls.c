@@ -1,5 +1,5 @@
-/* Law 1 of os/: a read or write is whole or failed. The system's calls are wrapped by the linker (--wrap), so that
- * the n-th of them is interrupted, short, or fails. */
+/* Law 1 of os/: a read or write is whole or failed. The system's calls are wrapped by the linker (--wrap), so
+ * that the n-th of them is interrupted, short, or fails. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
