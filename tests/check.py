@@ -68,6 +68,7 @@ STEPS = [
     ("faults R6: every allocation fails", lambda: faults("R6"), False),
     ("faults R7: faults in recovery, 10,000 cases", lambda: faults("R7"), False),
     ("faults R13: every sync fails", lambda: faults("R13"), False),
+    ("faults, sanitized, one case in 120 of each row", lambda: [[os.path.join(SAN, "tests", "store_faults"), "--share", "120"]], False),
     ("faults R16: a disk that hangs", lambda: python("faults/hang/hang.py", os.path.join(BIN, "tallyd"), os.path.join(GCC, "tests", "libhang.so")), False),
     ("kill during jobs", lambda: python("program/jobs.py", BIN, "--rounds", "10"), False),
     ("backup", lambda: python("program/backup.py", BIN), False),

@@ -10,6 +10,7 @@ void image_put(struct image *m, const void *from, uint64_t size, uint64_t offset
     m->room = end * 2;
     m->data = disk_must(realloc(m->data, m->room));
   }
+  if (!size) return;
   if (offset > m->stored) memset(m->data + m->stored, 0, offset - m->stored);
   memcpy(m->data + offset, from, size);
   if (end > m->stored) m->stored = end;

@@ -1,6 +1,7 @@
 /* main.c - faults at every place of a scripted workload, on a disk in memory.
  *
  *   store_faults --row R2 [--cases N] [--seed N] [--jobs N]
+ *   store_faults --share N [--seed N]                        one case in N of every row
  *   store_faults --row R2 --seed N --draws N --only N        the one case that a failure named
  */
 #include <malloc.h>
@@ -53,6 +54,7 @@ static int run_shared(const struct row *row, struct plan plan) {
 
 int main(int count, char **words) {
   struct plan plan = {.seed = 1, .only = -1, .workers = 1};
+  bool share = false;
   const char *only = NULL, *seed = getenv("TALLY_SEED");
   if (seed) plan.seed = strtoull(seed, NULL, 10);
   for (int i = 1; i + 1 < count; i += 2) {
@@ -63,6 +65,10 @@ int main(int count, char **words) {
     if (strcmp(words[i], "--draws") == 0) plan.draws = (unsigned)number;
     if (strcmp(words[i], "--only") == 0) plan.only = (long long)number;
     if (strcmp(words[i], "--jobs") == 0 && number) plan.workers = (unsigned)number;
+    if (strcmp(words[i], "--share") == 0 && number) {
+      share = true;
+      plan.workers = (unsigned)number;
+    }
   }
   /* Memtables come and go with each case: keep their memory, it costs more to get than all the rest. */
   (void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
@@ -75,7 +81,8 @@ int main(int count, char **words) {
     struct plan p = plan;
     if (!p.cases) p.cases = rows[i].cases;
     counted = (struct tally_count){0, 0};
-    failed |= p.workers > 1 ? run_shared(&rows[i], p) : run_row(&rows[i], &p);
+    if (share) p.worker = (unsigned)(plan.seed % plan.workers);
+    failed |= p.workers > 1 && !share ? run_shared(&rows[i], p) : run_row(&rows[i], &p);
   }
   return failed;
 }

@@ -1,6 +1,6 @@
 /* hang.c - a disk that hangs, for a whole process: preloaded, it holds up the calls named in the file
- * $TALLY_HANG ("sync" or "write") as long as that file is there. What the file says last decides how they end: with
- * "fail" behind it with EIO, else as usual. */
+ * $TALLY_HANG ("sync" or "write") as long as that file is there. What the file says last decides how they
+ * end: with "fail" behind it with EIO, else as usual. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
