@@ -33,20 +33,21 @@ class Counter:
 class Server:
     """A tallyd on an ephemeral port of the loopback interface."""
 
-    def __init__(self, binaries, directory, *options):
+    def __init__(self, binaries, directory, *options, before=None):
         self.binary, self.directory, self.options = os.path.join(binaries, "tallyd"), directory, options
+        self.before = before  # called in the new process before it is tallyd
         self.process = self.address = None
+        self.errors = tempfile.TemporaryFile("w+", errors="replace")  # of all its lives; a pipe that nobody reads would stop it
         self.port = 0  # chosen by the first start, and kept by later ones, so that clients can come back
 
     def start(self, timeout=30):
         self.process = subprocess.Popen([self.binary, "--data", self.directory, "--listen", f"127.0.0.1:{self.port}", *self.options],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, text=True, preexec_fn=self.before)
         line = self.process.stdout.readline()
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
         if not found:
-            error = self.process.stderr.read()
             self.process.wait(timeout)
-            raise RuntimeError(f"tallyd did not start: {line}{error}")
+            raise RuntimeError(f"tallyd did not start: {line}{self.log()[-1000:]}")
         self.port = int(found.group(1))
         self.address = f"127.0.0.1:{self.port}"
         return self
@@ -64,11 +65,27 @@ class Server:
 
     def _close(self):
         self.process.stdout.close()
-        self.process.stderr.close()
+
+    def log(self):
+        self.errors.seek(0)
+        return self.errors.read()
+
+    def alive(self):
+        return self.process.poll() is None
 
     def peak_kib(self):
+        return self._status("VmHWM")
+
+    def memory(self):
+        """Bytes that are resident now."""
+        return self._status("VmRSS") * 1024
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def _status(self, name):
         with open(f"/proc/{self.process.pid}/status") as f:
-            return int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1))
+            return int(re.search(name + r":\s+(\d+)", f.read()).group(1))
 
 
 class Tool:
