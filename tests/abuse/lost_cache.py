@@ -3,10 +3,14 @@
 usage: lost_cache.py BINARIES [--rounds 50] [--seed S]      rounds of each file system
 
 ext4 and XFS on loop devices are shut down by ioctl without writing their log: what was not synced is lost, with directory entries, as in
-a power cut. Writers, a reader, flushes and compactions go on for a moment after it, so that a false acknowledgement would be seen."""
+a power cut. Writers, a reader, flushes and compactions go on for a moment after it, so that a false acknowledgement would be seen: what
+was sent after the ioctl must not be acknowledged. What was acknowledged before it must be there. Between the two, no program can tell: a
+fdatasync that is under way during the ioctl may return 0 though its data is lost (seen with a program of ten lines that only writes and
+syncs: 7 of 60 times on ext4, once on XFS, Linux 6.18). A power cut has no such moment: it leaves nobody to be told."""
 import os
 import threading
 import time
+from random import Random
 
 from common import GONE, Run, Server, connect, protocol, temporary
 from oracle import Producer, Writer, judge
@@ -40,17 +44,24 @@ def keep_up(connection, random, stopping):
 def load(run, server, disk, producers):
     """One life of the server: load, the loss of the cache, a little more load, the kill."""
     stopping = threading.Event()
-    writers = [Writer(connect(server), producer) for producer in producers]
-    keeper = threading.Thread(target=keep_up, args=(connect(server), run.random, stopping), daemon=True)
+    writers = [Writer(connect(server), producer, pause=0.002) for producer in producers]
+    random = Random(run.random.random())
+    keeper = threading.Thread(target=keep_up, args=(connect(server), random, stopping), daemon=True)
     for thread in (*writers, keeper):
         thread.start()
     time.sleep(run.random.uniform(0.02, 0.3))
+    certain = [producer.acknowledged for producer in producers]
     disk.lose_cache()
+    possible = [producer.sent for producer in producers]
     time.sleep(run.random.choice([0, 0.01, 0.05]))
     server.kill()
     stopping.set()
     wrong = sum((writer.end() for writer in writers), [])
     keeper.join(60)
+    for producer, at_least, at_most in zip(producers, certain, possible):
+        if producer.acknowledged > at_most:
+            wrong.append(f"{producer.name}: {producer.acknowledged} is acknowledged, sent when the disk was gone (from {at_most + 1} on)")
+        producer.acknowledged = at_least
     return wrong
 
 
