@@ -9,6 +9,7 @@
 
 #define MEMORY_DEFAULT (256ull << 20)
 #define MEMORY_LEAST (64ull << 20)
+#define WORK_LEAST (32ull << 20) /* flushes and merges of rows with long metadata fit */
 #define MINUTE_US INT64_C(60000000)
 
 /* ------------------------------------------------------------------ memory */
@@ -27,7 +28,7 @@ static void share_memory(struct db *db) {
   uint64_t one = memtable_bytes(db->memtable_rows, db->memtable_metadata);
   budget_init(&db->total, memory, NULL);
   budget_init(&db->memtable_budget, one * (2 * db->sealed_most + 2), &db->total);
-  budget_init(&db->work_budget, memory / 4, &db->total);
+  budget_init(&db->work_budget, memory / 4 > WORK_LEAST ? memory / 4 : WORK_LEAST, &db->total);
   budget_init(&db->catalog_budget, memory * 2 / 5, &db->total);
   budget_init(&db->cache_budget, memory / 4, &db->total);
   budget_init(&db->query_budget, memory / 2, &db->total);

@@ -41,6 +41,8 @@ struct ints {
 #define TEXTS_DEPTH 3 /* TEMPLATE of DICT of RAW, in texts.h */
 struct ints_scratch {
   bool thorough; /* set by the caller: take time to make it small */
+  bool thrifty;  /* set by the caller: strings of more than TEXTS_THRIFTY bytes take no more memory than their
+                    bytes */
   struct ints_level {
     struct buffer deltas, quotients, distinct, indexes, runs, nested;
   } ints[INTS_DEPTH];

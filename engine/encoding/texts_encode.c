@@ -302,6 +302,27 @@ static void try_raw(struct work *w) {
   keep_smaller(w);
 }
 
+/* LZ4 or RAW with no memory but that of `out`. */
+static void encode_thriftily(struct work *w, struct buffer *out) {
+  const struct text_list *l = w->list;
+  size_t total = text_total(l), start = out->size;
+  int64_t *lengths = numbers_of(w, l->count);
+  if (!lengths) return;
+  for (uint32_t i = 0; i < l->count; i++) lengths[i] = (int64_t)text_size(l, i);
+  write8(out, TEXT_LZ4);
+  write_ints_part(w, lengths, l->count, out);
+  if (!buffer_reserve(out, total)) return;
+  char *to = (char *)out->data + out->size;
+  int packed = total > LZ4_MAX_INPUT_SIZE
+                   ? 0
+                   : LZ4_compress_default(text_of(l, 0), to, (int)total, (int)(total - total / 32));
+  if (packed <= 0) {
+    out->data[start] = TEXT_RAW;
+    memcpy(to, text_of(l, 0), total);
+  }
+  out->size += packed > 0 ? (size_t)packed : total;
+}
+
 /* Can RAW or LZ4 still be the smallest? LZ4 hardly ever brings columns below a half, or JSON below a third.
  */
 static bool raw_hopeful(const struct work *w) {
@@ -321,6 +342,11 @@ void text_list_encode(const struct text_list *list, unsigned allowed, unsigned l
     return;
   }
   struct work w = {list, allowed, level, &scratch->texts[level], scratch, false};
+  if (scratch->thrifty && text_total(list) > TEXTS_THRIFTY) {
+    encode_thriftily(&w, out);
+    if (w.failed) out->failed = true;
+    return;
+  }
   buffer_clear(&w.buffers->best);
   buffer_clear(&w.buffers->trial);
   if (!try_decimal(&w)) {

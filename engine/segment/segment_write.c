@@ -2,6 +2,7 @@
  * order, then directory and footer; see segment.h for the promise and format.h for the order. */
 #include "base/mem.h"
 #include "base/status.h"
+#include "encoding/texts.h"
 #include "segment/chunk_write.h"
 #include "segment/place.h"
 #include "segment/rollup_write.h"
@@ -15,15 +16,19 @@ struct source {
 };
 
 /* Memory beside the summary and the directory: a buffer of about a megabyte with the largest block in it,
- * and what encoding its largest metadata chunk takes. */
-static uint64_t encoder_bytes(const struct rows *rows) {
+ * and what encoding its largest metadata chunk takes (see encoding/texts.h). */
+static uint64_t encoder_bytes(const struct rows *rows, bool thrifty) {
   uint64_t most = 0;
   for (uint32_t first = 0; first < rows->count; first += CHUNK_ROWS) {
     uint32_t last = rows->count - first < CHUNK_ROWS ? rows->count : first + CHUNK_ROWS;
     uint64_t bytes = rows->metadata_at[last] - rows->metadata_at[first];
     if (bytes > most) most = bytes;
   }
-  return sizeof(struct chunk_scratch) + (3u << 20) + 4 * most;
+  if (!thrifty || most <= TEXTS_THRIFTY)
+    most *= 4;
+  else if (most < 4 * TEXTS_THRIFTY)
+    most = 4 * TEXTS_THRIFTY;
+  return sizeof(struct chunk_scratch) + (3u << 20) + most;
 }
 
 static int write_blocks(struct output *o, const struct source *s, struct directory *d,
@@ -75,7 +80,7 @@ static int publish(const struct os *os, const char *store, const struct source *
   return result;
 }
 
-static int write_summed(const struct os *os, const char *store, const struct source *source,
+static int write_summed(const struct os *os, const char *store, const struct source *source, bool thrifty,
                         struct budget *budget, struct segment_info *info, tally_error *error) {
   const struct summary *s = &source->summary;
   const uint32_t rows = source->rows->count;
@@ -91,7 +96,8 @@ static int write_summed(const struct os *os, const char *store, const struct sou
   if (result) return result;
   struct chunk_scratch *scratch = mem_zalloc(1, sizeof *scratch);
   if (scratch) {
-    scratch->ints.thorough = info->archived;
+    scratch->ints.thorough = info->archived && !thrifty;
+    scratch->ints.thrifty = thrifty;
     summary_totals(s, source->rows, &d);
     result = place_make(os, store, info, error);
     if (!result) result = publish(os, store, source, &d, scratch, info, error);
@@ -121,10 +127,12 @@ int segment_write(const struct os *os, const char *store, const struct rows *row
   struct source s = {.rows = rows};
   int result = summary_make(&s.summary, rows, info->month, budget, error);
   if (result) return result;
-  uint64_t bytes = encoder_bytes(rows);
-  if (budget_take(budget, bytes)) {
+  uint64_t bytes = encoder_bytes(rows, false);
+  bool taken = budget_take(budget, bytes), thrifty = !taken;
+  if (!taken) taken = budget_take(budget, bytes = encoder_bytes(rows, true));
+  if (taken) {
     result = sum_up(&s, info, budget, error);
-    if (!result) result = write_summed(os, store, &s, budget, info, error);
+    if (!result) result = write_summed(os, store, &s, thrifty, budget, info, error);
     budget_give(budget, bytes);
   } else {
     result =

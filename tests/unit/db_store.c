@@ -365,6 +365,46 @@ Test(db, a_query_gets_the_memory_of_memtables_that_nobody_uses_and_ingest_goes_o
   end(&f);
 }
 
+/* Six rows of 500,000 hexadecimal digits each, which no encoding makes much smaller than half. */
+static int append_long(struct fixture *f, uint64_t sequence, tally_error *e) {
+  static char text[500000];
+  static uint64_t random = 1;
+  tally_batch *b = tally_batch_new();
+  tally_append_item item = {
+      .options = {.producer = "long", .epoch = 1, .sequence = sequence, .durability = TALLY_OS}};
+  for (uint32_t i = 0; i < 6; i++) {
+    memcpy(text, "{\"x\":\"", 6);
+    for (size_t k = 6; k < sizeof text - 2; k++) {
+      random = random * 6364136223846793005u + 1442695040888963407u;
+      text[k] = "0123456789abcdef"[random >> 60];
+    }
+    memcpy(text + sizeof text - 2, "\"}", 2);
+    tally_event event = {.timestamp = (int64_t)sequence * 1000000 + i, .metadata = {text, sizeof text}};
+    cr_assert_eq(tally_batch_add(b, &event, e), 0, "%s", e->text);
+  }
+  cr_assert_eq(tally_batch_finish(b, &item.bytes, &item.size, e), 0, "%s", e->text);
+  db_append(f->db, &item, 1);
+  tally_batch_free(b);
+  if (item.result) *e = item.error;
+  return item.result;
+}
+
+Test(db, memtables_full_of_metadata_are_flushed_recovered_and_merged_with_the_least_memory) {
+  struct fixture f;
+  begin(&f, false);
+  tally_error e;
+  for (uint64_t s = 1; s <= 20; s++) cr_assert_eq(append_long(&f, s, &e), 0, "batch %d: %s", (int)s, e.text);
+  struct fixture g = crash(&f);
+  reopen(&g, false);
+  cr_assert_eq(rows(&g), 120, "the WAL is replayed");
+  cr_assert_eq(db_compact(g.db, NULL, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(rows(&g), 120);
+  end(&g);
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  cr_assert_eq(rows(&f), 120);
+  end(&f);
+}
+
 /* Holds the first segment file back until the second one is synced, or refuses it once. */
 static struct os_mutex gate;
 static struct os_condition gate_changed;

@@ -178,6 +178,30 @@ Test(texts, decode_inverts_encode, .fini = done) {
   }
 }
 
+Test(texts, thrifty_encoding_decodes_too_and_takes_no_memory_but_its_output, .fini = done) {
+  seed();
+  struct ints_scratch thrifty = {.thrifty = true};
+  for (unsigned shape = 0; shape < SHAPES; shape++) {
+    fill(shape, MOST);
+    if (text.size == 0) continue;
+    size_t piece = text.size;
+    while (text.size <= TEXTS_THRIFTY) { /* the last string becomes a long one */
+      cr_assert(buffer_reserve(&text, piece));
+      buffer_append(&text, text.data, piece);
+      at[count] = text.size;
+    }
+    buffer_clear(&out);
+    texts_encode(at, count, (const char *)text.data, &out, &thrifty);
+    cr_assert(!out.failed);
+    cr_assert_eq(thrifty.texts[0].trial.capacity, 0, "shape %u", shape);
+    cr_assert(texts_decode(out.data, out.size, count, text.size, back_at, &back, &scratch), "shape %u",
+              shape);
+    cr_assert(back.size == text.size && memcmp(back.data, text.data, text.size) == 0, "shape %u", shape);
+    cr_assert(memcmp(at, back_at, (count + 1) * sizeof *at) == 0);
+  }
+  ints_scratch_free(&thrifty);
+}
+
 Test(texts, strings_may_start_anywhere_in_their_bytes, .fini = done) {
   seed();
   fill(3, 500);
