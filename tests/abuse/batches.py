@@ -43,7 +43,7 @@ def metadata(value, rows):
     """The same text in every row (compressed where that is worth it)."""
     data = value.encode()
     raw = len(data) * rows
-    packed = raw > 4096 and rows > 2 and len(data) < 65536
+    packed = raw > 4096 and rows > 2 and 15 <= len(data) < 65536
     stored = repeated(data, rows) if packed else data * rows
     return struct.pack("<BBBBIIIq", 1, 0, int(packed), 0, 0, len(stored), raw, len(data)), stored
 

@@ -1,0 +1,159 @@
+"""A server with --memory 128MiB in a group of processes that may have 256 MiB, under a mixed load with millions of distinct users and URLs:
+it is not killed, and its memory and its open files stay level.
+
+usage: small_memory.py BINARIES [--seconds 60] [--seed S]
+
+Where this process may make no cgroup, the server's resident memory is watched instead, and a line says so. The catalog holds as many
+texts as its share of the memory (docs/decisions/0003): beyond it appends with new texts are refused as memory-limit, and writers go on
+with what is known. Every row that was acknowledged is counted in the end."""
+import multiprocessing
+import os
+import time
+from random import Random
+
+from batches import DAY, START, batch
+from common import Run, Server, connect, protocol, temporary
+from places import Impossible, MemoryGroup
+
+LIMIT = 256 << 20
+ROWS = 2000
+REFUSALS = ("memory-limit", "busy", "snapshot-expired", "deadline")
+
+
+def write(server, number, seed, stop, results):
+    """Batches whose every row has a user and a URL that nobody had before, until the catalog is full; then of known ones."""
+    random, rows, refused, fresh, wrong = Random(f"{seed} writer {number}"), 0, 0, 0, []
+    try:
+        with connect(server, timeout=60) as connection:
+            while not stop.is_set():
+                new = refused == 0 or random.random() < 0.02
+                first = fresh if new or not fresh else random.randrange(0, max(1, fresh - ROWS))
+                values = {"timestamp": [START + random.randrange(90) * DAY + i for i in range(ROWS)],
+                          "user_id": [f"user-{number}-{first + i:012x}" for i in range(ROWS)],
+                          "endpoint": [f"/v1/{number}/objects/{(first + i) * 2654435761 % 2**40:010x}/parts" for i in range(ROWS)],
+                          "service_name": f"s{first % 7}", "tokens_used": 1, "cost": [i * 1000 for i in range(ROWS)], "metadata": f'{{"n":{first}}}'}
+                try:
+                    connection.append(batch(ROWS, **values), durability="os" if random.random() < 0.8 else "disk")
+                    rows += ROWS
+                    fresh += ROWS if first == fresh else 0
+                except protocol.Refused as e:
+                    refused += 1
+                    if e.name != "memory-limit":
+                        wrong.append(str(e))
+                        break
+    except Exception as e:  # noqa: BLE001
+        wrong.append(f"writer: {type(e).__name__}: {e}")
+    results.put({"rows": rows, "texts": 2 * fresh, "refused appends": refused, "wrong": wrong})
+
+
+def ask(server, number, seed, stop, results):
+    """Queries of every kind, also such as do not fit; some readers leave in the middle."""
+    random, answers, refused, wrong = Random(f"{seed} reader {number}"), 0, 0, []
+    try:
+        while not stop.is_set():
+            with connect(server, timeout=60) as connection:
+                for _ in range(random.randint(1, 20)):
+                    try:
+                        what = random.randrange(6)
+                        if what == 0:
+                            connection.query(group_by="user_id", aggregates="count,sum:tokens_used,sum:cost", order_by="count desc", limit=10)
+                        elif what == 1:
+                            connection.query(bucket="1d", group_by="service_name", aggregates="count,sum:tokens_used")
+                        elif what == 2:
+                            connection.query(where=[f"user_id = user-0-{random.randrange(100000):012x}"], aggregates="count,max:cost")
+                        elif what == 3:
+                            connection.query(aggregates="distinct:user_id,distinct:endpoint")
+                        elif what == 4:
+                            connection.events(where=[f"user_id = user-0-{random.randrange(100000):012x}"], limit=100)
+                        else:
+                            request = connection.send_events(order=random.choice(["none", None]))
+                            connection.wait_columns(request)
+                            break  # hangs up with an answer under way
+                        answers += 1
+                    except protocol.Refused as e:
+                        refused += 1
+                        if e.name not in REFUSALS:
+                            wrong.append(str(e))
+                    if stop.is_set():
+                        break
+            time.sleep(0.02)
+    except Exception as e:  # noqa: BLE001
+        wrong.append(f"reader: {type(e).__name__}: {e}")
+    results.put({"answers": answers, "refused queries": refused, "wrong": wrong})
+
+
+def level(values):
+    """Does the last third stay within a tenth (and a little) of the third before it?"""
+    third = len(values) // 3
+    before, last = values[third:2 * third], values[2 * third:]
+    return max(last) <= max(before) * 1.1 + 4
+
+
+def watch(server, seconds):
+    """Resident MiB and open files, once a half second; stops early when the server has ended."""
+    memory, files, end = [], [], time.time() + seconds
+    while time.time() < end and server.alive():
+        try:
+            memory.append(server.memory() >> 20)
+            files.append(server.descriptors())
+        except OSError:
+            break
+        time.sleep(0.5)
+    return memory, files
+
+
+def total(results, name):
+    return sum(result.get(name, 0) for result in results)
+
+
+def load(run, server):
+    context = multiprocessing.get_context("fork")
+    stop, results = context.Event(), context.Queue()
+    workers = [context.Process(target=write, args=(server, i, run.seed, stop, results), daemon=True) for i in range(2)]
+    workers += [context.Process(target=ask, args=(server, i, run.seed, stop, results), daemon=True) for i in range(2)]
+    for worker in workers:
+        worker.start()
+    memory, files = watch(server, run.seconds)
+    stop.set()
+    told = [results.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join(30)
+    return memory, files, told
+
+
+def main():
+    run, group = Run("small_memory", seconds=60), None
+    try:
+        group = MemoryGroup(LIMIT)
+        print(f"a cgroup of version {group.version} with {LIMIT >> 20} MiB", flush=True)
+    except Impossible as why:
+        print(f"note: {why}; the resident memory is watched instead", flush=True)
+    try:
+        with temporary() as folder:
+            server = Server(run.binaries, os.path.join(folder, "store"), "--memory", "128MiB", "--flush-age", "5s", before=group and group.enter).start()
+            memory, files, told = load(run, server)
+            run.check(server.alive(), f"tallyd lives: {server.log()[-500:]}")
+            run.check(not group or group.kills() == 0, "the system killed nothing")
+            run.check(max(memory) << 20 <= LIMIT, f"resident memory: {max(memory)} MiB")
+            run.check(level(memory), f"memory is level (MiB): {memory[::max(1, len(memory) // 20)]}")
+            run.check(level(files), f"open files are level: {files[::max(1, len(files) // 20)]}")
+            wrong = sum((result["wrong"] for result in told), [])
+            run.check(not wrong, f"the load: {wrong[:3]}")
+            rows, texts = total(told, "rows"), total(told, "texts")
+            with connect(server) as connection:
+                run.counter.equal(int(connection.query()[1][0][0]), rows, "rows that were acknowledged")
+                tokens = connection.query(aggregates="sum:tokens_used")[1][0][0]
+                run.counter.equal(int(tokens), rows, "their tokens")
+            run.check(texts >= 10**6, f"there were {texts} distinct texts")
+            run.check(total(told, "answers") > 50, "there were queries")
+            run.check(server.stop(120) == 0, f"tallyd stops: {server.log()[-500:]}")
+            counts = {name: total(told, name) for name in ("rows", "texts", "refused appends", "answers", "refused queries")}
+            print(f"{counts}; memory {memory[0]} to {max(memory)} MiB, at the end {memory[-1]}; files at most {max(files)}"
+                  + (f"; the group at most {group.peak() >> 20} MiB with the page cache" if group else ""))
+    finally:
+        if group:
+            group.remove()
+    run.end(1)
+
+
+main()
