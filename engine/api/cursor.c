@@ -230,6 +230,10 @@ void tally_cursor_left_out(const tally_cursor *c, uint64_t *segments, uint64_t *
   if (rows) *rows = c->left_out.rows;
 }
 
+void tally_cursor_rest(tally_cursor *c) {
+  if (c->ended == TALLY_ROW && c->snapshot) result_rest(c->result);
+}
+
 void tally_cursor_cancel(tally_cursor *c) {
   atomic_store(&c->cancelled, true);
   if (c->snapshot) atomic_store(db_snapshot_stop(c->snapshot), true);

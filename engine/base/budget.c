@@ -17,3 +17,13 @@ void budget_give(struct budget *b, uint64_t bytes) {
   atomic_fetch_sub(&b->used, bytes);
   if (b->parent) budget_give(b->parent, bytes);
 }
+
+static uint64_t left(struct budget *b) {
+  uint64_t used = budget_used(b);
+  return used < b->limit ? b->limit - used : 0;
+}
+
+uint64_t budget_left(struct budget *b) {
+  uint64_t own = left(b), above = b->parent ? left(b->parent) : own;
+  return own < above ? own : above;
+}

@@ -30,6 +30,8 @@ static inline void budget_init(struct budget *b, uint64_t limit, struct budget *
 /* Takes `bytes`; false, and nothing is taken, if the limit (or a parent's) would be passed. */
 bool budget_take(struct budget *b, uint64_t bytes);
 void budget_give(struct budget *b, uint64_t bytes);
+/* What it and its parent have left now (others may take it first). */
+uint64_t budget_left(struct budget *b);
 static inline uint64_t budget_used(struct budget *b) { return atomic_load(&b->used); }
 
 #endif

@@ -369,12 +369,15 @@ TALLY_API tally_result_column tally_cursor_column(const tally_cursor *cursor, si
 /* Moves to the next row: TALLY_ROW, TALLY_OK at the end, or a code (the same one ever after). */
 TALLY_API int tally_cursor_next(tally_cursor *cursor, tally_error *error);
 /* A cell of the current row as the contract prints it (numbers in full, times in RFC 3339); NULL
- * data for NULL. Borrowed until the next tally_cursor_next or tally_cursor_close. */
+ * data for NULL. Borrowed until the next tally_cursor_next, tally_cursor_rest or tally_cursor_close. */
 TALLY_API tally_text tally_cursor_cell(const tally_cursor *cursor, size_t column);
 /* What an answer to TALLY_PARTIAL lacks: how many damaged segments were left out, and how many rows they hold
  * (more than the request asks for, as a rule). Final once tally_cursor_next has returned TALLY_OK; without
  * TALLY_PARTIAL always 0. Either pointer may be NULL. */
 TALLY_API void tally_cursor_left_out(const tally_cursor *cursor, uint64_t *segments, uint64_t *rows);
+/* Gives back memory that the next tally_cursor_next can make again, for when that may be long in coming. The
+ * current row's cells are gone. Of events hardly anything stays in memory; groups of a tally_query stay. */
+TALLY_API void tally_cursor_rest(tally_cursor *cursor);
 /* Makes the next tally_cursor_next, or the one under way, return TALLY_CANCELLED. Any thread. */
 TALLY_API void tally_cursor_cancel(tally_cursor *cursor);
 TALLY_API void tally_cursor_close(tally_cursor *cursor);

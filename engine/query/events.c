@@ -19,7 +19,9 @@ struct events {
   struct scanner *scanner; /* as found: */
   size_t part;             /* the next one */
   const struct vector *vector;
-  uint32_t row; /* the next one of the vector */
+  uint32_t row;               /* the next one of the vector */
+  struct scanner_place place; /* where the vector began */
+  bool resting;               /* `place` and `row` say where it goes on in the part before `part` */
 };
 
 /* ------------------------------------------------------------------ opening */
@@ -77,15 +79,20 @@ static int next_in_order(struct events *e, tally_error *error) {
   if (e->at == w->order_count) {
     int rc = window_fill(w, error);
     if (rc || w->order_count == 0) return rc;
-    e->at = 0;
+    e->at = window_skip(w);
   }
   return put_row(e, &w->rows[w->order[e->at++]], w->metadata, error);
+}
+
+static int read_vector(struct events *e, tally_error *error) {
+  e->place = scanner_place(e->scanner);
+  return scanner_next(e->scanner, &e->vector, error);
 }
 
 /* The next vector of any part; NULL at the end. */
 static int next_vector(struct events *e, tally_error *error) {
   while (e->scan) {
-    int rc = e->vector ? scanner_next(e->scanner, &e->vector, error) : TALLY_OK;
+    int rc = e->vector ? read_vector(e, error) : TALLY_OK;
     if (rc == TALLY_ROW || rc < 0) return rc < 0 ? rc : 0;
     e->vector = NULL;
     int64_t from, to;
@@ -93,7 +100,7 @@ static int next_vector(struct events *e, tally_error *error) {
       e->part++;
     if (e->part == scan_parts(e->scan)) break;
     rc = scanner_part(e->scanner, e->part++, from, to, error);
-    if (!rc) rc = scanner_next(e->scanner, &e->vector, error);
+    if (!rc) rc = read_vector(e, error);
     if (rc == TALLY_ROW || rc < 0) return rc < 0 ? rc : 0;
     e->vector = NULL;
   }
@@ -101,7 +108,26 @@ static int next_vector(struct events *e, tally_error *error) {
   return 0;
 }
 
+/* After a rest: the vector that was at work is made again. */
+static int wake(struct events *e, tally_error *error) {
+  int64_t from, to;
+  int rc = plan_alive(&e->environment, error);
+  if (!rc) rc = scanner_new(e->scan, &e->scanner, error);
+  if (rc) return rc;
+  (void)scan_part_range(e->scan, e->part - 1, &from, &to);
+  rc = scanner_part(e->scanner, e->part - 1, from, to, error);
+  if (!rc) rc = scanner_seek(e->scanner, e->place, error);
+  if (!rc) rc = scanner_next(e->scanner, &e->vector, error);
+  if (rc < 0) return rc;
+  e->resting = false;
+  return rc == TALLY_ROW ? 0 : fail(error, TALLY_CORRUPT, "rows of a snapshot are gone: run `tally verify`");
+}
+
 static int next_as_found(struct events *e, tally_error *error) {
+  if (e->resting) {
+    int rc = wake(e, error);
+    if (rc) return rc;
+  }
   if (!e->vector || e->row == e->vector->rows) {
     int rc = plan_alive(&e->environment, error);
     if (!rc) rc = next_vector(e, error);
@@ -118,6 +144,21 @@ static int pull(struct events *e, tally_error *error) {
   return ordered(e) ? next_in_order(e, error) : next_as_found(e, error);
 }
 
+static void events_rest(struct result *result) {
+  struct events *e = (struct events *)result;
+  if (!e->opened || !e->scan) return;
+  if (ordered(e)) {
+    window_rest(&e->window, e->at);
+    e->at = 0;
+  } else if (e->vector) {
+    scanner_free(e->scanner);
+    e->scanner = NULL;
+    e->vector = NULL;
+    e->resting = true;
+  }
+  buffer_free(&e->text);
+}
+
 static void close_scan(struct events *e) {
   window_free(&e->window);
   if (e->scanner) scanner_free(e->scanner);
@@ -126,7 +167,7 @@ static void close_scan(struct events *e) {
   e->scan = NULL;
   e->vector = NULL;
   e->at = e->part = 0;
-  e->opened = false;
+  e->opened = e->resting = false;
 }
 
 static int events_next(struct result *result, tally_error *error) {
@@ -183,7 +224,8 @@ int events_open(const tally_scan *scan, const struct query_environment *environm
   struct events *e = mem_zalloc(1, sizeof *e);
   if (!e) return fail_memory(error, "a scan of events");
   e->environment = *environment;
-  e->result = (struct result){.next = events_next, .free = events_free, .state = TALLY_ROW};
+  e->result =
+      (struct result){.next = events_next, .rest = events_rest, .free = events_free, .state = TALLY_ROW};
   int rc = request_scan(scan, &e->environment, &e->request, error);
   if (!rc) rc = set_columns(e, error);
   if (rc)

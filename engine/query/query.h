@@ -34,7 +34,9 @@ size_t result_columns(const struct result *result);
 tally_result_column result_column(const struct result *result, size_t column);
 /* TALLY_ROW, TALLY_OK at the end, or a code. */
 int result_next(struct result *result, tally_error *error);
-tally_text result_cell(const struct result *result, size_t column); /* borrowed until the next pull */
+tally_text result_cell(const struct result *result, size_t column); /* borrowed until the next pull or rest */
+/* Between two pulls: gives back what the next one can make again. The current row's cells are gone. */
+void result_rest(struct result *result);
 void result_free(struct result *result);
 
 #endif

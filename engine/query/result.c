@@ -17,6 +17,10 @@ int result_next(struct result *result, tally_error *error) {
 
 tally_text result_cell(const struct result *result, size_t column) { return result->cell[column]; }
 
+void result_rest(struct result *result) {
+  if (result->state == TALLY_ROW && result->rest) result->rest(result);
+}
+
 void result_free(struct result *result) {
   if (result) result->free(result);
 }

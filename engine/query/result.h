@@ -11,6 +11,7 @@ struct result {
   tally_result_column *column;
   tally_text *cell;
   int (*next)(struct result *result, tally_error *error);
+  void (*rest)(struct result *result); /* gives back memory that the next pull can make again; may be NULL */
   void (*free)(struct result *result);
   int state; /* TALLY_ROW while it goes on, then what the last pull returned */
   tally_error error;

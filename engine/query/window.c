@@ -45,11 +45,14 @@ int window_init(struct window *w, const struct scan *scan, const struct request 
   *w = (struct window){.environment = environment, .scan = scan, .columns = columns, .limit = request->limit};
   w->descending = (request->flags & TALLY_ORDER_DESC) != 0;
   w->next = w->end = INT64_MIN;
-  if (!scan) return 0;
-  int rc = scanner_new(scan, &w->scanner, error);
-  if (!rc) rc = find_parts(w, arena, error);
-  uint64_t used = budget_used(environment->budget), limit = environment->budget->limit;
-  uint64_t share = (used < limit ? limit - used : 0) / ROWS_SHARE;
+  return scan ? find_parts(w, arena, error) : 0;
+}
+
+/* Memory for windows: at the first, and at the first after a rest. */
+static int wake(struct window *w, tally_error *error) {
+  if (w->scanner) return 0;
+  int rc = scanner_new(w->scan, &w->scanner, error);
+  uint64_t share = budget_left(w->environment->budget) / ROWS_SHARE;
   /* a row takes its place, and three words while a window is sorted or cut */
   w->rows_most = (size_t)(share / (sizeof *w->rows + 3 * sizeof(uint64_t)));
   if (w->rows_most > UINT32_MAX) w->rows_most = UINT32_MAX;
@@ -63,13 +66,36 @@ static void free_order(struct window *w) {
   w->order_count = 0;
 }
 
-void window_free(struct window *w) {
-  if (!w->environment) return;
+static void give_back(struct window *w) {
   if (w->scanner) scanner_free(w->scanner);
   free_order(w);
   grow_free(w->environment->budget, w->rows, w->capacity * sizeof *w->rows);
   grow_free(w->environment->budget, w->metadata, w->metadata_capacity);
+  w->scanner = NULL;
+  w->rows = NULL;
+  w->metadata = NULL;
+  w->count = w->capacity = w->metadata_size = w->metadata_capacity = 0;
+}
+
+void window_free(struct window *w) {
+  if (!w->environment) return;
+  give_back(w);
   *w = (struct window){0};
+}
+
+void window_rest(struct window *w, size_t given) {
+  if (given < w->order_count) { /* else `next` is where it goes on */
+    w->next = w->began;
+    w->limit = w->began_limit;
+    w->skip = given;
+  }
+  give_back(w);
+}
+
+size_t window_skip(struct window *w) {
+  size_t skip = w->skip;
+  w->skip = 0;
+  return skip;
 }
 
 /* ------------------------------------------------------------------ lowering the bound */
@@ -301,14 +327,19 @@ static int collect(struct window *w, tally_error *error) {
 int window_fill(struct window *w, tally_error *error) {
   free_order(w);
   while (w->next < w->end && w->limit > 0) {
+    w->began = w->next;
+    w->began_limit = w->limit;
+    int rc = wake(w, error);
+    if (rc) return rc;
     begin(w);
-    int rc = collect(w, error);
+    rc = collect(w, error);
     if (!rc) rc = sort_rows(w, error);
     if (rc) return rc;
     if (w->order_count < w->rows_most / 4 && w->span > 0 && w->span <= INT64_MAX / 2) w->span *= 2;
     w->next = w->bound;
     w->limit -= w->order_count < w->limit ? w->order_count : w->limit;
-    if (w->order_count) return 0;
+    if (w->order_count > w->skip) return 0;
+    w->skip -= w->order_count; /* with less memory than before the rest a window is shorter */
   }
   return 0;
 }

@@ -28,8 +28,11 @@ struct window {
   struct window_part *part; /* by first key */
   size_t part_count;
   int64_t next, bound, end; /* keys */
+  int64_t began;            /* `next` before this window */
+  uint64_t began_limit;     /* `limit` likewise */
+  size_t skip;              /* rows of windows from here on that were given before a rest */
   int64_t span;             /* of the last window that had to lower its bound for memory; 0: none had to */
-  uint64_t limit;           /* rows still to give */
+  uint64_t limit;           /* rows still to give behind this window */
   size_t rows_most, metadata_most; /* what the budget allows */
   size_t rows_check;               /* at this many rows the limit may lower the bound */
   struct event_row *rows;
@@ -48,5 +51,9 @@ void window_free(struct window *window);
 /* Collects and sorts the next window that has rows: then order[0..order_count) gives them. order_count 0:
  * there are no more. TALLY_MEMORY_LIMIT if the rows of one instant do not fit. */
 int window_fill(struct window *window, tally_error *error);
+/* Between windows or in one, of which `given` rows were used: gives all memory back. The next window_fill
+ * collects the same rows again; those that were used are the first window_skip of them, which is then 0. */
+void window_rest(struct window *window, size_t given);
+size_t window_skip(struct window *window);
 
 #endif

@@ -65,6 +65,13 @@ int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to,
 void scanner_skip(struct scanner *scanner, int64_t from, int64_t to);
 /* The next vector (TALLY_ROW), TALLY_OK at the end of the part, or a code. */
 int scanner_next(struct scanner *scanner, const struct vector **vector, tally_error *error);
+/* Where in its part the next vector begins. A scanner of the same scan that is moved to the same part and
+ * range, and then to the place, goes on with the same vectors: so memory can be given back between two. */
+struct scanner_place {
+  uint32_t chunk, taken;
+};
+struct scanner_place scanner_place(const struct scanner *scanner);
+int scanner_seek(struct scanner *scanner, struct scanner_place place, tally_error *error);
 const struct scan_stats *scanner_stats(const struct scanner *scanner); /* since scanner_new */
 void scanner_free(struct scanner *scanner);
 

@@ -171,6 +171,18 @@ static bool next_chunk(struct scanner *s, int *result, tally_error *error) {
   return false;
 }
 
+struct scanner_place scanner_place(const struct scanner *s) {
+  return s->taken < s->selected ? (struct scanner_place){s->current, s->taken}
+                                : (struct scanner_place){s->chunk, 0};
+}
+
+int scanner_seek(struct scanner *s, struct scanner_place place, tally_error *error) {
+  int result = 0;
+  s->chunk = place.chunk;
+  if (place.taken && next_chunk(s, &result, error)) s->taken = place.taken;
+  return result;
+}
+
 int scanner_next(struct scanner *s, const struct vector **vector, tally_error *error) {
   int result = 0;
   output_clear(s);

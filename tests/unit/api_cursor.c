@@ -1,9 +1,120 @@
 /* Cursors of <tally.h>: how they end. */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 #include <tally.h>
 
 #include "support/temporary.h"
+
+static uint64_t figure(tally_store *store, const char *name) {
+  tally_cursor *c;
+  tally_error e;
+  uint64_t value = UINT64_MAX;
+  cr_assert_eq(tally_stats_open(store, &c, &e), 0);
+  while (tally_cursor_next(c, &e) == TALLY_ROW)
+    if (strcmp(tally_cursor_cell(c, 0).data, name) == 0)
+      value = strtoull(tally_cursor_cell(c, 1).data, NULL, 10);
+  tally_cursor_close(c);
+  return value;
+}
+
+static uint32_t random_below(uint64_t *state, uint32_t n) {
+  *state = *state * 6364136223846793005u + 1442695040888963407u;
+  return (uint32_t)(*state >> 33) % n;
+}
+
+/* A few rows of many texts, some with long metadata. */
+static void append_some(tally_store *store, uint64_t *random, uint32_t rows) {
+  static char note[3000];
+  tally_batch *b = tally_batch_new();
+  tally_error e;
+  tally_receipt receipt;
+  const void *bytes;
+  size_t size;
+  for (uint32_t i = 0; i < rows; i++) {
+    char user[16];
+    int n = snprintf(user, sizeof user, "u%u", random_below(random, 300));
+    size_t length = 10 + random_below(random, random_below(random, 8) ? 40 : sizeof note - 10);
+    memset(note, 'a' + (int)random_below(random, 20), length);
+    memcpy(note, "{\"n\":\"", 6);
+    memcpy(note + length - 2, "\"}", 2);
+    tally_event event = {.timestamp = random_below(random, 5000000) * INT64_C(1000000),
+                         .user_id = {user, (size_t)n},
+                         .metadata = {note, length},
+                         .tokens_used = (int32_t)random_below(random, 1000)};
+    event.present = 1u << TALLY_COL_TOKENS_USED;
+    cr_assert_eq(tally_batch_add(b, &event, &e), 0, "%s", e.text);
+  }
+  cr_assert_eq(tally_batch_finish(b, &bytes, &size, &e), 0);
+  cr_assert_eq(tally_append(store, bytes, size, NULL, &receipt, &e), 0, "%s", e.text);
+  tally_batch_free(b);
+}
+
+/* Rows of both cursors are the same; the second one rests now and then. */
+static void compare_with_rests(tally_store *store, const tally_scan *scan, uint64_t *random, uint32_t each) {
+  tally_cursor *plain, *resting;
+  tally_error e;
+  cr_assert_eq(tally_scan_open(store, scan, &plain, &e), 0, "%s", e.text);
+  cr_assert_eq(tally_scan_open(store, scan, &resting, &e), 0, "%s", e.text);
+  int result = TALLY_ROW;
+  for (uint64_t row = 0; result == TALLY_ROW; row++) {
+    for (uint32_t rests = random_below(random, each) ? 0 : 1 + random_below(random, 2); rests; rests--)
+      tally_cursor_rest(resting);
+    result = tally_cursor_next(plain, &e);
+    cr_assert_eq(tally_cursor_next(resting, &e), result, "row %d: %s", (int)row, e.text);
+    for (size_t c = 0; result == TALLY_ROW && c < tally_cursor_columns(plain); c++) {
+      tally_text a = tally_cursor_cell(plain, c), b = tally_cursor_cell(resting, c);
+      cr_assert(a.size == b.size && !a.data == !b.data && (!a.size || memcmp(a.data, b.data, a.size) == 0),
+                "row %d, column %d", (int)row, (int)c);
+    }
+  }
+  tally_cursor_rest(resting);
+  cr_assert_eq(tally_cursor_next(resting, &e), result, "it stays ended");
+  tally_cursor_close(plain);
+  tally_cursor_close(resting);
+}
+
+Test(api, a_cursor_that_rests_between_rows_gives_the_same_rows_and_holds_hardly_any_memory) {
+  struct temporary t = temporary_make();
+  tally_error e;
+  tally_options o;
+  uint64_t random = 20240101;
+  tally_options_init(&o);
+  o.create = true;
+  o.memory = 64u << 20;
+  tally_store *store;
+  cr_assert_eq(tally_open(t.path, &o, &store, &e), 0);
+  for (int i = 0; i < 6; i++) {
+    append_some(store, &random, 9000);
+    if (i % 2 == 0) cr_assert_eq(tally_flush(store, &e), 0);
+  }
+  tally_scan scan;
+  tally_scan_init(&scan);
+  const char *where[] = {"tokens_used < 700"};
+  scan.where = where;
+  static const uint32_t order[] = {0, TALLY_ORDER_DESC, TALLY_ORDER_NONE};
+  for (unsigned i = 0; i < 12; i++) {
+    scan.flags = order[i % 3];
+    scan.where_count = i / 3 % 2;
+    scan.limit = i < 6 ? TALLY_NO_LIMIT : 1 + random_below(&random, 20000);
+    compare_with_rests(store, &scan, &random, i < 3 ? 10000 : 3000);
+  }
+  scan.limit = TALLY_NO_LIMIT;
+  for (unsigned i = 0; i < 3; i++) {
+    tally_cursor *c;
+    scan.flags = order[i];
+    cr_assert_eq(tally_scan_open(store, &scan, &c, &e), 0);
+    for (int k = 0; k < 5; k++) cr_assert_eq(tally_cursor_next(c, &e), TALLY_ROW);
+    cr_assert_gt(figure(store, "memory_queries"), 200000);
+    tally_cursor_rest(c);
+    cr_assert_lt(figure(store, "memory_queries"), 50000);
+    cr_assert_eq(tally_cursor_next(c, &e), TALLY_ROW);
+    tally_cursor_close(c);
+  }
+  cr_assert_eq(figure(store, "memory_queries"), 0);
+  cr_assert_eq(tally_close(store, &e), 0);
+  temporary_remove(&t);
+}
 
 Test(api, a_cursor_that_is_cancelled_or_late_ends_with_its_code_and_stays_ended) {
   struct temporary t = temporary_make();
