@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 
+#define TRIM_LEAST (16u << 10)
+
 /* ------------------------------------------------------------------ the request */
 
 static void limit_timeout(uint64_t *timeout, uint64_t most) {
@@ -58,7 +60,30 @@ void answer_free(struct answer *answer) {
   mem_free(answer->cells);
 }
 
-void answer_pull(struct answer *answer, struct workers *workers) { workers_submit(workers, &answer->job); }
+void answer_pull(struct answer *answer, struct workers *workers) {
+  answer->step = ANSWER_PULL;
+  answer->rested = false;
+  workers_submit(workers, &answer->job);
+}
+
+void answer_rest(struct answer *answer, struct workers *workers) {
+  answer->step = ANSWER_REST;
+  answer->rested = true;
+  workers_submit(workers, &answer->job);
+}
+
+void answer_give_up(struct answer *answer, const tally_error *reason, struct workers *workers) {
+  answer->step = ANSWER_GIVE_UP;
+  answer->reason = *reason;
+  workers_submit(workers, &answer->job);
+}
+
+void answer_again(struct answer *answer) {
+  buffer_clear(&answer->out);
+  mem_free(answer->cells);
+  answer->cells = NULL;
+  answer->finished = answer->broken = answer->starved = false;
+}
 
 void answer_cancel(struct answer *answer) {
   uv_mutex_lock(&answer->lock);
@@ -92,6 +117,7 @@ static void finish(struct answer *answer, int code, const tally_error *reason) {
   else
     put = message_put_end(&answer->out, answer->id, &end, &error);
   answer->broken = put != TALLY_OK;
+  answer->starved = code == TALLY_MEMORY_LIMIT && answer->rows_sent == 0;
   answer->finished = true;
 }
 
@@ -200,14 +226,28 @@ static void pull_rows(struct answer *answer) {
   if (code != TALLY_ROW) finish(answer, code, &error);
 }
 
+/* What is sent may wait long for its reader: it holds no room beside its bytes. */
+static void trim(struct buffer *b) {
+  if (b->capacity - b->size < TRIM_LEAST) return;
+  uint8_t *data = mem_realloc(b->data, b->size ? b->size : 1);
+  if (!data) return;
+  b->data = data;
+  b->capacity = b->size ? b->size : 1;
+}
+
 static void run(struct job *job) {
   struct answer *answer = (struct answer *)((char *)job - offsetof(struct answer, job));
-  if (answer->type == MESSAGE_FLUSH) {
+  if (answer->step == ANSWER_GIVE_UP) {
+    finish(answer, answer->reason.code, &answer->reason);
+  } else if (answer->step == ANSWER_REST) {
+    if (answer->rows) answer->store->operations->rest(answer->rows);
+  } else if (answer->type == MESSAGE_FLUSH) {
     tally_error error;
     int code = answer->store->operations->flush(answer->store, &error);
     finish(answer, code, &error);
   } else {
     pull_rows(answer);
   }
+  trim(&answer->out);
   mailbox_post(answer->mailbox, &answer->letter);
 }

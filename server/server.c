@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "server/log.h"
+#include "server/relief.h"
 #include "server/session.h"
 
 #define UPKEEP_THREADS 2u /* a flush does not wait for a verify */
@@ -66,6 +67,7 @@ static void on_sweep(uv_timer_t *handle) {
   uint64_t now = uv_now(server->loop);
   for (struct session *session = server->sessions; session; session = session->next)
     session_sweep(session, now);
+  relief_sweep(server);
   if (server->accept_late && !server->draining) session_accept(server);
   if (server->draining && now >= server->drain_until) cut_connections(server);
 }

@@ -10,6 +10,8 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
+#include <stdatomic.h>
+
 #include "server/appender.h"
 #include "server/config.h"
 #include "server/intake.h"
@@ -39,6 +41,11 @@ struct server {
   uv_prepare_t settle; /* before each wait: settles the sessions that something happened to */
   uv_timer_t sweep;    /* deadlines of all sessions */
   struct session *sessions, *dirty;
+  struct session_answer *starved; /* relief.h */
+  unsigned relieving;
+  struct job trim; /* gives free memory back to the system, on a worker */
+  _Atomic bool trimming;
+  bool trim_due; /* answers have rested */
   uint64_t session_count;
   bool draining, ended, accept_late;
   uint64_t drain_until;            /* loop time, ms */

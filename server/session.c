@@ -227,6 +227,8 @@ static void sweep_open(struct session *session, uint64_t now) {
     session_close(session); /* it sends requests and reads no answer: a farewell would not be read either */
   else if (config->idle_timeout && quiet(session) && now - session->active > config->idle_timeout)
     end_late(session, "the connection was idle", config->idle_timeout, "idle_timeout");
+  else
+    session_sweep_answers(session, now);
 }
 
 void session_sweep(struct session *session, uint64_t now) {

@@ -19,10 +19,22 @@
   (16u << 10)                    /* smaller batches are copied out of their chunk, larger ones hold it */
 #define SESSION_ENDING_MS 10000u /* without progress */
 #define SESSION_LINGER_MS 2000u
+#define SESSION_REST_MS 1000u /* after so long without reading, a peer's answers give back memory */
 
 enum session_state { SESSION_GREETING, SESSION_OPEN, SESSION_ENDING, SESSION_LINGERING, SESSION_CLOSED };
 
-struct session_answer;
+/* An answer of a session. It is away while a worker has it, or while it waits for memory. */
+struct session_answer {
+  struct answer answer; /* first */
+  struct session *session;
+  struct session_answer *next, *previous;
+  struct session_answer *next_starved; /* relief.c */
+  struct kept kept;
+  uint64_t born; /* loop time, ms */
+  unsigned tries;
+  bool away, relieving;
+  bool begun; /* some of its rows have come: its cursor is open */
+};
 
 struct session {
   uv_tcp_t tcp;
@@ -82,5 +94,12 @@ void session_take_frames(struct session *session);
 /* Lets answers go on as far as the unsent output allows. */
 void session_pull_answers(struct session *session);
 void session_cancel_answers(struct session *session);
+/* True if its peer does not read, so that none of its answers may go on. */
+bool session_blocked(const struct session *session);
+/* Looks at answers that nobody reads: they rest; over their time they end. */
+void session_sweep_answers(struct session *session, uint64_t now);
+/* Counts an answer as away; whoever calls it hands it to the workers. */
+void session_away(struct session_answer *mine);
+void session_pull(struct session_answer *mine);
 
 #endif

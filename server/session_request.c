@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "server/log.h"
+#include "server/relief.h"
 #include "server/session.h"
 
 /* ------------------------------------------------------------------ appends and marks */
@@ -104,14 +105,6 @@ static void take_mark(struct session *session, const struct frame *frame) {
 
 /* ------------------------------------------------------------------ answers */
 
-struct session_answer {
-  struct answer answer; /* first */
-  struct session *session;
-  struct session_answer *next, *previous;
-  struct kept kept;
-  bool away;
-};
-
 static void answer_link(struct session *session, struct session_answer *mine) {
   mine->next = NULL;
   mine->previous = session->last_answer;
@@ -124,20 +117,28 @@ static void answer_unlink(struct session *session, struct session_answer *mine) 
   *(mine->next ? &mine->next->previous : &session->last_answer) = mine->previous;
 }
 
-static void send_away(struct session *session, struct session_answer *mine) {
-  struct server *server = session->server;
+static struct workers *workers_of(const struct session_answer *mine) {
+  struct server *server = mine->session->server;
   uint8_t type = mine->answer.type;
   bool long_one = type == MESSAGE_VERIFY || type == MESSAGE_FLUSH || type == MESSAGE_JOB;
-  mine->away = true;
-  session->away++;
-  answer_pull(&mine->answer, long_one ? &server->upkeep : &server->queries);
+  return long_one ? &server->upkeep : &server->queries;
 }
+
+void session_away(struct session_answer *mine) {
+  mine->away = true;
+  mine->session->away++;
+}
+
+void session_pull(struct session_answer *mine) { answer_pull(&mine->answer, workers_of(mine)); }
 
 static void answer_arrive(struct letter *letter) {
   struct session_answer *mine = (struct session_answer *)(void *)letter;
   struct session *session = mine->session;
   mine->away = false;
   session->away--;
+  mine->begun = mine->answer.rows_sent > 0;
+  if (mine->relieving) relief_came(session->server, mine);
+  if (mine->answer.starved && session->state == SESSION_OPEN && relief_wait(session->server, mine)) return;
   session_send_rows(session, &mine->answer.out);
   if (mine->answer.broken && session->state != SESSION_CLOSED) session_close(session);
   answer_unlink(session, mine);
@@ -175,7 +176,42 @@ void session_pull_answers(struct session *session) {
     next = mine->next;
     if (mine->away) continue;
     if (session->state != SESSION_CLOSED && !may_pull(session)) return;
-    send_away(session, mine);
+    session_away(mine);
+    session_pull(mine);
+  }
+}
+
+bool session_blocked(const struct session *session) {
+  return session->state == SESSION_OPEN && session->unsent_rows > 0 && !may_pull(session);
+}
+
+static uint64_t timeout_of(const struct answer *answer) {
+  return answer->type == MESSAGE_QUERY    ? answer->query.query.timeout
+         : answer->type == MESSAGE_EVENTS ? answer->events.scan.timeout
+                                          : UINT64_MAX;
+}
+
+static void give_up_late(struct session_answer *mine) {
+  tally_error reason;
+  (void)fail(&reason, TALLY_DEADLINE, "the answer was not read within the request's time of %llu ms",
+             (unsigned long long)timeout_of(&mine->answer));
+  session_away(mine);
+  answer_give_up(&mine->answer, &reason, workers_of(mine));
+}
+
+void session_sweep_answers(struct session *session, uint64_t now) {
+  if (!session->first_answer || !session_blocked(session) || now - session->active < SESSION_REST_MS) return;
+  struct session_answer *next, *mine = session->first_answer;
+  for (; mine; mine = next) {
+    next = mine->next;
+    if (mine->away) continue;
+    if (now - mine->born > timeout_of(&mine->answer)) {
+      give_up_late(mine);
+    } else if (!mine->answer.rested) {
+      session_away(mine);
+      answer_rest(&mine->answer, workers_of(mine));
+      session->server->trim_due = true;
+    }
   }
 }
 
@@ -213,6 +249,7 @@ static void take_answer(struct session *session, const struct frame *frame) {
     return;
   }
   mine->session = session;
+  mine->born = uv_now(server->loop);
   mine->answer.letter.arrive = answer_arrive;
   mine->kept = intake_keep(&server->intake, &session->place, NULL, sizeof *mine + frame->size, false);
   session->answer_count++;

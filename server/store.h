@@ -35,6 +35,7 @@ struct store_operations {
   /* As tally_cursor_left_out: after the end. */
   void (*left_out)(const struct store_rows *rows, uint64_t *segments, uint64_t *held);
   void (*cancel)(struct store_rows *rows);
+  void (*rest)(struct store_rows *rows); /* as tally_cursor_rest */
   void (*close_rows)(struct store_rows *rows);
 };
 

@@ -89,6 +89,7 @@ static void engine_left_out(const struct store_rows *rows, uint64_t *segments, u
   tally_cursor_left_out(cursor_const(rows), segments, held);
 }
 static void engine_cancel(struct store_rows *rows) { tally_cursor_cancel(cursor(rows)); }
+static void engine_rest(struct store_rows *rows) { tally_cursor_rest(cursor(rows)); }
 static void engine_close_rows(struct store_rows *rows) { tally_cursor_close(cursor(rows)); }
 
 static const struct store_operations operations = {
@@ -107,6 +108,7 @@ static const struct store_operations operations = {
     .cell = engine_cell,
     .left_out = engine_left_out,
     .cancel = engine_cancel,
+    .rest = engine_rest,
     .close_rows = engine_close_rows,
 };
 

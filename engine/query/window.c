@@ -207,6 +207,16 @@ static int grow_metadata(struct window *w, size_t need, tally_error *error) {
   return 0;
 }
 
+/* Others may have taken what the window counted on: then it takes no more than it has. */
+static int grow_for(struct window *w, size_t rows, size_t bytes, tally_error *error) {
+  int rc = grow_rows(w, w->count + rows, error);
+  if (rc == TALLY_MEMORY_LIMIT && w->count > 1) w->rows_most = w->count;
+  if (rc) return rc;
+  rc = grow_metadata(w, w->metadata_size + bytes, error);
+  if (rc == TALLY_MEMORY_LIMIT && w->count > 1) w->metadata_most = w->metadata_size;
+  return rc;
+}
+
 /* Lowers the bound until there is room for `rows` more with `bytes` of metadata. A single row always has
  * room, if the budget gives it. */
 static int make_room(struct window *w, size_t rows, size_t bytes, tally_error *error) {
@@ -219,8 +229,9 @@ static int make_room(struct window *w, size_t rows, size_t bytes, tally_error *e
   while (!rc && w->count > 0 &&
          (w->count + rows > w->rows_most || w->metadata_size + bytes > w->metadata_most))
     rc = lower_for_memory(w, error);
-  if (!rc) rc = grow_rows(w, w->count + rows, error);
-  return rc ? rc : grow_metadata(w, w->metadata_size + bytes, error);
+  while (!rc && (rc = grow_for(w, rows, bytes, error)) == TALLY_MEMORY_LIMIT && w->count > 1)
+    rc = lower_for_memory(w, error);
+  return rc;
 }
 
 static int add_row(struct window *w, const struct vector *vector, uint32_t row, tally_error *error) {
@@ -292,7 +303,10 @@ static int sort_rows(struct window *w, tally_error *error) {
   if (!w->order) return error->code;
   w->order_count = n;
   uint64_t *keys = grow_memory(budget, NULL, 0, bytes, what, error);
-  if (!keys) return error->code;
+  if (!keys) {
+    free_order(w);
+    return error->code;
+  }
   uint32_t *scratch = (uint32_t *)(keys + n);
   for (size_t i = 0; i < n; i++) {
     keys[i] = (uint64_t)key_of(w, w->rows[i].timestamp) - (uint64_t)w->next;
@@ -333,7 +347,8 @@ int window_fill(struct window *w, tally_error *error) {
     if (rc) return rc;
     begin(w);
     rc = collect(w, error);
-    if (!rc) rc = sort_rows(w, error);
+    while (!rc && (rc = sort_rows(w, error)) == TALLY_MEMORY_LIMIT && w->count > 1)
+      rc = lower_for_memory(w, error);
     if (rc) return rc;
     if (w->order_count < w->rows_most / 4 && w->span > 0 && w->span <= INT64_MAX / 2) w->span *= 2;
     w->next = w->bound;

@@ -144,6 +144,8 @@ static tally_text fake_cell(const struct store_rows *opaque, size_t column) {
   return (tally_text){rows->text, rows->text_size};
 }
 
+static void fake_rest(struct store_rows *opaque) { atomic_fetch_add(&rows_of(opaque)->fake->rests, 1); }
+
 static void fake_cancel(struct store_rows *opaque) {
   struct fake_rows *rows = rows_of(opaque);
   uv_mutex_lock(&rows->fake->lock);
@@ -176,6 +178,7 @@ static const struct store_operations operations = {.append = fake_append,
                                                    .cell = fake_cell,
                                                    .left_out = fake_left_out,
                                                    .cancel = fake_cancel,
+                                                   .rest = fake_rest,
                                                    .close_rows = fake_close_rows};
 
 void fake_init(struct fake *fake) {

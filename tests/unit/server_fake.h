@@ -23,6 +23,7 @@ struct fake {
   _Atomic int open, stuck;  /* cursors; those that wait for a cancel */
   _Atomic uint64_t timeout; /* of the last request for rows */
   _Atomic int flushes;
+  _Atomic int rests; /* calls of rest */
 };
 
 void fake_init(struct fake *fake);
