@@ -13,7 +13,7 @@ struct fake_rows {
   struct fake *fake;
   uint64_t left, given;
   size_t text_size;
-  bool stuck, fails;
+  bool stuck, fails, hungry;
   _Atomic bool cancelled;
   char number[24];
   char text[TEXT_MAX];
@@ -70,6 +70,7 @@ static int fake_query(struct store *store, const tally_query *query, struct stor
   struct fake_rows *rows = rows_new(store, query->limit, query->timeout);
   if (query->group_by) rows->text_size = (size_t)atoi(query->group_by) % (TEXT_MAX + 1);
   rows->stuck = query->tz && strcmp(query->tz, "stuck") == 0;
+  rows->hungry = query->tz && strcmp(query->tz, "hungry") == 0;
   rows->fails = query->aggregates && strcmp(query->aggregates, "fail") == 0;
   *made = (struct store_rows *)rows;
   return TALLY_OK;
@@ -130,6 +131,7 @@ static void wait_for_cancel(struct fake_rows *rows) {
 static int fake_next(struct store_rows *opaque, tally_error *error) {
   struct fake_rows *rows = rows_of(opaque);
   if (rows->stuck) wait_for_cancel(rows);
+  if (rows->hungry && !atomic_load(&rows->fake->rests)) return fail(error, TALLY_MEMORY_LIMIT, "no memory");
   if (atomic_load(&rows->cancelled)) return fail(error, TALLY_CANCELLED, "cancelled");
   if (!rows->left) return rows->fails ? fail(error, TALLY_OVERFLOW, "the sum does not fit") : TALLY_OK;
   rows->left--;
