@@ -102,7 +102,7 @@ int db_backup(struct db *db, const char *directory, uint64_t rate, const atomic_
   struct pin p;
   struct pace pace = {.os = db->os, .rate = rate, .stop = stop, .taken = &db->checking.done};
   struct copier to = {
-      .os = db->os, .store = directory, .pace = &pace, .cache = db->cache, .budget = &db->catalog_budget};
+      .os = db->os, .store = directory, .pace = &pace, .cache = db->cache, .budget = &db->work_budget};
   int result = pin(db, &p, error);
   if (!result) {
     meter_begin(&db->checking, bytes_of(&p.source));

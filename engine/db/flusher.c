@@ -38,7 +38,7 @@ static int write_segments(struct db *db, const struct memtable *memtable, struct
   }
   if (!sorted) sorted = db->sorted[--db->sorted_free];
   os_unlock(&db->lock);
-  int result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, false, &db->work_budget,
+  int result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, false, &db->flush_budget,
                               info, count, error);
   os_lock(&db->lock);
   db->sorted[db->sorted_free++] = sorted;

@@ -76,7 +76,9 @@ struct db {
   tally_options options;
   struct os_file *lock_file;
 
-  struct budget total, memtable_budget, catalog_budget, cache_budget, query_budget, work_budget;
+  struct budget total, firm; /* firm: of all that does not give way and is no flush; in total */
+  struct budget memtable_budget, text_budget, query_budget;                /* in firm */
+  struct budget directory_budget, cache_budget, flush_budget, work_budget; /* in total */
   uint32_t memtable_rows;
   size_t memtable_metadata;
   uint32_t sealed_most;

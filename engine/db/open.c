@@ -16,7 +16,15 @@
 
 /* How the budget is shared: memtables first (active, sealed ones, a sorted copy for the flush of each, and a
  * spare for what queries hold), the rest is the cache's, the catalog's and the queries', with limits that add
- * up to more than there is: the cache gives way. */
+ * up to more than there is: the cache gives way. Memtables, texts, marks and queries leave room for
+ * one flush and for directories of segments, so that rows can always leave memory, and what was written can
+ * be opened. */
+#define FLUSH_ROW (24u + 52u) /* order and keys; what is summed up of a run of one row */
+
+static uint64_t flush_least(const struct db *db) {
+  return (uint64_t)db->memtable_rows * FLUSH_ROW + db->memtable_metadata + (5u << 20);
+}
+
 static void share_memory(struct db *db) {
   uint64_t memory = db->options.memory;
   db->memtable_rows = memory >= 192ull << 20 ? 1u << 18 : memory >= 112ull << 20 ? 1u << 17 : 1u << 16;
@@ -27,23 +35,35 @@ static void share_memory(struct db *db) {
   db->sealed_most = memory >= 192ull << 20 ? SEALED_MOST : 1;
   uint64_t one = memtable_bytes(db->memtable_rows, db->memtable_metadata);
   budget_init(&db->total, memory, NULL);
-  budget_init(&db->memtable_budget, one * (2 * db->sealed_most + 2), &db->total);
-  budget_init(&db->work_budget, memory / 4 > WORK_LEAST ? memory / 4 : WORK_LEAST, &db->total);
-  budget_init(&db->catalog_budget, memory * 2 / 5, &db->total);
+  uint64_t work = memory / 4 > WORK_LEAST ? memory / 4 : WORK_LEAST, directories = memory / 16;
+  uint64_t flush = db->sealed_most == 1 ? flush_least(db) : 0; /* with more memory that much is left anyway */
+  budget_init(&db->firm, memory - flush - directories, &db->total);
+  budget_init(&db->memtable_budget, one * (2 * db->sealed_most + 2), &db->firm);
+  uint64_t texts = db->firm.limit - 2 * one; /* the active memtable and a sorted copy stand beside them */
+  budget_init(&db->text_budget, texts < memory / 3 ? texts : memory / 3, &db->firm);
+  budget_init(&db->query_budget, memory / 2, &db->firm);
+  budget_init(&db->work_budget, work, &db->total); /* merges end by themselves */
+  budget_init(&db->directory_budget, memory / 3, &db->total);
+  budget_init(&db->flush_budget, work, &db->total);
   budget_init(&db->cache_budget, memory / 4, &db->total);
-  budget_init(&db->query_budget, memory / 2, &db->total);
 }
 
 static bool reclaim_cache(void *arg, uint64_t bytes) {
   return cache_shrink(((struct db *)arg)->cache, bytes);
 }
 
+/* For what counts as firm: the cache cannot help where that is full. */
+static bool reclaim_for_firm(void *arg, uint64_t bytes) {
+  struct db *db = arg;
+  return budget_used(&db->firm) + bytes <= db->firm.limit && reclaim_cache(arg, bytes);
+}
+
 /* For queries: the cache, then memtables that nobody uses now; ingest asks for them again. */
 static bool reclaim_for_query(void *arg, uint64_t bytes) {
   struct db *db = arg;
-  bool gave = reclaim_cache(arg, bytes);
+  bool gave = reclaim_for_firm(arg, bytes);
   os_lock(&db->lock);
-  if (budget_used(&db->total) + bytes > db->total.limit) {
+  if (budget_used(&db->firm) + bytes > db->firm.limit || budget_used(&db->total) + bytes > db->total.limit) {
     gave |= db->spare || db->sorted_free > 1;
     memtable_unref(db->spare);
     db->spare = NULL;
@@ -57,9 +77,10 @@ static int make_memory(struct db *db, tally_error *error) {
   share_memory(db);
   int result = cache_new(db->cache_budget.limit, &db->cache_budget, &db->cache, error);
   if (result) return result;
-  struct budget *asks[] = {&db->memtable_budget, &db->work_budget, &db->catalog_budget, &db->query_budget};
+  struct budget *asks[] = {&db->memtable_budget, &db->text_budget,      &db->query_budget,
+                           &db->work_budget,     &db->directory_budget, &db->flush_budget};
   for (size_t i = 0; i < sizeof asks / sizeof *asks; i++) {
-    asks[i]->reclaim = reclaim_cache;
+    asks[i]->reclaim = asks[i]->parent == &db->firm ? reclaim_for_firm : reclaim_cache;
     asks[i]->reclaim_arg = db;
   }
   db->query_budget.reclaim = reclaim_for_query;
@@ -68,7 +89,7 @@ static int make_memory(struct db *db, tally_error *error) {
     if (!m) return fail_memory(error, "memtables");
     db->sorted[db->sorted_free] = m;
   }
-  return producers_new(&db->catalog_budget, &db->producers, error);
+  return producers_new(&db->text_budget, &db->producers, error);
 }
 
 /* ------------------------------------------------------------------ open */

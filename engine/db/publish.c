@@ -77,8 +77,8 @@ static void install(struct db *db, const struct change *change, struct version *
 static int open_segments(struct db *db, const struct change *change, struct segment **segment,
                          tally_error *error) {
   for (uint32_t i = 0; i < change->added_count; i++) {
-    int result =
-        segment_open(db->os, db->path, &change->added[i], db->cache, &db->catalog_budget, &segment[i], error);
+    int result = segment_open(db->os, db->path, &change->added[i], db->cache, &db->directory_budget,
+                              &segment[i], error);
     if (!result) continue;
     while (i-- > 0) segment_unref(segment[i]);
     return result;

@@ -71,9 +71,9 @@ static int list_numbers(struct db *db, const char *folder, const char *suffix, s
 /* A file that is damaged or not there does not refuse the store: its segment is quarantined. */
 static int open_segment(struct db *db, const struct segment_info *info, struct segment **segment,
                         tally_error *error) {
-  int result = segment_open(db->os, db->path, info, db->cache, &db->catalog_budget, segment, error);
+  int result = segment_open(db->os, db->path, info, db->cache, &db->directory_budget, segment, error);
   if (result == TALLY_CORRUPT || result == TALLY_NOT_FOUND || result == TALLY_IO)
-    result = segment_absent(db->os, db->path, info, db->cache, &db->catalog_budget, segment, error);
+    result = segment_absent(db->os, db->path, info, db->cache, &db->directory_budget, segment, error);
   return result;
 }
 
@@ -395,7 +395,7 @@ static int recover_wal(struct db *db, tally_error *error) {
 int recover(struct db *db, tally_error *error) {
   atomic_init(&db->next_segment, db->manifest->state.next_segment);
   int result =
-      catalog_open(db->os, db->path, db->manifest->state.texts, &db->catalog_budget, &db->catalog, error);
+      catalog_open(db->os, db->path, db->manifest->state.texts, &db->text_budget, &db->catalog, error);
   if (!result) result = open_segments(db, error);
   if (!result && !db->options.read_only) remove_orphans(db);
   if (!result) result = recover_wal(db, error);

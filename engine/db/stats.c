@@ -102,7 +102,7 @@ int db_stats(struct db *db, int (*figure)(void *arg, const char *name, const cha
   put(&f, "memory_limit", db->options.memory);
   put(&f, "memory_used", budget_used(&db->total));
   put(&f, "memory_memtables", budget_used(&db->memtable_budget));
-  put(&f, "memory_catalog", budget_used(&db->catalog_budget));
+  put(&f, "memory_catalog", budget_used(&db->text_budget) + budget_used(&db->directory_budget));
   put(&f, "memory_cache", budget_used(&db->cache_budget));
   put(&f, "memory_queries", budget_used(&db->query_budget));
   put(&f, "cache_hits", cache.hits);

@@ -76,7 +76,7 @@ static bool is_damage(int result) {
 static int verify_segment(struct db_verify *v, struct segment *s, struct relay *r, tally_error *error) {
   struct db *db = v->db;
   struct segment *file = NULL;
-  int result = segment_open(db->os, db->path, &s->info, db->cache, &db->catalog_budget, &file, error);
+  int result = segment_open(db->os, db->path, &s->info, db->cache, &db->directory_budget, &file, error);
   if (is_damage(result)) {
     char name[64];
     segment_name(&s->info, name);

@@ -42,6 +42,12 @@ int db_writable(struct db *db, tally_error *error) {
 
 /* Under lock: a memtable, if need be by ending old snapshots that hold one. */
 static struct memtable *make_memtable(struct db *db, bool expire) {
+  struct memtable *spare = db->spare;
+  db->spare = NULL;
+  if (spare) {
+    memtable_reset(spare);
+    return spare;
+  }
   for (;;) {
     struct memtable *m = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
     if (m || !expire || !snapshot_expire_oldest(db)) return m;
@@ -55,11 +61,9 @@ static bool memory_may_come(const struct db *db) {
 
 int writer_new_active(struct db *db, tally_error *error) {
   os_lock(&db->lock);
-  struct memtable *m = db->spare;
-  db->spare = NULL;
-  if (m) memtable_reset(m);
-  /* Queries that are at work give their memtables back within a vector's time. A flush that failed does not
-   * matter where there is room. */
+  struct memtable *m = NULL;
+  /* A flush that ends gives its memtable back, and queries at work theirs within a vector's time. A flush
+   * that failed does not matter where there is room. */
   for (int tries = 0; !m && tries < 10 * GRACE_TRIES; tries++) {
     m = make_memtable(db, tries >= GRACE_TRIES);
     if (m || db->flush_failed || !memory_may_come(db)) break;

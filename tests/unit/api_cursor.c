@@ -81,7 +81,7 @@ Test(api, a_cursor_that_rests_between_rows_gives_the_same_rows_and_holds_hardly_
   uint64_t random = 20240101;
   tally_options_init(&o);
   o.create = true;
-  o.memory = 64u << 20;
+  o.memory = 128u << 20;
   tally_store *store;
   cr_assert_eq(tally_open(t.path, &o, &store, &e), 0);
   for (int i = 0; i < 6; i++) {

@@ -405,6 +405,48 @@ Test(db, memtables_full_of_metadata_are_flushed_recovered_and_merged_with_the_le
   end(&f);
 }
 
+/* `rows` events, each with a text of its own from `first` on: of users (0), services (1) or methods (2). */
+static int append_texts(struct fixture *f, int of, uint32_t first, uint32_t rows, tally_error *e) {
+  tally_batch *b = tally_batch_new();
+  tally_append_item item = {.options = {.durability = TALLY_OS}};
+  for (uint32_t i = first; i < first + rows; i++) {
+    char text[200];
+    size_t n = (size_t)snprintf(text, sizeof text, of == 0 ? "%0150u" : of == 1 ? "%090u" : "%u", i);
+    tally_event event = {.timestamp = i * INT64_C(1000000)};
+    *(of == 0 ? &event.user_id : of == 1 ? &event.service_name : &event.method) = (tally_text){text, n};
+    cr_assert_eq(tally_batch_add(b, &event, e), 0, "%s", e->text);
+  }
+  cr_assert_eq(tally_batch_finish(b, &item.bytes, &item.size, e), 0, "%s", e->text);
+  db_append(f->db, &item, 1);
+  tally_batch_free(b);
+  if (item.result) *e = item.error;
+  return item.result;
+}
+
+Test(db, a_store_that_is_full_of_texts_takes_known_ones_flushes_and_opens) {
+  struct fixture f;
+  begin(&f, false);
+  tally_error e;
+  uint64_t total = 0;
+  for (int of = 0; of < 3; of++) {
+    uint32_t in = 0;
+    int result = 0;
+    for (uint32_t rows = 4096; rows; rows /= 2) /* up to the last byte */
+      for (; (result = append_texts(&f, of, in, rows, &e)) == 0; in += rows) total += rows;
+    cr_assert_eq(result, TALLY_MEMORY_LIMIT, "%s", e.text);
+  }
+  for (int turn = 0; turn < 60; turn++, total += 1000) {
+    cr_assert_eq(append_texts(&f, 0, 1000, 1000, &e), 0, "%s", e.text);
+    cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  }
+  struct fixture g = crash(&f);
+  reopen(&g, false);
+  cr_assert_eq(rows(&g), total);
+  cr_assert_eq(append_texts(&g, 0, 1000, 1000, &e), 0, "%s", e.text);
+  end(&g);
+  end(&f);
+}
+
 /* Holds the first segment file back until the second one is synced, or refuses it once. */
 static struct os_mutex gate;
 static struct os_condition gate_changed;

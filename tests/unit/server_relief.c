@@ -1,4 +1,5 @@
-/* Laws of server/relief.h: answers that nobody reads give back memory, and who was refused it waits for that. */
+/* Laws of server/relief.h: answers that nobody reads give back memory, and who was refused it waits for that.
+ */
 #include <criterion/criterion.h>
 #include <string.h>
 
