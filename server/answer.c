@@ -63,25 +63,26 @@ void answer_free(struct answer *answer) {
 void answer_pull(struct answer *answer, struct workers *workers) {
   answer->step = ANSWER_PULL;
   answer->rested = false;
-  workers_submit(workers, &answer->job);
+  workers_submit(workers, &answer->job, answer->rows_sent == 0 && !answer->waited);
 }
 
 void answer_rest(struct answer *answer, struct workers *workers) {
   answer->step = ANSWER_REST;
   answer->rested = true;
-  workers_submit(workers, &answer->job);
+  workers_submit(workers, &answer->job, true);
 }
 
 void answer_give_up(struct answer *answer, const tally_error *reason, struct workers *workers) {
   answer->step = ANSWER_GIVE_UP;
   answer->reason = *reason;
-  workers_submit(workers, &answer->job);
+  workers_submit(workers, &answer->job, true);
 }
 
 void answer_again(struct answer *answer) {
   buffer_clear(&answer->out);
   mem_free(answer->cells);
   answer->cells = NULL;
+  answer->waited = true;
   answer->finished = answer->broken = answer->starved = false;
 }
 

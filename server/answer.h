@@ -36,6 +36,7 @@ struct answer {
   bool finished; /* the last frame is in `out`, the cursor is closed */
   bool broken;   /* there was no memory for a frame: the connection cannot be answered any more */
   bool starved;  /* it failed for want of memory before its first row: answer_again may help */
+  bool waited;   /* it was starved once */
   bool rested;   /* its cursor holds no memory that it can make again */
 
   enum answer_step { ANSWER_PULL, ANSWER_REST, ANSWER_GIVE_UP } step; /* what the worker is to do */

@@ -11,7 +11,6 @@ static void send_to_rest(struct server *server, struct session_answer *mine) {
   server->relieving++;
   session_away(mine);
   answer_rest(&mine->answer, &server->queries);
-  server->trim_due = true;
 }
 
 /* Work of the upkeep's threads holds no memory of queries. */
@@ -97,7 +96,7 @@ static void trim_if_due(struct server *server) {
   server->trim_due = false;
   server->trim.run = trim;
   atomic_store(&server->trimming, true);
-  workers_submit(&server->upkeep, &server->trim);
+  workers_submit(&server->upkeep, &server->trim, false);
 }
 
 void relief_sweep(struct server *server) {

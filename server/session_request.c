@@ -137,6 +137,7 @@ static void answer_arrive(struct letter *letter) {
   mine->away = false;
   session->away--;
   mine->begun = mine->answer.rows_sent > 0;
+  session->server->trim_due |= mine->answer.rested;
   if (mine->relieving) relief_came(session->server, mine);
   if (mine->answer.starved && session->state == SESSION_OPEN && relief_wait(session->server, mine)) return;
   session_send_rows(session, &mine->answer.out);
@@ -210,7 +211,6 @@ void session_sweep_answers(struct session *session, uint64_t now) {
     } else if (!mine->answer.rested) {
       session_away(mine);
       answer_rest(&mine->answer, workers_of(mine));
-      session->server->trim_due = true;
     }
   }
 }

@@ -8,11 +8,15 @@
 /* Waits for a job; NULL when there is none left and the threads are to end. */
 static struct job *take(struct workers *workers) {
   uv_mutex_lock(&workers->lock);
-  while (!workers->first && !workers->stopping) uv_cond_wait(&workers->filled, &workers->lock);
-  struct job *job = workers->first;
+  while (!workers->begin.first && !workers->go_on.first && !workers->stopping)
+    uv_cond_wait(&workers->filled, &workers->lock);
+  bool long_ones_turn = ++workers->turn % WORKERS_TURNS == 0;
+  struct job_queue *from = long_ones_turn && workers->go_on.first ? &workers->go_on : &workers->begin;
+  if (!from->first) from = &workers->go_on;
+  struct job *job = from->first;
   if (job) {
-    workers->first = job->next;
-    if (!workers->first) workers->last = &workers->first;
+    from->first = job->next;
+    if (!from->first) from->last = &from->first;
   }
   uv_mutex_unlock(&workers->lock);
   return job;
@@ -24,8 +28,9 @@ static void work(void *arg) {
 }
 
 int workers_start(struct workers *workers, unsigned threads, tally_error *error) {
-  workers->first = NULL;
-  workers->last = &workers->first;
+  workers->begin = (struct job_queue){NULL, &workers->begin.first};
+  workers->go_on = (struct job_queue){NULL, &workers->go_on.first};
+  workers->turn = 0;
   workers->stopping = false;
   workers->threads = 0;
   int result = uv_mutex_init(&workers->lock);
@@ -45,11 +50,12 @@ int workers_start(struct workers *workers, unsigned threads, tally_error *error)
   return TALLY_OK;
 }
 
-void workers_submit(struct workers *workers, struct job *job) {
+void workers_submit(struct workers *workers, struct job *job, bool begins) {
+  struct job_queue *queue = begins ? &workers->begin : &workers->go_on;
   job->next = NULL;
   uv_mutex_lock(&workers->lock);
-  *workers->last = job;
-  workers->last = &job->next;
+  *queue->last = job;
+  queue->last = &job->next;
   uv_cond_signal(&workers->filled);
   uv_mutex_unlock(&workers->lock);
 }

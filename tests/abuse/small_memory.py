@@ -1,5 +1,5 @@
 """A server with --memory 128MiB in a group of processes that may have 256 MiB, under a mixed load with millions of distinct users and URLs:
-it is not killed, and its memory and its open files stay level.
+it is not killed, and its memory and its open files stay level. (A segment's file is open as long as it is a segment: these are as many as there are segments.)
 
 usage: small_memory.py BINARIES [--seconds 60] [--seed S]
 
@@ -22,20 +22,21 @@ REFUSALS = ("memory-limit", "busy", "snapshot-expired", "deadline")
 
 def write(server, number, seed, stop, results):
     """Batches whose every row has a user and a URL that nobody had before, until the catalog is full; then of known ones."""
-    random, rows, refused, fresh, wrong = Random(f"{seed} writer {number}"), 0, 0, 0, []
+    random, rows, refused, fresh, offered, wrong = Random(f"{seed} writer {number}"), 0, 0, 0, 0, []
     try:
         with connect(server, timeout=60) as connection:
             while not stop.is_set():
-                new = refused == 0 or random.random() < 0.02
-                first = fresh if new or not fresh else random.randrange(0, max(1, fresh - ROWS))
-                values = {"timestamp": [START + random.randrange(90) * DAY + i for i in range(ROWS)],
+                new = refused == 0 or random.random() < 0.5
+                first = offered if new else random.randrange(0, max(1, fresh - ROWS))
+                offered += ROWS if new else 0
+                values = {"timestamp": [START + random.randrange(28) * DAY + i for i in range(ROWS)],
                           "user_id": [f"user-{number}-{first + i:012x}" for i in range(ROWS)],
                           "endpoint": [f"/v1/{number}/objects/{(first + i) * 2654435761 % 2**40:010x}/parts" for i in range(ROWS)],
                           "service_name": f"s{first % 7}", "tokens_used": 1, "cost": [i * 1000 for i in range(ROWS)], "metadata": f'{{"n":{first}}}'}
                 try:
                     connection.append(batch(ROWS, **values), durability="os" if random.random() < 0.8 else "disk")
                     rows += ROWS
-                    fresh += ROWS if first == fresh else 0
+                    fresh = max(fresh, first + ROWS if not refused else 0)
                 except protocol.Refused as e:
                     refused += 1
                     if e.name != "memory-limit":
@@ -43,7 +44,7 @@ def write(server, number, seed, stop, results):
                         break
     except Exception as e:  # noqa: BLE001
         wrong.append(f"writer: {type(e).__name__}: {e}")
-    results.put({"rows": rows, "texts": 2 * fresh, "refused appends": refused, "wrong": wrong})
+    results.put({"rows": rows, "texts": 2 * offered, "kept": 2 * fresh, "refused appends": refused, "wrong": wrong})
 
 
 def ask(server, number, seed, stop, results):
@@ -90,12 +91,12 @@ def level(values):
 
 
 def watch(server, seconds):
-    """Resident MiB and open files, once a half second; stops early when the server has ended."""
+    """Resident MiB and open files that are no segments, once a half second; stops early when the server has ended."""
     memory, files, end = [], [], time.time() + seconds
     while time.time() < end and server.alive():
         try:
             memory.append(server.memory() >> 20)
-            files.append(server.descriptors())
+            files.append(sum(not name.removesuffix(" (deleted)").endswith(".seg") for name in server.open_files()))
         except OSError:
             break
         time.sleep(0.5)
@@ -144,10 +145,15 @@ def main():
                 run.counter.equal(int(connection.query()[1][0][0]), rows, "rows that were acknowledged")
                 tokens = connection.query(aggregates="sum:tokens_used")[1][0][0]
                 run.counter.equal(int(tokens), rows, "their tokens")
-            run.check(texts >= 10**6, f"there were {texts} distinct texts")
+            run.check(texts >= 30000 * run.seconds, f"there were {texts} distinct texts")
+            with connect(server) as connection:
+                connection.flush()
+                segments = int(connection.stats()["segments"])
+            held = [name for name in server.open_files() if ".seg" in name]
+            run.check(abs(len(held) - segments) <= 4, f"{segments} segments, {len(held)} of their files are open")
             run.check(total(told, "answers") > 50, "there were queries")
             run.check(server.stop(120) == 0, f"tallyd stops: {server.log()[-500:]}")
-            counts = {name: total(told, name) for name in ("rows", "texts", "refused appends", "answers", "refused queries")}
+            counts = {name: total(told, name) for name in ("rows", "texts", "kept", "refused appends", "answers", "refused queries")}
             print(f"{counts}; memory {memory[0]} to {max(memory)} MiB, at the end {memory[-1]}; files at most {max(files)}"
                   + (f"; the group at most {group.peak() >> 20} MiB with the page cache" if group else ""))
     finally:

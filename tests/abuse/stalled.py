@@ -115,6 +115,9 @@ def main():
         print(f"{rows} rows, {time.time() - run.began:.0f} s", flush=True)
         for order in ("none", None):
             with_readers(run, server, order, rows)
+            if order:  # the other order from the same state of memory
+                run.check(server.stop() == 0, "tallyd stops")
+                server.start()
         run.check(server.stop() == 0, f"tallyd stops: {server.log()[-500:]}")
     run.end(1)
 

@@ -80,8 +80,15 @@ class Server:
         """Bytes that are resident now."""
         return self._status("VmRSS") * 1024
 
-    def descriptors(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+    def open_files(self):
+        """What the process's descriptors stand for."""
+        folder, files = f"/proc/{self.process.pid}/fd", []
+        for number in os.listdir(folder):
+            try:
+                files.append(os.readlink(os.path.join(folder, number)))
+            except OSError:
+                pass  # closed by now
+        return files
 
     def _status(self, name):
         with open(f"/proc/{self.process.pid}/status") as f:
