@@ -1,5 +1,5 @@
-/* Law 1 of manifest/ when the power is cut: after every change of the disk that edits, a checkpoint and an open make,
- * with every kind of damage, the manifest opens with all that was confirmed. */
+/* Law 1 of manifest/ when the power is cut: after every change of the disk that edits, a checkpoint and an
+ * open make, with every kind of damage, the manifest opens with all that was confirmed. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -31,8 +31,8 @@ static void check_cut(unsigned kind, uint64_t seed) {
   disk_cut(disk, kind);
   for (int again = 0; again < 2; again++) {
     struct manifest *m = open_at(disk, &p, &budget);
-    cr_assert(m->segments >= now.confirmed && m->segments <= now.begun, "%zu segments, not %llu: %s", m->segments,
-              (unsigned long long)now.confirmed, disk_cut_text(kind));
+    cr_assert(m->segments >= now.confirmed && m->segments <= now.begun, "%zu segments, not %llu: %s",
+              m->segments, (unsigned long long)now.confirmed, disk_cut_text(kind));
     tally_mark mark = producers_mark(p, (tally_text){"p", 1}, 0);
     cr_assert_eq(mark.sequence, m->segments, "its marks are those of its edits");
     if (!again) cr_assert_eq(manifest_renew(m, &e), 0, "%s", e.text);
@@ -60,7 +60,8 @@ static void commit(struct manifest *m, struct producers *p) {
   struct batch_id batch = {{"p", 1}, 1, now.begun + 1, NULL};
   cr_assert_eq(producers_accept(p, &batch, &undo, &e), 0);
   producers_write(p, false, &marks);
-  struct segment_info s = {.id = ++now.begun, .month = 648, .rows = 10, .min_timestamp = 5, .max_timestamp = 6, .size = 1000};
+  struct segment_info s = {
+      .id = ++now.begun, .month = 648, .rows = 10, .min_timestamp = 5, .max_timestamp = 6, .size = 1000};
   struct edit edit = {.state = m->state,
                       .added = &s,
                       .added_count = 1,
