@@ -17,7 +17,10 @@ bool flush_waits(const struct db *db) { return unclaimed(db) != NULL; }
 static struct sealed *claim(struct db *db) {
   os_lock(&db->lock);
   struct sealed *s = unclaimed(db);
-  if (s) s->claimed = true;
+  if (s) {
+    s->claimed = true;
+    db->flushing++;
+  }
   os_unlock(&db->lock);
   return s;
 }
@@ -92,6 +95,7 @@ int flush_next(struct db *db, bool *worked, tally_error *error) {
   if (!result) result = flush_one(db, sealed, worked, error);
   os_lock(&db->lock);
   sealed->claimed = false;
+  db->flushing--;
   if (result) {
     db->flush_failed = result;
     db->flush_error = *error;

@@ -111,6 +111,7 @@ struct db {
   uint32_t sealed_count;
   struct memtable *sorted[SEALED_MOST]; /* scratch of flushes: the first sorted_free are free */
   uint32_t sorted_free, sorted_made;
+  uint32_t flushing; /* flushes at work: they have memtables that are sealed, or were a moment ago */
   struct db_snapshot *snapshots; /* newest first */
   uint64_t wal_durable;
   struct old_wal *old_wals;

@@ -54,9 +54,9 @@ static struct memtable *make_memtable(struct db *db, bool expire) {
   }
 }
 
-/* Under lock: does anybody hold a memtable who will give it back? */
+/* Under lock: does anybody hold memory who will give it back? */
 static bool memory_may_come(const struct db *db) {
-  return db->snapshots || (db->sealed && (db->flushers || db->sealed->claimed));
+  return db->snapshots || db->flushing || (db->sealed && db->flushers) || atomic_load(&db->rewriting.total);
 }
 
 int writer_new_active(struct db *db, tally_error *error) {
