@@ -20,7 +20,7 @@ static int open_store(struct world *w, tally_error *error) {
   tally_options o;
   tally_options_init(&o);
   o.create = o.manual = true;
-  o.memory = 64u << 20;
+  o.memory = 96u << 20; /* with less, a snapshot is given up for the next memtable */
   return db_open(disk_os(w->disk), w->path, &o, &w->store.db, error);
 }
 
