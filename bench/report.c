@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef BENCH_CALLGRIND
+#include <valgrind/callgrind.h>
+#endif
 
 static double read_clock(clockid_t clock) {
   struct timespec t;
@@ -66,9 +69,27 @@ static void print(struct report *r, const struct measured *m, const struct figur
   r->printed++;
 }
 
+/* Under valgrind's callgrind: once to warm up, and once of which the instructions are written to a file that
+ * bears the name. False elsewhere. */
+static bool counted(const struct measured *m) {
+#ifdef BENCH_CALLGRIND
+  if (!RUNNING_ON_VALGRIND) return false;
+  for (int i = 0; i < 2; i++) {
+    if (m->prepare) m->prepare(m->arg);
+    CALLGRIND_ZERO_STATS;
+    m->run(m->arg);
+  }
+  CALLGRIND_DUMP_STATS_AT(m->name);
+  return true;
+#else
+  (void)m;
+  return false;
+#endif
+}
+
 void report_run(struct report *r, const struct measured *m) {
   double seconds[BENCH_REPEATS], processor[BENCH_REPEATS];
-  if (!wants(r, m->name) || !m->events) return;
+  if (!wants(r, m->name) || !m->events || counted(m)) return;
   for (int i = 0; i < BENCH_REPEATS; i++) {
     if (m->prepare) m->prepare(m->arg);
     double start = seconds_now(), processor_start = processor_seconds_now();

@@ -1,7 +1,8 @@
 /* report.h - times something several times and prints a table, or JSON.
  *
  * Figures are the best and the median of BENCH_REPEATS runs by the clock, and the best by the process's own
- * processor time: the last one tells how much of the first was other programs' work. */
+ * processor time: the last one tells how much of the first was other programs' work. Under callgrind
+ * instructions are counted instead (bench/instructions). */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 

@@ -56,6 +56,7 @@ STEPS = [
                                           "-DTALLY_SANITIZE=thread"), False),
     ("unit tests, release", lambda: unit(GCC), False),
     ("unit tests, sanitized", lambda: unit(SAN), False),
+    ("instructions of the hot paths", lambda: [[os.path.join(ROOT, "bench/instructions"), GCC]], False),
     ("threads, sanitized", lambda: [[os.path.join(TSAN, "tests", "store_threads")]], False),
     ("formats: Python readers", lambda: python("format/test_formats.py", GCC), False),
     ("differential", lambda: python("differential/run.py", LIBRARY, "--queries", "10000"), False),
