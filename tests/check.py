@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import rows  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build", "check")
-SYSTEM_PYTHON = "/usr/bin/python3"  # the one that has Debian's python3-xxhash
+SYSTEM_PYTHON = rows.PYTHON
 
 
 def cmake(name, *options):
@@ -62,7 +65,6 @@ STEPS = [
     ("differential", lambda: python("differential/run.py", LIBRARY, "--queries", "10000"), False),
     ("rollups", lambda: python("differential/rollups.py", LIBRARY, "--queries", "10000"), False),
     ("facts", lambda: python("program/facts.py", BIN), False),
-    ("kill", lambda: python("program/kill.py", BIN, "--rounds", "200"), False),
     ("property, 20,000 random steps", lambda: [["env", "TALLY_SEED=" + os.environ.get("TALLY_SEED", "20240101"), os.path.join(GCC, "tests", "store_property"), "--steps", "20000"]], False),
     ("faults R2: the power is cut, 50,000 cases", lambda: faults("R2"), False),
     ("faults R5: every call fails", lambda: faults("R5"), False),
@@ -81,6 +83,8 @@ STEPS = [
     ("tool: ingest", lambda: python("tool/test_ingest.py", BIN), False),
     ("embedding", lambda: python("program/embed.py", GCC), False),
 ]
+SEED = os.environ.get("TALLY_SEED", "20240101")
+STEPS += [(f"{row.id}: {row.title}", lambda row=row: [rows.words(row.ci, rows.folders(BUILD), SEED)], True) for row in rows.ROWS]
 
 RESULTS = (
     re.compile(r"Tested: \d+ \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)"),

@@ -5,6 +5,7 @@ usage: full_disk.py BINARIES [--rounds 20] [--seed S]
 
 The store is on a small tmpfs; a file beside it takes all space but a few random bytes, so that it is another write that fails each time:
 of the log, of a flush, of a merge, of a backup. The oracle (tests/abuse/oracle.py) holds after every round."""
+import errno
 import os
 import time
 
@@ -24,11 +25,17 @@ class Ballast:
 
     def fill(self, left):
         """Leaves about `left` bytes."""
-        space = os.statvfs(self.place)
-        size = max(0, space.f_bavail * space.f_frsize - left)
         with open(self.path, "wb") as f:
-            if size:
-                os.posix_fallocate(f.fileno(), 0, size)
+            for _ in range(100):  # the server takes space meanwhile
+                space = os.statvfs(self.place)
+                more = space.f_bavail * space.f_frsize - left
+                if more <= 0:
+                    return
+                try:
+                    os.posix_fallocate(f.fileno(), os.fstat(f.fileno()).st_size, more)
+                except OSError as e:
+                    if e.errno != errno.ENOSPC:
+                        raise
 
     def remove(self):
         os.unlink(self.path)

@@ -1,4 +1,5 @@
 """What the tests of whole programs share: starting tallyd, running tally, counting."""
+import atexit
 import os
 import re
 import signal
@@ -38,6 +39,7 @@ class Server:
         self.before = before  # called in the new process before it is tallyd
         self.process = self.address = None
         self.errors = tempfile.TemporaryFile("w+", errors="replace")  # of all its lives; a pipe that nobody reads would stop it
+        atexit.register(self.end)  # a test that fails with an exception leaves no server behind
         self.port = 0  # chosen by the first start, and kept by later ones, so that clients can come back
 
     def start(self, timeout=30):
@@ -62,6 +64,10 @@ class Server:
         code = self.process.wait(timeout)
         self._close()
         return code
+
+    def end(self):
+        if self.process and self.alive():
+            self.kill()
 
     def _close(self):
         self.process.stdout.close()

@@ -1,0 +1,44 @@
+"""The faults that Tally stands, as rows: how often each is tried in CI, and how often once, in the soak.
+
+tests/check.py runs every row's `ci` command as a step; tests/soak runs the `soak` commands. docs/testing.md describes the rows. A command
+prints its seed and 'N passed, N failed'; how many cases it tried is in its line 'cases: N', or is the row's own number. In commands
+{gcc}, {bin}, {sanitized} and {threads} stand for builds (tests/check.py makes them), {tests} for this folder, {python} for the
+interpreter, {seed} for the seed, which is in $TALLY_SEED too. To add a row, add it here; a row whose program is not there is left out."""
+import collections
+import os
+
+TESTS = os.path.dirname(os.path.abspath(__file__))
+PYTHON = "/usr/bin/python3"  # the one that has Debian's python3-xxhash
+
+# id, title, CI's command, the soak's command, and their numbers of cases (None: the program prints it)
+Row = collections.namedtuple("Row", "id title ci soak ci_cases soak_cases", defaults=(None, None))
+
+
+def abuse(program, ci, soak):
+    """Options of a program of tests/abuse, twice."""
+    command = "{python} {tests}/abuse/" + program + ".py {bin} --seed {seed} "
+    return command + ci, command + soak
+
+
+ROWS = [
+    Row("R1", "kill -9 of server and clients under load", "{python} {tests}/program/kill.py {bin} --rounds 300",
+        "{python} {tests}/program/kill.py {bin} --rounds 1000", 300, 1000),
+    Row("R3", "a file system loses its cache", *abuse("lost_cache", "--rounds 50", "--rounds 50")),
+    Row("R9", "a proxy cuts connections", *abuse("cut", "--cases 2000", "--cases 10000")),
+    Row("R10", "crowds of bad peers", *abuse("crowd", "--pairs 5", "--pairs 5")),
+    Row("R11", "readers that stop reading", *abuse("stalled", "--megabytes 1000", "--megabytes 1000")),
+    Row("R12", "a full disk", *abuse("full_disk", "--rounds 20", "--rounds 20")),
+    Row("R17", "little memory under a mixed load", *abuse("small_memory", "--seconds 60", "--seconds 600")),
+]
+
+
+def words(command, folders, seed):
+    """The words of a command with its names filled in."""
+    names = dict(folders, tests=TESTS, python=PYTHON, seed=seed)
+    return [word.format(**names) for word in command.split()]
+
+
+def folders(build):
+    """The builds that tests/check.py makes, below `build`."""
+    gcc = os.path.join(build, "gcc")
+    return {"gcc": gcc, "bin": os.path.join(gcc, "bin"), "sanitized": os.path.join(build, "sanitized"), "threads": os.path.join(build, "threads")}
