@@ -21,8 +21,7 @@ def abuse(program, ci, soak):
 
 
 ROWS = [
-    Row("R1", "kill -9 of server and clients under load", "{python} {tests}/program/kill.py {bin} --rounds 300",
-        "{python} {tests}/program/kill.py {bin} --rounds 1000", 300, 1000),
+    Row("R1", "kill -9 of server and clients under load", *abuse("kill", "--rounds 300", "--rounds 1000")),
     Row("R3", "a file system loses its cache", *abuse("lost_cache", "--rounds 50", "--rounds 50")),
     Row("R9", "a proxy cuts connections", *abuse("cut", "--cases 2000", "--cases 10000")),
     Row("R10", "crowds of bad peers", *abuse("crowd", "--pairs 5", "--pairs 5")),

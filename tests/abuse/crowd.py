@@ -253,13 +253,13 @@ def crowd_resets(address, control):
     whole = hello + protocol.frame(protocol.APPEND, 3, fixed + batch(1, timestamp=[START], service_name="cut off", endpoint="e" * 200) * 40)
     random, times = Random(2), 0
     control.send("ready")
-    while not (times >= 200 and control.poll()):
+    while not (times >= 600 and control.poll()):
         s = socket.create_connection(address, 20)
         s.sendall(whole[:random.randrange(len(whole))])
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         s.close()
         times += 1
-        time.sleep(0.002)
+        time.sleep(0.001)
     return times, []
 
 

@@ -12,8 +12,8 @@ from common import protocol
 class Producer:
     """What is known of one producer. Its thread writes; others look when the thread has ended."""
 
-    def __init__(self, name, padding=0):
-        self.name, self.padding = name, padding
+    def __init__(self, name, padding=0, start=START):
+        self.name, self.padding, self.start = name, padding, start
         self.sent = 0          # highest sequence of which a byte may have reached the server
         self.acknowledged = 0  # highest sequence that was acknowledged as on the disk, or found after a recovery
         self.duplicates = 0
@@ -24,7 +24,7 @@ class Producer:
 
     def events(self, sequence):
         rows = self.rows(sequence)
-        first = START + (sequence * 37 + self.spice) % 90 * DAY + sequence % 80000 * 1000000
+        first = self.start + (sequence * 37 + self.spice) % 90 * DAY + sequence % 80000 * 1000000
         values = {"timestamp": [first + i for i in range(rows)], "service_name": self.name, "endpoint": f"b{sequence}",
                   "user_id": f"{self.name}-{sequence % 50}", "tokens_used": sequence, "cost": sequence * 1000 + rows}
         if self.padding:  # bytes that do not compress, made in little time
@@ -44,9 +44,9 @@ class Producer:
         return [] if rows == self.rows(sequence) else [f"{self.name} {sequence}: acknowledged with {rows} rows"]
 
 
-def found(connection):
-    """service -> endpoint -> [count, tokens, cost] of everything in the store."""
-    names, rows = connection.query(group_by="service_name,endpoint", aggregates="count,sum:tokens_used,sum:cost")
+def found(connection, until):
+    """service -> endpoint -> [count, tokens, cost] of everything in the store, or of what is before `until`."""
+    names, rows = connection.query(until=until, group_by="service_name,endpoint", aggregates="count,sum:tokens_used,sum:cost")
     content = {}
     for service, endpoint, *numbers in rows:
         content.setdefault(service, {})[endpoint] = numbers
@@ -59,9 +59,9 @@ def expected(producer, sequence):
     return [str(rows), str(rows * sequence), f"{units // 10**9}.{units % 10**9:09d}".rstrip("0").rstrip(".")]
 
 
-def judge(connection, producers, beside=()):
+def judge(connection, producers, beside=(), until=None):
     """What breaks the oracle, as a list of sentences; what was found counts as acknowledged from now on. `beside`: services of others."""
-    wrong, content = [], found(connection)
+    wrong, content = [], found(connection, until)
     for producer in producers:
         mark = connection.mark(producer.name)[1]
         if not producer.acknowledged <= mark <= producer.sent:
