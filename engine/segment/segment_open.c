@@ -5,15 +5,22 @@
 #include "segment/inside.h"
 #include "segment/place.h"
 
-/* Magic, version and padding stand at the same relative places in header and footer. */
-static int check_version(const char *path, uint64_t offset, uint16_t version, uint16_t zero,
-                         tally_error *error) {
-  if (version != SEGMENT_VERSION)
-    return fail(error, TALLY_VERSION,
-                "%s is a segment of format version %u and this program reads %u: use the program that "
-                "wrote it",
-                path, version, SEGMENT_VERSION);
-  return zero == 0 ? 0 : fail_corrupt(error, path, offset, "segment-version-padding");
+/* The version stands in header and footer: another one is another format's only where both have it, else it
+ * is damage, of this file alone. */
+static int check_version(struct segment *s, uint16_t version, uint16_t zero, tally_error *error) {
+  struct segment_inside *in = s->inside;
+  uint8_t other[SEGMENT_FOOTER];
+  if (version == SEGMENT_VERSION)
+    return zero == 0 ? 0 : fail_corrupt(error, in->path, 4, "segment-version-padding");
+  int result =
+      block_read(in->os, in->file, in->path, s->info.size - SEGMENT_FOOTER, other, sizeof other, error);
+  if (result) return result;
+  if (load16(other + FOOTER_VERSION) != version)
+    return fail_corrupt(error, in->path, 4, "segment-header-version");
+  return fail(error, TALLY_VERSION,
+              "%s is a segment of format version %u and this program reads %u: use the program that "
+              "wrote it",
+              in->path, version, SEGMENT_VERSION);
 }
 
 static int check_header(struct segment *s, tally_error *error) {
@@ -22,7 +29,7 @@ static int check_header(struct segment *s, tally_error *error) {
   int result = block_read(in->os, in->file, in->path, 0, h, sizeof h, error);
   if (result) return result;
   if (load32(h) != SEGMENT_MAGIC) return fail_corrupt(error, in->path, 0, "segment-header-magic");
-  result = check_version(in->path, 4, load16(h + 4), load16(h + 6), error);
+  result = check_version(s, load16(h + 4), load16(h + 6), error);
   if (result) return result;
   return load64(h + 8) == s->info.id ? 0 : fail_corrupt(error, in->path, 8, "segment-header-id");
 }
@@ -36,8 +43,8 @@ static int check_footer(struct segment *s, uint64_t *directory, uint64_t *size, 
   if (result) return result;
   if (load32(f + FOOTER_MAGIC) != SEGMENT_MAGIC)
     return fail_corrupt(error, in->path, at, "segment-footer-magic");
-  result = check_version(in->path, at, load16(f + FOOTER_VERSION), load16(f + FOOTER_ZERO), error);
-  if (result) return result;
+  if (load16(f + FOOTER_VERSION) != SEGMENT_VERSION || load16(f + FOOTER_ZERO))
+    return fail_corrupt(error, in->path, at, "segment-footer-version");
   *directory = load64(f + FOOTER_OFFSET);
   *size = load64(f + FOOTER_SIZE);
   if (*directory < SEGMENT_HEADER || *directory > at || *size != at - *directory)

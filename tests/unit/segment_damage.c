@@ -197,7 +197,7 @@ Test(segment, a_sealed_rollup_of_nonsense_is_never_a_crash, .timeout = 120) {
   fixture_end(&f);
 }
 
-Test(segment, an_older_version_is_refused_by_its_number) {
+Test(segment, another_version_is_refused_by_its_number_where_header_and_footer_have_it_else_it_is_damage) {
   uint64_t random = sample_seed("segment_version", 8), ignored;
   struct sample_shape shape = {700, 5, 2, 1, 1, 7, false, FEBRUARY_START, FEBRUARY_END};
   struct fixture f;
@@ -207,6 +207,10 @@ Test(segment, an_older_version_is_refused_by_its_number) {
   size_t size;
   uint8_t *bytes = fixture_file(&f, path, &size);
   store16(bytes + 4, 0x8001);
+  fixture_put(path, bytes, size);
+  cr_assert_not(digest_segment(&f, &ignored, &error));
+  cr_assert_eq(error.code, TALLY_CORRUPT);
+  store16(bytes + size - SEGMENT_FOOTER + FOOTER_VERSION, 0x8001);
   fixture_put(path, bytes, size);
   cr_assert_not(digest_segment(&f, &ignored, &error));
   cr_assert_eq(error.code, TALLY_VERSION);
