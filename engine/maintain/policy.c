@@ -138,15 +138,16 @@ static const char *decode(const void *bytes, size_t size, struct policy *p, tall
   p->seen = (int64_t)read64(&r);
   p->store = read_ages(&r);
   uint32_t services = read32(&r);
-  if (!in_order(&p->store) || services > SERVICES_MOST) return "ages of the store";
+  if (r.bad || !in_order(&p->store) || services > SERVICES_MOST) return "ages of the store";
   for (uint32_t i = 0; i < services; i++) {
     char name[401];
     uint16_t n = read16(&r);
     const uint8_t *text = n < sizeof name ? read_bytes(&r, n) : NULL;
     struct ages a = read_ages(&r);
-    if (r.bad || !text) return "ages of a service";
+    if (r.bad || !text || memchr(text, 0, n)) return "ages of a service";
     memcpy(name, text, n);
     name[n] = '\0';
+    if (find(p, name, n)) return "a service stands once";
     if (policy_set(p, name, &a, error)) return "ages of a service";
   }
   return reader_left(&r) ? "nothing follows" : NULL;
