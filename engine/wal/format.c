@@ -66,6 +66,9 @@ const char *wal_record_read(const uint8_t *from, uint32_t length, const struct w
   uint8_t flags = from[9];
   size_t name = load16(from + 10), batch = load32(from + 12);
   if (from[8] != WAL_BATCH || flags > (WAL_PRODUCER | WAL_FINGERPRINT)) return "WAL record type";
+  if (!(flags & WAL_PRODUCER) && name) return "WAL record without a producer has no name of one";
+  if (!(flags & WAL_FINGERPRINT) && (load64(from + 48) | load64(from + 56)) != 0)
+    return "WAL record without a fingerprint has zeros for it";
   if (WAL_RECORD_HEAD + name + batch + WAL_TRAILER != length) return "WAL record's parts fill it";
   *r = (struct wal_record){.sequence = load64(from + 16),
                            .durable = load64(from + 24),
