@@ -157,6 +157,10 @@ static int open_metadata(const struct descriptor *d, const uint8_t *stored, stru
   batch->metadata = (const char *)stored;
   batch->metadata_size = d->raw;
   if (d->form == FORM_RAW) return TALLY_OK;
+  if (d->raw >
+      UINT64_C(255) * d->stored) /* no byte of LZ4 stands for more: nothing is allocated for a claim */
+    return refuse(error, TALLY_COL_METADATA, "%" PRIu32 " bytes of LZ4 do not give %" PRIu32, d->stored,
+                  d->raw);
   buffer_clear(scratch);
   uint8_t *raw = buffer_add(scratch, d->raw);
   if (!raw) return fail_memory(error, "the metadata of a batch");
