@@ -232,6 +232,8 @@ int message_get_append(const struct frame *frame, struct message_append *append,
   append->epoch = load64(fixed + APPEND_EPOCH);
   append->sequence = load64(fixed + APPEND_SEQUENCE);
   memcpy(append->fingerprint, fixed + APPEND_FINGERPRINT, sizeof append->fingerprint);
+  if (!append->has_fingerprint && (load64(append->fingerprint) | load64(append->fingerprint + 8)) != 0)
+    return message_fail_layout(frame, error);
   int code = get_producer(frame, fixed, &reader, append, error);
   if (code) return code;
   append->batch_size = reader_left(&reader);

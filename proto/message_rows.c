@@ -151,6 +151,7 @@ int message_get_end(const struct frame *frame, struct message_end *end, tally_er
   if (!reader.bad && reader_left(&reader)) {
     end->left_out = read64(&reader);
     end->rows_left_out = read64(&reader);
+    if (end->left_out == 0) return message_fail_layout(frame, error); /* then they are not there */
   }
   return message_whole(frame, &reader, error);
 }
