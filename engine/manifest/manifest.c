@@ -155,6 +155,12 @@ static bool remove_segment(struct manifest *m, uint64_t id) {
   return false;
 }
 
+static bool has_segment(const struct manifest *m, uint64_t id) {
+  size_t i = 0;
+  while (i < m->segments && m->segment[i].id != id) i++;
+  return i < m->segments;
+}
+
 /* Applies an edit that was read. */
 static int apply(struct manifest *m, struct edit_parts *p, uint64_t offset, tally_error *error) {
   if (p->checkpoint) m->segments = 0;
@@ -168,7 +174,7 @@ static int apply(struct manifest *m, struct edit_parts *p, uint64_t offset, tall
       return fail_corrupt(error, m->path, offset, "manifest removes what is there");
   while (reader_left(&p->added)) {
     struct segment_info s;
-    if (!edit_next_added(p, &s) || s.id >= m->state.next_segment)
+    if (!edit_next_added(p, &s) || s.id >= m->state.next_segment || has_segment(m, s.id))
       return fail_corrupt(error, m->path, offset, "manifest segment is one");
     m->segment[m->segments++] = s;
   }
