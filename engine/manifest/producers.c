@@ -269,6 +269,7 @@ static int read_one(struct producers *p, struct reader *r, tally_error *error) {
   if (result) return result;
   one->marks = 0;
   uint64_t epochs = read_varint(r), before = 0;
+  if (epochs == 0) return bad(error); /* a producer is known by what is in */
   for (uint64_t i = 0; i < epochs && !r->bad; i++) {
     struct epoch_mark mark = {read_varint(r), 0};
     mark.sequence = read_varint(r);
