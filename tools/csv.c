@@ -306,6 +306,14 @@ static bool index_more(struct csv *csv) {
   return csv->count >= csv->layout->count;
 }
 
+/* The index lets some quotes pass that are misplaced, which shows when their field is read. Where an earlier
+ * field has a bad value the record's form is looked at first all the same, as read_slowly does. */
+static bool form_is_good(struct csv *csv) {
+  struct csv_extent extent;
+  return csv_record(csv->text, csv->at, csv->size, csv->final, NULL, 0, &extent) && !extent.fault &&
+         extent.fields == csv->layout->count;
+}
+
 enum record_kind csv_next(struct csv *csv, struct record *record, struct problem *problem) {
   struct reading r;
   skip_blank_lines(csv);
@@ -315,7 +323,8 @@ enum record_kind csv_next(struct csv *csv, struct record *record, struct problem
   if (csv->count - csv->next < csv->layout->count && !index_more(csv))
     return read_slowly(csv, record, &r, problem);
   enum outcome outcome = read_values(csv, record, &r);
-  if (outcome == BAD_FORM) return read_slowly(csv, record, &r, problem);
+  if (outcome == BAD_FORM || (outcome == BAD_VALUE && !form_is_good(csv)))
+    return read_slowly(csv, record, &r, problem);
   size_t end = csv->separators[csv->next + csv->layout->count - 1] + (size_t)1;
   record->end = end < csv->size ? end : csv->size;
   return finish(csv, record, &r, outcome, problem);
