@@ -128,13 +128,18 @@ static struct ages read_ages(struct reader *r) {
   return a;
 }
 
-static const char *decode(const void *bytes, size_t size, struct policy *p, tally_error *error) {
+/* NULL, or the check that failed. *version: the file's, where its checksum is right. */
+static const char *decode(const void *bytes, size_t size, struct policy *p, uint16_t *version,
+                          tally_error *error) {
   if (size < 24 + sizeof(struct digest)) return "it is whole";
   size -= sizeof(struct digest);
   struct digest d = digest_of(bytes, size, 0);
   if (!digest_equal(&d, (const uint8_t *)bytes + size)) return "checksum";
   struct reader r = reader_make(bytes, size);
-  if (read32(&r) != POLICY_MAGIC || read16(&r) != POLICY_VERSION || read16(&r)) return "header and version";
+  if (read32(&r) != POLICY_MAGIC) return "header";
+  *version = read16(&r);
+  if (*version != POLICY_VERSION) return "version";
+  if (read16(&r)) return "header";
   p->seen = (int64_t)read64(&r);
   p->store = read_ages(&r);
   uint32_t services = read32(&r);
@@ -165,11 +170,15 @@ int policy_load(const struct os *os, const char *store, struct policy *p, tally_
   if (file) os->close(os, file);
   if (!result && number && os_fail(error, number, "read", path) != TALLY_NOT_FOUND) result = error->code;
   if (!result && !number) {
-    const char *wrong = decode(bytes, got, p, error);
-    if (wrong) {
-      policy_free(p);
+    uint16_t version = POLICY_VERSION;
+    const char *wrong = decode(bytes, got, p, &version, error);
+    if (wrong) policy_free(p);
+    if (version != POLICY_VERSION)
+      result = fail(error, TALLY_VERSION,
+                    "%s has format version %u, this program reads %u: use the version that wrote it", path,
+                    version, POLICY_VERSION);
+    else if (wrong)
       result = fail_corrupt(error, path, 0, wrong);
-    }
   }
   mem_free(bytes);
   mem_free(path);

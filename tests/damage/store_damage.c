@@ -2,10 +2,10 @@
  * it swapped, repeated and zeroed, one at a time: the store refuses, or its check finds it, or it does no
  * harm. Never another answer, never a crash, never an allocation that a whole store does not make too.
  *
- * What a store that was not closed may do besides: a fault in the WAL's last record, which nothing says was
- * confirmed, may read as the torn tail of a crash. Then the answers are those without that record, the stats
- * tell of it, and its bytes are kept beside the WAL. If the bytes that are left are those of a store that
- * never had the record, nothing can tell.
+ * What a store that was not closed may do besides: a bad record of its WAL with no whole one behind it, which
+ * alone would say that it was confirmed, reads as the torn tail of a crash. Then the answers are those of the
+ * records before it, the stats tell of it, and its bytes are kept beside the WAL. If the bytes that are left
+ * are those of a store that never had the record, nothing can tell.
  *
  *   store_damage [--bits N] [FILE...]     every Nth bit (1: all); FILE: only the files whose path contains it
  */
@@ -18,6 +18,7 @@
 #include "api/inside.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "disk/small_answers.h"
 #include "disk/small_store.h"
 #include "maintain/restore.h"
 #include "wal/format.h"
@@ -30,79 +31,7 @@ static const char *const outcome_name[OUTCOMES] = {"store refused", "answers ref
                                                    "read as torn",  "nothing tells",   "harmless",
                                                    "WRONG"};
 
-/* ------------------------------------------------------------------ what a store says */
-
-enum { QUESTIONS = 8 };
-struct answers {
-  int result[QUESTIONS];
-  uint64_t digest[QUESTIONS];
-  char text[QUESTIONS][sizeof((tally_error *)0)->text];
-};
-
-static void pull(int opened, tally_cursor **cursor, struct answers *a, int q, tally_error *e) {
-  uint64_t row = 1;
-  int result = opened;
-  tally_cursor *c = *cursor;
-  a->digest[q] = 1;
-  while (!result && (result = tally_cursor_next(c, e)) == TALLY_ROW) {
-    for (size_t i = 0; i < tally_cursor_columns(c); i++) {
-      tally_text cell = tally_cursor_cell(c, i);
-      row = hash_mix(row ^ (cell.data ? hash64(cell.data, cell.size) : 7));
-    }
-    result = 0;
-  }
-  a->digest[q] = row;
-  a->result[q] = result;
-  (void)snprintf(a->text[q], sizeof a->text[q], "%s", result ? e->text : "");
-  if (!opened) tally_cursor_close(c);
-}
-
-static void ask(tally_store *s, struct answers *a, int q, const char *from, const char *to, const char *group,
-                const char *bucket, const char *aggregates, uint32_t flags) {
-  tally_query query;
-  tally_cursor *c = NULL;
-  tally_error e = {0};
-  tally_query_init(&query);
-  query.from = from;
-  query.to = to;
-  query.group_by = group;
-  query.bucket = bucket;
-  query.aggregates = aggregates;
-  query.flags = flags;
-  pull(tally_query_open(s, &query, &c, &e), &c, a, q, &e);
-}
-
-static void ask_everything(tally_store *s, struct answers *a) {
-  static const char *const show[] = {"retention", "show"};
-  tally_cursor *c = NULL;
-  tally_error e = {0};
-  tally_scan scan;
-  tally_mark mark = {0};
-  memset(a, 0, sizeof *a);
-  ask(s, a, 0, NULL, "2024-01-10", "service_name,endpoint,method", "1d",
-      "count,errors,sum:tokens_used,sum:cost,min:duration_ms,max:duration_ms", 0);
-  ask(s, a, 1, NULL, NULL, "user_id", NULL, "count,sum:tokens_used,sum:cost", 0);
-  ask(s, a, 2, NULL, "2024-01-10", "service_name", NULL, "p50:duration_ms,count:status_code",
-      TALLY_APPROXIMATE);
-  ask(s, a, 3, NULL, "2024-01-10", "user_id", "1h", "count,sum:duration_ms", 0);
-  ask(s, a, 4, "2024-01-20", NULL, "endpoint,method", "1h",
-      "count,avg:duration_ms,p90:cost,min:timestamp,max:timestamp,distinct:user_id", TALLY_NO_ROLLUPS);
-  tally_scan_init(&scan);
-  scan.from = "2024-01-20";
-  pull(tally_scan_open(s, &scan, &c, &e), &c, a, 5, &e);
-  a->result[6] = tally_producer_mark(s, "p", 0, &mark, &e);
-  a->digest[6] = hash_mix(mark.epoch << 32 ^ mark.sequence);
-  pull(tally_job_open(s, show, 2, &c, &e), &c, a, 7, &e);
-}
-
-static bool same(const struct answers *a, const struct answers *b, int q) {
-  return !a->result[q] && a->digest[q] == b->digest[q];
-}
-static bool all_same(const struct answers *a, const struct answers *b) {
-  for (int q = 0; q < QUESTIONS; q++)
-    if (!same(a, b, q)) return false;
-  return true;
-}
+/* ------------------------------------------------------------------ the check and the stats */
 
 /* The faults that the check finds, or a code; *named: one of them is in that file. */
 static int faults(tally_store *s, const char *file, bool *named) {
@@ -142,7 +71,7 @@ static int note_size(size_t size) {
 
 static struct small_files files;
 #define RECORDS 4u
-static struct answers sound, with[RECORDS]; /* with[n]: with the first n records of the WAL alone */
+static struct small_answers sound, with[RECORDS]; /* with[n]: with the first n records of the WAL alone */
 /* The WAL's records in its whole file: record i is [start[i], start[i + 1]). */
 static size_t records, start[RECORDS + 1];
 static uint8_t *whole_wal;
@@ -195,12 +124,13 @@ static bool never_had_it(const struct small_file *f, size_t from) {
 }
 
 /* A store with that WAL has opened. */
-static enum outcome judge_wal(struct damaged *d, tally_store *s, struct disk *disk, const struct answers *a) {
+static enum outcome judge_wal(struct damaged *d, tally_store *s, struct disk *disk,
+                              const struct small_answers *a) {
   const struct small_file *f = &files.file[d->file];
   bool whole_behind, told = recovery_is_told(s);
   size_t bad = first_bad(f, &whole_behind);
   if (whole_behind) return wrong(d, "a record is bad that the next one confirms", "and the store opens");
-  if (!all_same(a, &with[bad])) return wrong(d, "another answer than that of the records before", "");
+  if (!small_all_same(a, &with[bad])) return wrong(d, "another answer than that of the records before", "");
   if (never_had_it(f, start[bad])) return bad == records ? HARMLESS : NOTHING_TELLS;
   if (!told) return wrong(d, "bytes behind the records", "and nobody tells of them");
   struct torn_bytes k = {f, false};
@@ -209,12 +139,12 @@ static enum outcome judge_wal(struct damaged *d, tally_store *s, struct disk *di
 }
 
 static enum outcome judge(struct damaged *d, tally_store *s, struct disk *disk, bool closed) {
-  struct answers a;
+  struct small_answers a;
   bool refused = false, named = false;
-  ask_everything(s, &a);
+  small_ask(s, &a);
   if (is_wal(d->file) && !closed) return judge_wal(d, s, disk, &a);
-  for (int q = 0; q < QUESTIONS; q++) {
-    if (same(&a, &sound, q)) continue;
+  for (int q = 0; q < SMALL_QUESTIONS; q++) {
+    if (small_same(&a, &sound, q)) continue;
     if (a.result[q] != TALLY_CORRUPT) return wrong(d, "another answer", a.text[q]);
     if (!strstr(a.text[q], name_of(d->file))) return wrong(d, "refused without the file's name", a.text[q]);
     refused = true;
@@ -250,12 +180,12 @@ static enum outcome open_damaged(struct damaged *d, bool closed) {
 }
 
 /* A restore copies nothing that is damaged. */
-static enum outcome restore_damaged(struct damaged *d, const struct answers *expected) {
+static enum outcome restore_damaged(struct damaged *d, const struct small_answers *expected) {
   struct disk *disk = disk_new(1);
   struct budget budget;
   tally_store s;
   tally_error e = {0};
-  struct answers a;
+  struct small_answers a;
   struct copier to = {.os = disk_os(disk), .store = RESTORED, .budget = &budget};
   small_files_put(&files, SMALL_BACKUP, disk);
   budget_init(&budget, 256u << 20, NULL);
@@ -269,8 +199,8 @@ static enum outcome restore_damaged(struct damaged *d, const struct answers *exp
   } else if (small_store_open(disk, RESTORED, &s.db, &e)) {
     o = wrong(d, "a restored store does not open", e.text);
   } else {
-    ask_everything(&s, &a);
-    if (!all_same(&a, expected)) o = wrong(d, "a restored store answers otherwise", "");
+    small_ask(&s, &a);
+    if (!small_all_same(&a, expected)) o = wrong(d, "a restored store answers otherwise", "");
     (void)db_close(s.db, &e);
   }
   disk_free(disk);
@@ -343,7 +273,7 @@ static void damage_file(struct tally_of_cases *t, size_t file, unsigned step) {
 /* ------------------------------------------------------------------ the whole */
 
 /* Answers of the files as they are; `path` is a store. */
-static void learn(const char *path, struct answers *a) {
+static void learn(const char *path, struct small_answers *a) {
   struct disk *disk = disk_new(1);
   tally_store s;
   tally_error e = {0};
@@ -354,8 +284,8 @@ static void learn(const char *path, struct answers *a) {
     printf("FAILED: the whole store does not open: %s\n", e.text);
     exit(1);
   }
-  ask_everything(&s, a);
-  for (int q = 0; q < QUESTIONS; q++)
+  small_ask(&s, a);
+  for (int q = 0; q < SMALL_QUESTIONS; q++)
     if (a->result[q]) {
       printf("FAILED: question %d of the whole store: %s\n", q, a->text[q]);
       exit(1);

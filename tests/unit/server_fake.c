@@ -97,6 +97,13 @@ static int fake_verify(struct store *store, struct store_rows **made, tally_erro
   return TALLY_OK;
 }
 
+static int fake_job(struct store *store, const char *const *words, size_t count, struct store_rows **made,
+                    tally_error *error) {
+  if (strcmp(words[0], "refuse") == 0) return fail(error, TALLY_USAGE, "there is no job 'refuse'");
+  *made = (struct store_rows *)rows_new(store, count, 0);
+  return TALLY_OK;
+}
+
 static int fake_flush(struct store *store, tally_error *error) {
   (void)error;
   atomic_fetch_add(&fake_of(store)->flushes, 1);
@@ -172,6 +179,7 @@ static const struct store_operations operations = {.append = fake_append,
                                                    .events = fake_events,
                                                    .stats = fake_stats,
                                                    .verify = fake_verify,
+                                                   .job = fake_job,
                                                    .flush = fake_flush,
                                                    .close = fake_close,
                                                    .columns = fake_columns,
