@@ -166,7 +166,8 @@ static int apply(struct manifest *m, struct edit_parts *p, uint64_t offset, tall
   if (p->checkpoint) m->segments = 0;
   int result = reserve_segments(m, p->added_count, error);
   if (result) return result;
-  if (p->state.covered < m->state.covered || p->state.durable < p->state.covered)
+  if (p->state.covered < m->state.covered || p->state.durable < p->state.covered ||
+      p->state.next_segment < m->state.next_segment)
     return fail_corrupt(error, m->path, offset, "manifest positions only rise");
   m->state = p->state;
   while (reader_left(&p->removed))
