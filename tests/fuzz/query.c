@@ -120,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                      .where_count = count,
                      .flags = flags & (TALLY_ORDER_DESC | TALLY_ORDER_NONE),
                      .limit = limit ? limit : TALLY_NO_LIMIT,
-                     .timeout = 2000};
+                     .timeout = 300};
     fuzz_scan(&s);
   } else {
     tally_query q;
@@ -136,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                       .where_count = count,
                       .flags = flags & 15u,
                       .limit = limit ? limit : TALLY_NO_LIMIT,
-                      .timeout = 2000};
+                      .timeout = 300};
     fuzz_query(&q);
   }
   fuzz_unbound();
