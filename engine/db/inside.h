@@ -75,6 +75,7 @@ struct db {
   char *path;
   tally_options options;
   struct os_file *lock_file;
+  bool made; /* by this open */
 
   struct budget total, firm; /* firm: of all that does not give way and is no flush; in total */
   struct budget memtable_budget, text_budget, query_budget;                /* in firm */

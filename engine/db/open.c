@@ -158,16 +158,14 @@ static int open_manifest(struct db *db, tally_error *error) {
   bool other;
   int exists = manifest_exists(db->os, db->path, &other, error);
   if (exists < 0) return exists;
-  if (exists) {
-    int opened = manifest_open(db->os, db->path, db->producers, &db->manifest, error);
-    return opened || db->options.read_only ? opened : manifest_renew(db->manifest, error);
-  }
+  if (exists) return manifest_open(db->os, db->path, db->producers, &db->manifest, error);
   if (!db->options.create || db->options.read_only) return no_store(db, "", error);
   /* A crash may have come between making the folders and the manifest: they are empty then. */
   int result = make_directory(db, "wal", true, error);
   if (!result) result = make_directory(db, "segments", true, error);
   if (!result) result = sync_folders(db, error);
   if (!result) result = manifest_create(db->os, db->path, &db->manifest, error);
+  db->made = result == 0;
   return result;
 }
 

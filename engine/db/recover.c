@@ -307,9 +307,9 @@ static bool replaced(const uint64_t *first, size_t i, size_t count) {
   return false;
 }
 
-static int replay_files(struct replay *r, const struct names *files, tally_error *error) {
-  uint64_t *first;
-  int result = first_of_all(r->db, files, &first, error);
+static int replay_files(struct replay *r, const struct names *files, const uint64_t *first,
+                        tally_error *error) {
+  int result = 0;
   for (size_t i = 0; i < files->count && !result; i++) {
     if (replaced(first, i, files->count)) continue;
     size_t next = i + 1;
@@ -320,7 +320,6 @@ static int replay_files(struct replay *r, const struct names *files, tally_error
              : fail_memory(error, "recovery");
     mem_free(path);
   }
-  mem_free(first);
   if (result) return result;
   if (r->next <= r->durable)
     return fail(error, TALLY_CORRUPT,
@@ -364,12 +363,24 @@ static void remove_temporary(struct db *db, const char *folder) {
   mem_free(names.number);
 }
 
+/* Every file's version is one that is known: the manifest that was read becomes certain, and what it does not
+ * name goes. */
+static int take_over(struct db *db, tally_error *error) {
+  if (db->options.read_only || db->made) return 0;
+  int result = manifest_renew(db->manifest, error);
+  if (!result) remove_orphans(db);
+  return result;
+}
+
 static int recover_wal(struct db *db, tally_error *error) {
   struct names files;
+  uint64_t *first = NULL;
   char *folder = wal_path(db->path, 0, "");
   if (!folder) return fail_memory(error, "recovery");
   *strrchr(folder, '/') = '\0';
   int result = list_numbers(db, folder, ".wal", &files, error);
+  if (!result) result = first_of_all(db, &files, &first, error);
+  if (!result) result = take_over(db, error);
   if (!db->options.read_only) remove_temporary(db, folder);
   mem_free(folder);
   const struct store_state *state = &db->manifest->state;
@@ -379,7 +390,7 @@ static int recover_wal(struct db *db, tally_error *error) {
   if (!result && !db->options.read_only)
     result = wal_create(db->os, db->path, number, r.next, &db->wal, error);
   if (!result) db->wal_number = number;
-  if (!result) result = replay_files(&r, &files, error);
+  if (!result) result = replay_files(&r, &files, first, error);
   if (!result && !db->options.read_only) {
     result = publish_tail(db, &files, error);
     if (!result) result = note_opened(db, error);
@@ -388,6 +399,7 @@ static int recover_wal(struct db *db, tally_error *error) {
       db->wal_size = db->wal->size;
     }
   }
+  mem_free(first);
   mem_free(files.number);
   return result;
 }
@@ -397,7 +409,6 @@ int recover(struct db *db, tally_error *error) {
   int result =
       catalog_open(db->os, db->path, db->manifest->state.texts, &db->text_budget, &db->catalog, error);
   if (!result) result = open_segments(db, error);
-  if (!result && !db->options.read_only) remove_orphans(db);
   if (!result) result = recover_wal(db, error);
   return result;
 }
