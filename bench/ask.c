@@ -1,9 +1,13 @@
 /* ask.c - how long queries take at the client: one connection, each query once to warm it and then several
  * times, the best and the median counted. What is timed goes from the request to the last row.
  *
- * usage: bench_ask --server HOST:PORT [--repeats N] [--filter NAME] [--no-rollups] [--user NAME] [--times]
- * Prints one JSON object a line: name, what it asks, rows, best_ms, median_ms, p99_ms; with --times also
- * times_ms, all of them. The queries are for events of `tally generate` with its default start and days. */
+ * usage: bench_ask --server HOST:PORT [--repeats N] [--filter NAME] [--no-rollups] [--user NAME | --heavy
+ * NAME
+ * --ordinary NAME] [--times | --answers]
+ * Prints one JSON object a line: name, what it asks, rows, first_ms (the one that warms), best_ms, median_ms,
+ * p99_ms; with --times also times_ms, all of them. With --answers nothing is timed, and the answers
+ * themselves are printed: a line "# NAME", then each row's cells between tabs. The queries are for events of
+ * `tally generate` with its default start. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,17 +106,27 @@ struct ask {
   const char *server, *filter;
   unsigned long repeats;
   uint32_t flags;
-  bool times;
+  bool times, answers;
   char user[3][64]; /* predicates; of NOBODY: empty */
 };
 
-/* Pulls every row; keeps the first cell of the last one in `last` if that is not NULL. */
-static uint64_t pull(struct client_rows *rows, const char *name, char last[48]) {
+static void print_row(struct client_rows *rows) {
+  for (size_t i = 0; i < client_rows_columns(rows); i++) {
+    tally_text cell = client_rows_cell(rows, i);
+    printf("%s%.*s", i ? "\t" : "", cell.data ? (int)cell.size : 2, cell.data ? cell.data : "\\N");
+  }
+  (void)putchar('\n');
+}
+
+/* Pulls every row, and prints it if `print`; keeps the first cell of the last one in `last` if that is not
+ * NULL. */
+static uint64_t pull(struct client_rows *rows, const char *name, bool print, char last[48]) {
   tally_error error;
   uint64_t count = 0;
   int code;
   while ((code = client_rows_next(rows, &error)) == TALLY_ROW) {
     count++;
+    if (print) print_row(rows);
     tally_text cell = client_rows_cell(rows, 0);
     if (last && cell.data) (void)snprintf(last, 48, "%.*s", (int)cell.size, cell.data);
   }
@@ -143,26 +157,31 @@ static uint64_t ask_once(struct ask *a, const struct question *q) {
     code = client_query(a->client, &query, &rows, &error);
   }
   if (code) give_up(q->name, error.text);
-  return pull(rows, q->name, NULL);
+  return pull(rows, q->name, a->answers, NULL);
 }
 
 static void ask(struct ask *a, const struct question *q) {
-  double seconds[REPEATS_MOST];
+  double seconds[REPEATS_MOST], first = seconds_now();
   uint64_t rows = ask_once(a, q);
+  first = seconds_now() - first;
   for (unsigned long i = 0; i < a->repeats; i++) {
     double start = seconds_now();
     ask_once(a, q);
     seconds[i] = seconds_now() - start;
   }
   qsort(seconds, a->repeats, sizeof *seconds, by_value);
-  printf("{\"name\": \"%s\", \"what\": \"%s\", \"rows\": %llu, \"best_ms\": %.4f, \"median_ms\": %.4f, "
-         "\"p99_ms\": %.4f",
-         q->name, q->what, (unsigned long long)rows, seconds[0] * 1e3, seconds[a->repeats / 2] * 1e3,
-         seconds[(a->repeats * 99 + 99) / 100 - 1] * 1e3);
+  printf("{\"name\": \"%s\", \"what\": \"%s\", \"rows\": %llu, \"first_ms\": %.4f, \"best_ms\": %.4f, "
+         "\"median_ms\": %.4f, \"p99_ms\": %.4f",
+         q->name, q->what, (unsigned long long)rows, first * 1e3, seconds[0] * 1e3,
+         seconds[a->repeats / 2] * 1e3, seconds[(a->repeats * 99 + 99) / 100 - 1] * 1e3);
   for (unsigned long i = 0; a->times && i < a->repeats; i++)
     printf("%s%.4f", i ? ", " : ", \"times_ms\": [", seconds[i] * 1e3);
   puts(a->times ? "]}" : "}");
   (void)fflush(stdout);
+}
+
+static void name_user(struct ask *a, int which, const char *name) {
+  (void)snprintf(a->user[which], sizeof a->user[which], "user_id = '%s'", name);
 }
 
 /* The heaviest user, and the one of rank 1,000 (or the last there is). */
@@ -172,26 +191,25 @@ static void find_user(struct ask *a, int which, uint64_t rank) {
   tally_error error;
   char name[48] = "";
   if (client_query(a->client, &query, &rows, &error)) give_up("finding a user", error.text);
-  pull(rows, "finding a user", name);
-  (void)snprintf(a->user[which], sizeof a->user[which], "user_id = '%s'", name);
+  pull(rows, "finding a user", false, name);
+  name_user(a, which, name);
 }
 
 static void take_arguments(struct ask *a, int argc, char **argv) {
-  static const struct option options[] = {{"server", required_argument, NULL, 's'},
-                                          {"repeats", required_argument, NULL, 'r'},
-                                          {"filter", required_argument, NULL, 'f'},
-                                          {"no-rollups", no_argument, NULL, 'n'},
-                                          {"user", required_argument, NULL, 'u'},
-                                          {"times", no_argument, NULL, 't'},
-                                          {0}};
+  static const struct option options[] = {
+      {"server", required_argument, NULL, 's'},   {"repeats", required_argument, NULL, 'r'},
+      {"filter", required_argument, NULL, 'f'},   {"no-rollups", no_argument, NULL, 'n'},
+      {"user", required_argument, NULL, 'u'},     {"heavy", required_argument, NULL, 'h'},
+      {"ordinary", required_argument, NULL, 'o'}, {"times", no_argument, NULL, 't'},
+      {"answers", no_argument, NULL, 'a'},        {0}};
   int option;
   while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
     if (option == 's') a->server = optarg;
     if (option == 'r') a->repeats = strtoul(optarg, NULL, 10);
     if (option == 'f') a->filter = optarg;
-    if (option == 'u')
-      for (int which = HEAVY; which <= ORDINARY; which++)
-        (void)snprintf(a->user[which], sizeof a->user[which], "user_id = '%s'", optarg);
+    if (option == 'u' || option == 'h') name_user(a, HEAVY, optarg);
+    if (option == 'u' || option == 'o') name_user(a, ORDINARY, optarg);
+    if (option == 'a') a->answers = true;
     if (option == 't') a->times = true;
     if (option == 'n') a->flags |= TALLY_NO_ROLLUPS;
     if (option == '?')
@@ -206,12 +224,16 @@ int main(int argc, char **argv) {
   tally_error error;
   take_arguments(&a, argc, argv);
   if (client_open(a.server, NULL, &a.client, &error)) give_up("cannot connect", error.text);
-  if (!*a.user[HEAVY]) {
-    find_user(&a, HEAVY, 1);
-    find_user(&a, ORDINARY, 1000);
-  }
+  if (!*a.user[HEAVY]) find_user(&a, HEAVY, 1);
+  if (!*a.user[ORDINARY]) find_user(&a, ORDINARY, 1000);
   for (size_t i = 0; i < sizeof questions / sizeof *questions; i++)
-    if (!a.filter || strcmp(a.filter, questions[i].name) == 0) ask(&a, &questions[i]);
+    if (!a.filter || strcmp(a.filter, questions[i].name) == 0) {
+      if (a.answers) {
+        printf("# %s\n", questions[i].name);
+        ask_once(&a, &questions[i]);
+      } else
+        ask(&a, &questions[i]);
+    }
   client_close(a.client);
   return 0;
 }
