@@ -52,6 +52,12 @@ def status_mib(pid, name):
         return int(re.search(name + r":\s+(\d+) kB", f.read()).group(1)) / 1024
 
 
+def proportional_mib(pid):
+    """Memory of a process in MiB, where what it shares with others is divided among them."""
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return int(re.search(r"^Pss:\s+(\d+) kB", f.read(), re.M).group(1)) / 1024
+
+
 def stat_fields(pid):
     """The fields of /proc/<pid>/stat behind the command's name: state is number 0."""
     with open(f"/proc/{pid}/stat") as f:

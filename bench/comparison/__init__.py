@@ -1,0 +1,1 @@
+"""The parts of bench/compare: systems, questions, answers, measurements, report."""
