@@ -47,7 +47,10 @@ def canonical(question, rows):
     for row in rows:
         if len(row) != len(kinds):
             raise Differ(f"{question.name}: a row of {len(row)} cells, not {len(kinds)}: {row}")
-        out.append(tuple(cell_of(k, c) for k, c in zip(kinds, row)))
+        try:
+            out.append(tuple(cell_of(k, c) for k, c in zip(kinds, row)))
+        except (ValueError, decimal.InvalidOperation) as e:
+            raise Differ(f"{question.name}: a row is not of {question.kinds}: {row}") from e
     return sorted(out, key=lambda row: [(c is not None, c if c is not None else 0) for c in row])
 
 
