@@ -200,7 +200,7 @@ int main(int argc, char **argv) {
   m.directory = bench_directory();
   m.csv = bench_path(m.directory, "events.csv");
   workload_generate(m.csv, m.rows);
-  workload_batches(m.csv, &m.batches);
+  workload_batches(m.csv, BENCH_BATCH_ROWS, SIZE_MAX, &m.batches);
   report_start(&m.report);
   micro_csv(&m);
   micro_batch(&m);

@@ -19,6 +19,13 @@ static double read_clock(clockid_t clock) {
 double seconds_now(void) { return read_clock(CLOCK_MONOTONIC); }
 double processor_seconds_now(void) { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }
 
+void wait_until(double second) {
+  double left = second - seconds_now();
+  if (left <= 0) return;
+  struct timespec t = {(time_t)left, (long)((left - (double)(time_t)left) * 1e9)};
+  (void)nanosleep(&t, NULL);
+}
+
 void give_up(const char *what, const tally_error *error) {
   (void)fprintf(stderr, "bench: %s%s%s\n", what, error ? ": " : "", error ? error->text : "");
   exit(1);

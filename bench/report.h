@@ -29,6 +29,8 @@ struct measured {
 
 double seconds_now(void);
 double processor_seconds_now(void);
+/* Sleeps until seconds_now() is so much; not at all if it is that already. */
+void wait_until(double second);
 /* Can the filter let a name through that begins with one of these? So that nothing is set up in vain. */
 bool report_wants(const struct report *r, const char *const *groups);
 void report_start(struct report *r);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench/report.h"
 #include "bench/workload.h"
@@ -51,13 +50,6 @@ struct took {
   double seconds, processor; /* until everything is acknowledged; of this process */
 };
 
-static void wait_until(double second) {
-  double left = second - seconds_now();
-  if (left <= 0) return;
-  struct timespec t = {(time_t)left, (long)((left - (double)(time_t)left) * 1e9)};
-  (void)nanosleep(&t, NULL);
-}
-
 static struct took send_all(struct client *client, const struct send *s, const struct workload_batches *w) {
   tally_error error;
   uint64_t rows = 0, sent = 0;
@@ -85,7 +77,7 @@ int main(int argc, char **argv) {
   struct client *client;
   tally_error error;
   take_arguments(&s, argc, argv);
-  workload_batches(s.csv, &w);
+  workload_batches(s.csv, BENCH_BATCH_ROWS, SIZE_MAX, &w);
   if (client_open(s.server, NULL, &client, &error)) give_up("cannot connect", &error);
   size_t window = client_window(client);
   puts("ready");

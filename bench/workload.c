@@ -92,15 +92,14 @@ static void keep(struct workload_batches *w, struct ingest_batch *batch) {
   w->bytes += batch->bytes.size;
 }
 
-void workload_batches(const char *path, struct workload_batches *w) {
-  struct source_options options = {
-      .format = INPUT_CSV, .batch_rows = BENCH_BATCH_ROWS, .values = {.time_unit = 1}};
+void workload_batches(const char *path, uint32_t batch_rows, size_t most, struct workload_batches *w) {
+  struct source_options options = {.format = INPUT_CSV, .batch_rows = batch_rows, .values = {.time_unit = 1}};
   struct source source;
   struct problem problem;
   tally_error error;
   *w = (struct workload_batches){0};
   if (source_init(&source, &options, &path, 1, &error)) give_up("cannot read the CSV", &error);
-  for (;;) {
+  while (w->count < most) {
     struct ingest_batch *batch = batch_new();
     if (!batch) give_up("no memory for the batches", NULL);
     enum source_result result = source_next(&source, batch, &problem, &error);

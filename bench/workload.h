@@ -26,13 +26,13 @@ struct workload_text {
 };
 struct workload_text workload_text(const char *path);
 
-/* The batches of a CSV file, as `tally ingest` makes them. */
+/* The first batches of a CSV file, at most `most`, as `tally ingest --batch-rows` makes them. */
 struct workload_batches {
   struct ingest_batch **batch; /* count of them, which keep their bytes but not their text */
   size_t count;
   uint64_t rows, bytes; /* of all */
 };
-void workload_batches(const char *path, struct workload_batches *w);
+void workload_batches(const char *path, uint32_t batch_rows, size_t most, struct workload_batches *w);
 void workload_batches_free(struct workload_batches *w);
 
 #endif

@@ -58,6 +58,11 @@ class ClickHouse(InProcess):
         size = driver.request("rows", sql="SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'usage_events'")["rows"][0][0]
         return {"bytes": int(size), "bytes_kind": "active parts, after OPTIMIZE FINAL"}
 
+    def pool(self, mode):
+        synced = int(mode == "durable")
+        return [f"ALTER TABLE usage_events MODIFY SETTING fsync_after_insert = {synced}, fsync_part_directory = {synced}",
+                "CREATE TABLE IF NOT EXISTS pool ENGINE = Memory AS SELECT * FROM usage_events LIMIT 1000"]
+
     def export(self, path, where):
         return (f"INSERT INTO FUNCTION file('{path}', 'TSVRaw') SELECT toString(timestamp), user_id, service_name, endpoint, method, request_size,"
                 f" response_size, duration_ms, status_code, tokens_used, toString(toDecimal64(cost, 4)), metadata FROM usage_events {where}")

@@ -35,6 +35,9 @@ class DuckDB(InProcess):
         files = [os.path.join(place, name) for name in os.listdir(place)]
         return {"bytes": sum(os.path.getsize(f) for f in files), "bytes_kind": "the database file and its WAL"}
 
+    def pool(self, mode):
+        return ["CREATE OR REPLACE TABLE pool AS SELECT * FROM usage_events LIMIT 1000"]
+
     def export(self, path, where):
         return (f"COPY (SELECT strftime(timestamp, '%Y-%m-%d %H:%M:%S.%f'), * EXCLUDE (timestamp) FROM usage_events {where}) TO '{path}'"
                 " (FORMAT csv, DELIMITER '\t', HEADER false, QUOTE '', ESCAPE '', NULLSTR '\\N')")

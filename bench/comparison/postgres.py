@@ -4,6 +4,7 @@ The seed's schema: usage_events by monthly partitions, with indexes on user_id, 
 id stays; the key would have to hold the timestamp in a partitioned table and would be a fourth index, so it is left out, which favours
 PostgreSQL. The variant: BRIN on timestamp, one B-tree on (user_id, timestamp), and a daily materialised view that answers Q1, Q2, Q7, Q12.
 """
+import itertools
 import os
 import pwd
 import shutil
@@ -14,7 +15,7 @@ import threading
 import time
 
 import measure
-from comparison import answers, libpq, questions
+from comparison import answers, arrivals, libpq, questions
 from comparison.system import Session, System, timed
 
 TABLE = """CREATE TABLE usage_events (id BIGINT GENERATED ALWAYS AS IDENTITY, user_id VARCHAR(255), service_name VARCHAR(100), endpoint VARCHAR(255),
@@ -234,8 +235,8 @@ class Postgres(System):
         self.cluster.stop()
         return figures
 
-    def open(self, place, data):
-        self.cluster.start("durable")
+    def open(self, place, data, mode="durable"):
+        self.cluster.start(mode)
         return PostgresSession(self, place, data)
 
     def drop(self, place):
@@ -271,9 +272,9 @@ class PostgresBrin(Postgres):
 
 class PostgresSession(Session):
     def __init__(self, system, place, data):
-        self.system, self.cluster, self.users = system, system.cluster, data.users
+        self.system, self.cluster, self.data, self.users = system, system.cluster, data, data.users
         self.database = system.database(place)
-        self.connection = self.cluster.connect(self.database)
+        self.connection, self.connections = self.cluster.connect(self.database), []
         self.peak = Peak(self.cluster)
         self.peak.start()
 
@@ -301,10 +302,19 @@ class PostgresSession(Session):
         if copy.returncode:
             measure.give_up("COPY TO failed")
 
+    def appender(self, number):
+        connection = self.cluster.connect(self.database)
+        self.connections.append(connection)
+        pieces = arrivals.pieces(self.data.csv)
+        turn = itertools.count(number)
+        words = f"COPY usage_events({', '.join(questions.COLUMNS)}) FROM STDIN WITH (FORMAT csv)"
+        return lambda: connection.copy_in(words, pieces[next(turn) % len(pieces)])
+
     def peak_mib(self):
         return self.peak.most
 
     def close(self):
         self.peak.stop()
-        self.connection.close()
+        for connection in [self.connection, *self.connections]:
+            connection.close()
         self.cluster.stop()

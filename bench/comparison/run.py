@@ -2,11 +2,12 @@
 import os
 
 import measure
-from comparison import answers, questions
+from comparison import answers, latency, questions
 from comparison.tally import Tally, TallyRows
 
 STAGES = ("load", "check", "loads", "queries", "cold", "latency", "tally")
 WARM_REPEATS, WARM_SECONDS = 5, 3.0
+LATENCY_SECONDS = 12
 
 
 class Run:
@@ -104,6 +105,49 @@ class Run:
             with self.open(system) as session:
                 out[name] = session.ask(name, 0, 0)["first_ms"]
         return out
+
+    # ------------------------------------------------------------------ appends while it is asked
+
+    def stage_latency(self):
+        for mode in ("durable", "os"):
+            for system in self.stores():
+                if mode in system.modes and system.counted_as_peer:
+                    self.steps.run(f"latency/{mode}/{system.name}", lambda: self.latency(system, mode))
+
+    def latency(self, system, mode):
+        scratch = self.place(system, "scratch")
+        system.copy(self.home(system), scratch)
+        os.sync()
+        with system.open(scratch, self.data, mode) as session:
+            out = latency.measure(session, LATENCY_SECONDS, os.path.join(self.work, "probe"))
+        system.drop(scratch)
+        return out
+
+    # ------------------------------------------------------------------ what is asked of Tally alone
+
+    def stage_tally(self):
+        self.steps.run("tally/memory", self.memory)
+        self.steps.run("tally/restart", self.restart)
+
+    def memory(self):
+        """Peak of the server while all events come in and the twelve questions are asked again and again."""
+        scratch = self.place(self.tally, "scratch")
+        out = self.tally.load(scratch, "csv", "durable", self.data, lambda server: self.tally.ask_on(server, self.data.users))
+        self.tally.drop(scratch)
+        return out
+
+    def restart(self):
+        """Seconds from the start of a server, after a kill -9 of the one before, until it says that it is ready: right after all events were
+        acknowledged, with what is in memory; three times."""
+        scratch = self.place(self.tally, "scratch")
+        seconds = []
+        for _ in range(3):
+            self.tally.load(scratch, "csv", "durable", self.data, kill=True)
+            server = self.tally.server(scratch)
+            seconds.append(server.ready_seconds)
+            server.stop()
+        self.tally.drop(scratch)
+        return {"ready_seconds": seconds}
 
 
 def check_answers(systems, open_one):

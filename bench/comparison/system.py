@@ -5,6 +5,8 @@ while one of its methods does or a Session of it is open, so that nobody else's 
 """
 import time
 
+from comparison import arrivals
+
 
 class System:
     name = label = ""
@@ -26,8 +28,8 @@ class System:
         server's), peak_mib, settle_seconds (merging, vacuuming, flushing), bytes (after that; everything), bytes_kind."""
         raise NotImplementedError
 
-    def open(self, place, data):
-        """A Session on a store that is there."""
+    def open(self, place, data, mode="durable"):
+        """A Session on a store that is there. The mode counts for appends."""
         raise NotImplementedError
 
     def drop(self, place):
@@ -65,6 +67,16 @@ class Session:
     def lines(self, days):
         """Its rows as canonical lines: of the days, or all."""
         raise NotImplementedError
+
+    appenders = 16  # how many connections or lanes appends come over
+
+    def appender(self, number):
+        """A function that appends 1,000 events, committed when it returns; of appender `number`, used by one thread."""
+        raise NotImplementedError
+
+    def arrive(self, rate, seconds):
+        """Appends that are due at a rate, or (rate 0) one after the other: {"rows", "seconds", "latencies_ms"}."""
+        return arrivals.run(rate, seconds, [self.appender(n) for n in range(self.appenders)], rows_each=arrivals.ROWS)
 
     def peak_mib(self):
         raise NotImplementedError

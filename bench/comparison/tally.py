@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 
 import measure
-from comparison import answers
+from comparison import answers, arrivals
 from comparison.system import Session, System
 
 
@@ -25,8 +26,9 @@ class Tally(System):
     def server(self, place):
         return measure.Server(self.build, os.path.join(place, "store"), self.options)
 
-    def load(self, place, way, mode, data, meanwhile=None):
-        """meanwhile: called with the server once it is up; gives a process to end when the load is done."""
+    def load(self, place, way, mode, data, meanwhile=None, kill=False):
+        """meanwhile: called with the server once it is up; what it gives is stopped when all is settled. kill: the server, before it has
+        settled, as kill -9 does."""
         self.drop(place)
         os.makedirs(place)
         os.sync()
@@ -46,10 +48,12 @@ class Tally(System):
             figures = {"wire_bytes_per_event": sent["bytes"] / sent["rows"]}
         figures.update(seconds=seconds, client_processor_seconds=client, processor_seconds=client + server.processor_seconds(),
                        peak_mib=server.status("VmHWM"))
+        if kill:
+            server.kill()
+            return figures
         _, figures["settle_seconds"], _ = measure.run([self.tool, "--server", server.address, "flush"])
         if beside:
-            beside.terminate()
-            beside.wait(60)
+            figures["questions_meanwhile"] = beside.stop()
         figures["processor_seconds_settled"] = client + server.processor_seconds()
         figures["bytes_written"] = measure.bytes_written(server.process.pid) - written
         figures["peak_mib_settled"] = server.status("VmHWM")
@@ -57,8 +61,14 @@ class Tally(System):
         figures["bytes"], figures["bytes_kind"] = measure.size_of(place)[0], "all files of the store"
         return figures
 
-    def open(self, place, data):
-        return TallySession(self, place, data)
+    def open(self, place, data, mode="durable"):
+        return TallySession(self, place, data, mode)
+
+    def ask_on(self, server, users):
+        """All questions, again and again, until it is stopped: how many times."""
+        asking = Asking(self, server, users)
+        asking.start()
+        return asking
 
     def find_users(self, place):
         """The heaviest user, and the one of rank 1,000, or the last there is."""
@@ -80,17 +90,35 @@ class Tally(System):
         measure.forget_pages(place)
 
 
+class Asking(threading.Thread):
+    def __init__(self, system, server, users):
+        super().__init__(daemon=True)
+        self.command = [os.path.join(system.build, "bench", "bench_ask"), "--server", server.address, "--heavy", users["heavy"],
+                        "--ordinary", users["ordinary"], "--repeats", "1"]
+        self.ended, self.times = threading.Event(), 0
+
+    def run(self):
+        while not self.ended.is_set():
+            measure.run(self.command)
+            self.times += 1
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+        return self.times
+
+
 class TallyRows(Tally):
     """The same store, asked with --no-rollups: everything from rows."""
     name, label = "tally_rows", "Tally --no-rollups"
 
-    def open(self, place, data):
-        return TallySession(self, place, data, "--no-rollups")
+    def open(self, place, data, mode="durable"):
+        return TallySession(self, place, data, mode, "--no-rollups")
 
 
 class TallySession(Session):
-    def __init__(self, system, place, data, *flags):
-        self.system, self.server, self.users = system, system.server(place), data.users
+    def __init__(self, system, place, data, mode, *flags):
+        self.system, self.server, self.data, self.users, self.mode = system, system.server(place), data, data.users, mode
         self.flags = flags
 
     def ask_command(self, *arguments):
@@ -116,6 +144,13 @@ class TallySession(Session):
                     yield answers.canonical_line(line.rstrip("\n").split("\t"))
             if events.returncode:
                 measure.give_up("tally events failed")
+
+    def arrive(self, rate, seconds):
+        """By bench_arrivals, which does what arrivals.py does."""
+        output, _, _ = measure.run([os.path.join(self.system.build, "bench", "bench_arrivals"), "--server", self.server.address, "--csv", self.data.csv,
+                                    "--rate", str(rate), "--seconds", str(seconds), "--connections", str(self.appenders), "--rows", str(arrivals.ROWS),
+                                    "--durability", "disk" if self.mode == "durable" else "os"])
+        return json.loads(output.splitlines()[-1])
 
     def peak_mib(self):
         return self.server.status("VmHWM")
