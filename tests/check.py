@@ -83,6 +83,7 @@ STEPS = [
     ("server", lambda: python("server/test_server.py", os.path.join(BIN, "tallyd")), False),
     ("tool", lambda: python("tool/test_tool.py", BIN), False),
     ("tool: ingest", lambda: python("tool/test_ingest.py", BIN), False),
+    ("comparison", lambda: python("bench/test_comparison.py", GCC), False),
     ("embedding", lambda: python("program/embed.py", GCC), False),
 ]
 SEED = os.environ.get("TALLY_SEED", "20240101")

@@ -3,8 +3,11 @@ from comparison import figures, questions
 
 
 def parts(everything, prefix):
-    """{rest of the key: result} of the steps below a prefix."""
-    return {key[len(prefix):]: kept["result"] for key, kept in everything.items() if key.startswith(prefix)}
+    """{rest of the key: result} of the steps below a prefix: turn after turn, and systems in their order of the comparison."""
+    order = {name: i for i, name in enumerate(everything["meta"]["result"]["systems"])}
+    keys = [key for key in everything if key.startswith(prefix)]
+    keys.sort(key=lambda key: (order.get(key.rpartition("/")[2], len(order)), key))
+    return {key[len(prefix):]: everything[key]["result"] for key in keys}
 
 
 def digest(everything):
@@ -12,7 +15,7 @@ def digest(everything):
     whens = sorted(kept["at"] for kept in everything.values())
     return {"rows": meta["rows"], "days": meta["days"], "machine": meta["machine"], "tallyd": meta["tallyd"], "systems": meta["systems"],
             "from": whens[0], "until": whens[-1], "checked": checked(everything), "load": loads(everything, meta["rows"]),
-            "warm": {name: asked for name, asked in warm(everything).items()}, "cold": cold(everything),
+            "warm": warm(everything), "cold": cold(everything),
             "peak_asked_mib": {name: figures.summary(values) for name, values in gather(everything, "warm/", lambda r: r["peak_mib"]).items()},
             "latency": latency(everything), "memory": everything.get("tally/memory", {}).get("result"),
             "restart": everything.get("tally/restart", {}).get("result"), "csv_bytes": everything["data/generate"]["result"]["bytes"]}
@@ -29,7 +32,7 @@ def checked(everything):
 def gather(everything, prefix, value):
     """{system: [value of each turn]}; keys are prefix + turn + "/" + system."""
     out = {}
-    for key, result in sorted(parts(everything, prefix).items()):
+    for key, result in parts(everything, prefix).items():
         out.setdefault(key.split("/")[-1], []).append(value(result))
     return out
 
@@ -70,9 +73,10 @@ def cold(everything):
 
 def latency(everything):
     out = {}
-    for key, result in parts(everything, "latency/").items():
-        mode, system = key.split("/")
-        out.setdefault(mode, {})[system] = result
+    for mode in ("durable", "os"):
+        found = parts(everything, f"latency/{mode}/")
+        if found:
+            out[mode] = found
     return out
 
 
