@@ -1,4 +1,5 @@
 """What the scripts of bench/ measure of processes, files and the disk."""
+import atexit
 import os
 import re
 import signal
@@ -10,8 +11,30 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PROBE_BYTES, PROBE_PIECE = 256 << 20, 4 << 20
 
 
+started = []  # processes that are to end with this one
+
+
 def give_up(text):
     sys.exit(f"{sys.argv[0]}: {text}")
+
+
+def start(command, **options):
+    """A process that does not outlive this one, however that ends (but for kill -9)."""
+    process = subprocess.Popen(command, **options)
+    started.append(process)
+    return process
+
+
+@atexit.register
+def end_all():
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 class Server:
@@ -20,7 +43,7 @@ class Server:
     def __init__(self, build, directory, options=()):
         command = [os.path.join(build, "bin", "tallyd"), "--data", directory, "--listen", "127.0.0.1:0", *options]
         self.started = time.monotonic()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         found = re.search(r"127\.0\.0\.1:\d+", self.process.stdout.readline())
         if not found:
             give_up("tallyd did not start: " + " ".join(command))

@@ -43,7 +43,7 @@ class Driver:
     """One process with one engine. Requests may come from several threads."""
 
     def __init__(self, packages):
-        self.process = subprocess.Popen([packages.node, os.path.join(HERE, "driver.js"), packages.folder], stdin=subprocess.PIPE,
+        self.process = measure.start([packages.node, os.path.join(HERE, "driver.js"), packages.folder], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.ids, self.answers, self.news, self.lock = itertools.count(1), {}, threading.Condition(), threading.Lock()
         self.complaints, self.ended = [], False

@@ -3,7 +3,7 @@ import html
 import math
 
 COLOURS = {"tally": "#c1121f", "tally_rows": "#f4a259", "postgres": "#336791", "postgres_view": "#8fb8de", "duckdb": "#6b8e23", "clickhouse": "#7b4fa3"}
-LEFT, WIDTH, ROW = 190, 620, 26
+LEFT, WIDTH, ROW = 230, 620, 26
 
 
 def text(x, y, words, anchor="start", size=12, colour="#222", weight="normal"):

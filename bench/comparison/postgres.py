@@ -85,7 +85,7 @@ class Cluster:
             self.port = s.getsockname()[1]
         words = {**settings(), **MODES[mode], "port": str(self.port), "unix_socket_directories": self.folder}
         log = open(os.path.join(self.folder, "log"), "ab")
-        self.process = subprocess.Popen([self.program("postgres"), "-D", self.data, *(w for k, v in words.items() for w in ("-c", f"{k}={v}"))],
+        self.process = measure.start([self.program("postgres"), "-D", self.data, *(w for k, v in words.items() for w in ("-c", f"{k}={v}"))],
                                         cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.owner())
         log.close()
         self.mode = mode

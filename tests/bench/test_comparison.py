@@ -186,6 +186,13 @@ def bench_arrivals_counts_a_stall(build, folder):
         server.wait(60)
 
 
+def nothing_outlives_it():
+    code = "import measure, sys; print(measure.start(['sleep', '100'], stdout=-3).pid); sys.exit(3)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=os.path.join(ROOT, "bench"), stdout=subprocess.PIPE, text=True, timeout=60)
+    c.equal(done.returncode, 3, "an exit in the middle")
+    c.check(not os.path.exists(f"/proc/{int(done.stdout)}"), "ends what was started")
+
+
 def steps_are_resumed(folder):
     calls = []
 
@@ -317,6 +324,7 @@ def main():
         a_stall_counts_for_all_that_waited()
         a_failed_append_fails_the_run()
         bench_arrivals_counts_a_stall(build, folder)
+        nothing_outlives_it()
         steps_are_resumed(folder)
         figures_become_verdicts()
         the_report_is_whole(folder)
