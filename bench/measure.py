@@ -109,6 +109,17 @@ def run(command, **options):
     return done.stdout, seconds, after.children_user + after.children_system - before.children_user - before.children_system
 
 
+def busy_cores(seconds=0.1):
+    """How many cores' worth of time all programs use just now: of others, when nothing of this one's runs."""
+    def used():
+        with open("/proc/stat") as f:
+            user, nice, system, idle, waiting, *rest = (int(n) for n in f.readline().split()[1:8])
+        return user + nice + system + sum(rest)
+    before, start = used(), time.monotonic()
+    time.sleep(seconds)
+    return (used() - before) / TICKS / (time.monotonic() - start)
+
+
 def disk_rate(folder):
     """MB/s of 256 MiB written in pieces of 4 MiB, each synced: what the machine gives at this moment."""
     path, piece = os.path.join(folder, "probe"), os.urandom(PROBE_PIECE)

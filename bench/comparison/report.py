@@ -92,7 +92,9 @@ def latency_table(d):
 def setup(d):
     m = d["machine"]
     out = [f"{m['cores']} cores of {m['processor']}, {m['memory_mib'] / 1024:.0f} GiB, Linux {m['kernel']}, {m['file_system']}. "
-           f"Measured from {d['from']} to {d['until']} UTC; tallyd's SHA-256 begins with {d['tallyd'][:16]}.", ""]
+           f"Measured from {d['from']} to {d['until']} UTC; tallyd's SHA-256 begins with {d['tallyd'][:16]}."
+           f" Right before a step, when nothing of the comparison ran, other programs used {d['busy_cores']['median']:.2f} cores in the median and"
+           f" {d['busy_cores']['most']:.2f} at most.", ""]
     out += table(["system", "version", "how it is set up", "native load"],
                  [[s["label"], s["version"], s["tuning"] + ("; **timed inside its own process**, without a socket, which favours it" if s["in_process"] else ""), s["native"]]
                   for s in d["systems"].values()])

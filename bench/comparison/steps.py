@@ -5,6 +5,8 @@ import os
 import sys
 import time
 
+import measure
+
 
 class Paused(Exception):
     """The time that this call was given is over; what is done is kept."""
@@ -31,8 +33,8 @@ class Steps:
         if self.ends and time.monotonic() >= self.ends:
             raise Paused(key)
         print(f"{time.strftime('%H:%M:%S')} {key}", end="", file=sys.stderr, flush=True)
-        start = time.monotonic()
-        kept = {"result": call(), "at": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()), "took_seconds": round(time.monotonic() - start, 3)}
+        busy, start = measure.busy_cores(), time.monotonic()
+        kept = {"result": call(), "busy_before": round(busy, 2), "at": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()), "took_seconds": round(time.monotonic() - start, 3)}
         print(f"  {kept['took_seconds']:.1f} s", file=sys.stderr, flush=True)
         os.makedirs(os.path.dirname(self.path(key)), exist_ok=True)
         with open(self.path(key) + ".part", "w") as f:
@@ -41,7 +43,7 @@ class Steps:
         return kept["result"]
 
     def everything(self):
-        """{key: {"result", "at", "took_seconds"}} of all steps that are done."""
+        """{key: {"result", "busy_before", "at", "took_seconds"}} of all steps that are done."""
         out = {}
         for place, _, names in os.walk(self.folder):
             for name in names:

@@ -17,6 +17,7 @@ import xml.dom.minidom
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "bench"), os.path.join(ROOT, "tests", "program")]
+import measure  # noqa: E402
 from comparison import answers, arrivals, clickhouse, digest, duckdb, figures, latency, plots, postgres, questions, report, run, steps, system, verdicts  # noqa: E402
 from harness import Counter  # noqa: E402
 
@@ -193,6 +194,16 @@ def nothing_outlives_it():
     c.check(not os.path.exists(f"/proc/{int(done.stdout)}"), "ends what was started")
 
 
+def others_are_seen():
+    spin = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.2)
+        c.check(measure.busy_cores(0.5) > 0.3, "a program that is busy is seen")
+    finally:
+        spin.kill()
+        spin.wait()
+
+
 def steps_are_resumed(folder):
     calls = []
 
@@ -243,7 +254,7 @@ def everything(rows=10_000_000, ours=1.0, view=0.1):
     out["latency/durable/tally"] = {level: found for level in ("saturation", "50%", "80%")}
     out["tally/memory"] = {"peak_mib_settled": 300.0, "questions_meanwhile": 3}
     out["tally/restart"] = {"ready_seconds": [0.5, 2.5, 1.0]}
-    return {k: {"result": v, "at": "2026-01-01 00:00:00", "took_seconds": 1} for k, v in out.items()}
+    return {k: {"result": v, "busy_before": 0.25, "at": "2026-01-01 00:00:00", "took_seconds": 1} for k, v in out.items()}
 
 
 def verdict(found, beginning):
@@ -255,6 +266,7 @@ def figures_become_verdicts():
     c.equal(d["warm"]["tally"]["Q1"], {"median": 1.0, "least": 0.9, "most": 1.1, "count": 3}, "the median of the rounds' medians, not the best")
     c.equal(digest.best_peer(d, "Q1"), ("duckdb", 30.0), "the best peer is not the view")
     found = verdicts.all_of([d])
+    c.equal(d["busy_cores"]["median"], 0.25, "what others did meanwhile")
     c.equal(verdict(found, "CSV to durable and queryable over TCP, against PostgreSQL").met, True, "50 x COPY")
     c.equal(verdict(found, "CSV to durable and queryable over TCP, against ClickHouse").met, True, "5 x ClickHouse")
     c.equal(verdict(found, "ready batches").figure.split()[0], "5", "5 M/s of ready batches")
@@ -325,6 +337,7 @@ def main():
         a_failed_append_fails_the_run()
         bench_arrivals_counts_a_stall(build, folder)
         nothing_outlives_it()
+        others_are_seen()
         steps_are_resumed(folder)
         figures_become_verdicts()
         the_report_is_whole(folder)
