@@ -31,6 +31,6 @@ class Data:
     def fingerprint(self):
         days = self.compared_days()
         with open(self.csv, newline="") as f:
-            rows = csv.reader(f)
-            next(rows)
-            return answers.fingerprint(answers.canonical_line(row) for row in rows if days is None or row[0][:10] in days)
+            next(f)
+            wanted = f if days is None else (line for line in f if line[:10] in days)  # a line begins with its timestamp
+            return answers.fingerprint(answers.canonical_line(row) for row in csv.reader(wanted))

@@ -18,7 +18,7 @@ import xml.dom.minidom
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "bench"), os.path.join(ROOT, "tests", "program")]
 import measure  # noqa: E402
-from comparison import answers, arrivals, clickhouse, digest, duckdb, figures, latency, plots, postgres, questions, report, run, steps, system, verdicts  # noqa: E402
+from comparison import answers, arrivals, clickhouse, data, digest, duckdb, figures, latency, plots, postgres, questions, report, run, steps, system, tally, verdicts  # noqa: E402
 from harness import Counter  # noqa: E402
 
 c = Counter()
@@ -102,6 +102,22 @@ def rows_of_a_store():
     c.check(answers.fingerprint(["a", "a"]) != answers.fingerprint(["b", "b"]), "rows that are there twice count twice")
     cells = ["2024-01-07T16:22:45.17Z", "u", "s", "e", "GET", "1", "2", "3", "200", "5", "0.02", ""]
     c.equal(answers.canonical_line(cells), "2024-01-07 16:22:45.170000\tu\ts\te\tGET\t1\t2\t3\t200\t5\t0.0200\t\\N", "the canonical line")
+
+
+def rows_of_some_days(build, folder):
+    """What is expected of a store of which some days are compared, and what Tally has of them."""
+    few = data.Data(build, os.path.join(folder, "few"), 20000, 91)
+    few.generate()
+    whole = few.fingerprint()
+    few.compared_days = lambda: ["2024-01-07", "2024-02-14", "2024-03-31"]
+    some = few.fingerprint()
+    c.check(whole["rows"] == 20000 and 300 < some["rows"] < 1000, f"all rows, and those of three days: {whole['rows']}, {some['rows']}")
+    few.users = {"heavy": "", "ordinary": ""}
+    here, place = tally.Tally(build), os.path.join(folder, "few", "store")
+    here.load(place, "csv", "durable", few)
+    with here.open(place, few) as session:
+        c.equal(answers.fingerprint(session.lines(None)), whole, "Tally's rows")
+        c.equal(answers.fingerprint(session.lines(few.compared_days())), some, "Tally's rows of three days")
 
 
 def medians_and_percentiles():
@@ -332,6 +348,7 @@ def main():
         a_wrong_answer_is_seen()
         forms_of_one_value()
         rows_of_a_store()
+        rows_of_some_days(build, folder)
         medians_and_percentiles()
         a_stall_counts_for_all_that_waited()
         a_failed_append_fails_the_run()
