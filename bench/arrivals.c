@@ -2,11 +2,11 @@
  *
  * usage: bench_arrivals --server HOST:PORT --csv FILE [--rate APPENDS] [--seconds N] [--connections N]
  *                       [--rows N] [--durability disk|os]
- * Appends of --rows events (1,000) are due at start + i / rate, and each one's latency counts from when it was
- * due, not from when it could be sent: where the server stands still, all that fell due meanwhile have waited.
- * A free connection takes the next one that is due. With a rate of 0 each connection appends as fast as it is
- * answered, and latencies count from the sending. Prints "ready" when the batches are made and the connections
- * are there, then one JSON object. */
+ * Appends of --rows events (1,000) are due at start + i / rate, and each one's latency counts from when it
+ * was due, not from when it could be sent: where the server stands still, all that fell due meanwhile have
+ * waited. A free connection takes the next one that is due. With a rate of 0 each connection appends as fast
+ * as it is answered, and latencies count from the sending. Prints "ready" when the batches are made and the
+ * connections are there, then one JSON object. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -43,14 +43,11 @@ struct connection {
 };
 
 static void take_arguments(struct arrivals *a, int argc, char **argv) {
-  static const struct option options[] = {{"server", required_argument, NULL, 's'},
-                                          {"csv", required_argument, NULL, 'c'},
-                                          {"rate", required_argument, NULL, 'r'},
-                                          {"seconds", required_argument, NULL, 't'},
-                                          {"connections", required_argument, NULL, 'n'},
-                                          {"rows", required_argument, NULL, 'w'},
-                                          {"durability", required_argument, NULL, 'd'},
-                                          {0}};
+  static const struct option options[] = {
+      {"server", required_argument, NULL, 's'},      {"csv", required_argument, NULL, 'c'},
+      {"rate", required_argument, NULL, 'r'},        {"seconds", required_argument, NULL, 't'},
+      {"connections", required_argument, NULL, 'n'}, {"rows", required_argument, NULL, 'w'},
+      {"durability", required_argument, NULL, 'd'},  {0}};
   int option;
   while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
     if (option == 's') a->server = optarg;
