@@ -26,6 +26,10 @@ class Steps:
         with open(self.path(key)) as f:
             return json.load(f)["result"]
 
+    def forget(self, key):
+        if self.done(key):
+            os.unlink(self.path(key))
+
     def run(self, key, call):
         """The result of a step: what was kept, or what `call` gives, which is kept once it is there."""
         if self.done(key):

@@ -82,6 +82,32 @@ def a_wrong_answer_is_seen():
             c.check(checked({**right_answers(), q.name: rows}), f"{q.name}: {what} is seen")
 
 
+def nothing_is_timed_without_proof(folder):
+    kept = steps.Steps(os.path.join(folder, "proofs"))
+    good, bad = Fake("good", right_answers()), Fake("bad", {**right_answers(), "Q12": []})
+    ours = tally.Tally("nowhere")
+    ours.open = lambda *_: Fake("tally", right_answers())
+    events = data.Data("nowhere", folder, 0, 91)
+    for key in ("data/generate", "check/rows/csv", "check/rows/tally", "check/rows/good", "check/rows/bad"):
+        kept.run(key, lambda: {"rows": 0})
+    with open(events.csv, "w"):
+        pass
+
+    def comparison(*systems):
+        return run.Run(folder, kept, list(systems), events, 1, 1)
+    c.check(not comparison(ours, good).proved(), "at first nothing is proved")
+    try:
+        comparison(ours, good).do(["queries"])
+        c.check(False, "no questions without proof")
+    except SystemExit:
+        c.check(True, "")
+    comparison(ours, good).do(["check"])
+    c.check(comparison(ours, good).proved(), "those that were compared are proved")
+    c.check(not comparison(ours, good, bad).proved(), "another one is not")
+    c.check("Q12" in (refused(lambda: comparison(ours, good, bad).do(["check"])) or ""), "and is compared, not taken for granted")
+    os.unlink(events.csv)
+
+
 def forms_of_one_value():
     same = [("time", "2024-02-01T00:00:00Z", "2024-02-01 00:00:00"), ("time", "2024-02-01", "2024-02-01 00:00:00.000000"), ("time", "2024-02-01T01:02:03.5Z", "2024-02-01 01:02:03.500000"),
             ("decimal", "0.0000", "0"), ("decimal", "12.5000", "12.5"), ("decimal", "100", "100.0000"), ("json", '{"a":1,"b":2}', '{"b": 2, "a": 1}'), ("text", "\\N", None)]
@@ -346,6 +372,7 @@ def main():
     build, folder = os.path.abspath(sys.argv[1]), tempfile.mkdtemp(prefix="tally-comparison-")
     try:
         a_wrong_answer_is_seen()
+        nothing_is_timed_without_proof(folder)
         forms_of_one_value()
         rows_of_a_store()
         rows_of_some_days(build, folder)
