@@ -13,9 +13,13 @@ def parts(everything, prefix):
 def digest(everything):
     meta = everything["meta"]["result"]
     busy = figures.summary([kept["busy_before"] for kept in everything.values()])
+    took = {}
+    for key, kept in everything.items():
+        stage = key.partition("/")[0]
+        took[stage] = took.get(stage, 0) + kept["took_seconds"]
     whens = sorted(kept["at"] for kept in everything.values())
     return {"rows": meta["rows"], "days": meta["days"], "machine": meta["machine"], "tallyd": meta["tallyd"], "systems": meta["systems"],
-            "from": whens[0], "until": whens[-1], "busy_cores": busy, "checked": checked(everything), "load": loads(everything, meta["rows"]),
+            "from": whens[0], "until": whens[-1], "busy_cores": busy, "took_seconds": took, "checked": checked(everything), "load": loads(everything, meta["rows"]),
             "warm": warm(everything), "cold": cold(everything),
             "peak_asked_mib": {name: figures.summary(values) for name, values in gather(everything, "warm/", lambda r: r["peak_mib"]).items()},
             "latency": latency(everything), "memory": everything.get("tally/memory", {}).get("result"),

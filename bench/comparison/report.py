@@ -7,6 +7,7 @@ from comparison.run import LATENCY_SECONDS
 
 MODES = {"durable": "durable", "os": "OS-buffered"}
 WAYS = {"csv": "CSV", "native": "native"}
+BUSY_CORES = 0.15  # of others, in the median, from which a run is not worth its figures
 
 
 def number(v):
@@ -94,7 +95,11 @@ def setup(d):
     out = [f"{m['cores']} cores of {m['processor']}, {m['memory_mib'] / 1024:.0f} GiB, Linux {m['kernel']}, {m['file_system']}. "
            f"Measured from {d['from']} to {d['until']} UTC; tallyd's SHA-256 begins with {d['tallyd'][:16]}."
            f" Right before a step, when nothing of the comparison ran, other programs used {d['busy_cores']['median']:.2f} cores in the median and"
-           f" {d['busy_cores']['most']:.2f} at most.", ""]
+           f" {d['busy_cores']['most']:.2f} at most.", "",
+           "The steps took: " + ", ".join(f"{stage} {seconds / 60:.1f} min" for stage, seconds in d["took_seconds"].items() if seconds >= 3) + ".", ""]
+    if d["busy_cores"]["median"] > BUSY_CORES:
+        out[:0] = ["**The machine was not quiet: other programs took processor and disk from all that was timed. Take no rates and times from this run; answers, bytes and"
+                   " processor seconds hold.**", ""]
     out += table(["system", "version", "how it is set up", "native load"],
                  [[s["label"], s["version"], s["tuning"] + ("; **timed inside its own process**, without a socket, which favours it" if s["in_process"] else ""), s["native"]]
                   for s in d["systems"].values()])

@@ -337,6 +337,7 @@ def the_report_is_whole(folder):
     report.write([d], os.path.join(folder, "report"))
     with open(os.path.join(folder, "report", "comparison.md")) as f:
         text = f.read()
+    c.check("The machine was not quiet" in text, "a quarter of a core of others is worth a warning")
     for name in questions.NAMES:
         c.check(f"| {name} |" in text, f"{name} is in the report")
     for name in re.findall(r"!\[.*?\]\((.*?)\)", text):
