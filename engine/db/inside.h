@@ -261,7 +261,14 @@ void version_unref(struct db *db, struct version *v); /* not under lock */
 /* Waits until no snapshot sees a version before the current one; those that last longer than a query may are
  * ended. */
 void snapshots_wait(struct db *db);
-/* Ends the oldest snapshot that holds a memtable; false if there is none. Under lock. */
+/* Snapshots that keep memtables have this long to end by themselves before the oldest is ended. */
+#define GRACE_TRIES 100
+#define GRACE_TRY_US 10000
+/* Ends the oldest snapshot that keeps a memtable whose rows are in segments; false if there is none, or if a
+ * query is at work on it, which then ends soon. Under lock. */
 bool snapshot_expire_oldest(struct db *db);
+/* For work on files: waits a moment until a memtable comes free, or ends old snapshots that keep one; false
+ * if none comes. Not under lock. */
+bool snapshots_give_memtable(struct db *db);
 
 #endif

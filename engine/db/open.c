@@ -73,6 +73,11 @@ static bool reclaim_for_query(void *arg, uint64_t bytes) {
   return gave;
 }
 
+/* For work on files: the same, and then what old snapshots keep. */
+static bool reclaim_for_work(void *arg, uint64_t bytes) {
+  return reclaim_for_query(arg, bytes) || snapshots_give_memtable(arg);
+}
+
 static int make_memory(struct db *db, tally_error *error) {
   share_memory(db);
   int result = cache_new(db->cache_budget.limit, &db->cache_budget, &db->cache, error);
@@ -84,6 +89,7 @@ static int make_memory(struct db *db, tally_error *error) {
     asks[i]->reclaim_arg = db;
   }
   db->query_budget.reclaim = reclaim_for_query;
+  db->work_budget.reclaim = reclaim_for_work;
   for (; db->sorted_free < db->sealed_most; db->sorted_free++, db->sorted_made++) {
     struct memtable *m = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
     if (!m) return fail_memory(error, "memtables");

@@ -51,7 +51,9 @@ int retention_open(struct db *db, tally_error *error) {
   r->now = db->os->now(db->os);
   r->monotonic = db->os->monotonic(db->os);
   int64_t away = r->now - r->policy.seen;
-  if (r->policy.seen && (away > DAY_US || away < -DAY_US)) r->guarded_until = r->monotonic + GUARD_US;
+  /* A policy that was set while the clock was doubted has no time to hold this one against. */
+  bool doubted = r->policy.seen ? away > DAY_US || away < -DAY_US : !policy_empty(&r->policy);
+  if (doubted) r->guarded_until = r->monotonic + GUARD_US;
   policy_changed(r);
   return 0;
 }
@@ -66,13 +68,28 @@ static int save(struct db *db, tally_error *error) {
   return result ? result : policy_save(db->os, db->path, &r->policy, error);
 }
 
-int db_retention_set(struct db *db, const char *service, const struct ages *ages, tally_error *error) {
+/* Under the lock. What cannot be kept does not hold either. */
+static int change_policy(struct db *db, const char *service, const struct ages *ages, tally_error *error) {
   struct retention *r = &db->retention;
-  os_lock(&r->lock);
-  int result = policy_set(&r->policy, service, ages, error);
+  struct policy spare;
+  int result = policy_copy(&spare, &r->policy, error);
+  if (result) return result;
+  result = policy_set(&r->policy, service, ages, error);
   if (!result) result = save(db, error);
+  if (result) {
+    const struct policy refused = r->policy;
+    r->policy = spare;
+    spare = refused;
+  }
+  policy_free(&spare);
   policy_changed(r);
-  os_unlock(&r->lock);
+  return result;
+}
+
+int db_retention_set(struct db *db, const char *service, const struct ages *ages, tally_error *error) {
+  os_lock(&db->retention.lock);
+  int result = change_policy(db, service, ages, error);
+  os_unlock(&db->retention.lock);
   return result;
 }
 
@@ -93,9 +110,11 @@ int db_retention_confirm(struct db *db, tally_error *error) {
   struct retention *r = &db->retention;
   os_lock(&r->lock);
   look_at_clock(db);
+  int64_t guarded_until = r->guarded_until;
   r->guarded_until = 0;
   r->next_look = 0;
   int result = save(db, error);
+  if (result) r->guarded_until = guarded_until;
   os_unlock(&r->lock);
   return result;
 }
@@ -463,34 +482,80 @@ static int by_month(const void *a, const void *b) {
   return (*x)->info.id < (*y)->info.id ? -1 : (*x)->info.id > (*y)->info.id;
 }
 
-/* Tells of what is due in a month without doing it: each stage as if those before it were done. */
+/* What becomes of a segment's rows: each goes to the last stage whose cut is behind it, or stays. */
+struct fates {
+  uint64_t rows[STAGES];
+  int64_t last, least_cut; /* of the rows that are neither dropped nor thinned: time, cut of the archive */
+};
+
+/* The latest stage of a row's time; STAGES: none. */
+static int fate_of(const int64_t cut[STAGES], int64_t time) {
+  int stage = STAGE_DROP;
+  while (stage >= STAGE_ARCHIVE && time >= cut[stage]) stage--;
+  return stage < STAGE_ARCHIVE ? STAGES : stage;
+}
+
+static int read_fates(const struct look *l, struct segment *s, struct fates *fates, tally_error *error) {
+  struct snapshot one = {.catalog = l->db->catalog, .segments = &s, .segment_count = 1};
+  for (int d = 0; d < DOMAINS; d++) one.ids[d] = catalog_count(l->db->catalog, d);
+  struct reading r = {0};
+  uint32_t known = UINT32_MAX; /* the service that `cut` is of */
+  int64_t cut[STAGES] = {0};
+  int result =
+      reading_begin(&r, &one, s->info.min_timestamp, s->info.max_timestamp + 1,
+                    1u << TALLY_COL_TIMESTAMP | 1u << TALLY_COL_SERVICE_NAME, &l->db->work_budget, error);
+  while (!result && (result = reading_next(&r, error)) == TALLY_ROW) {
+    const int64_t *time = r.vector->value[TALLY_COL_TIMESTAMP],
+                  *service = r.vector->value[TALLY_COL_SERVICE_NAME];
+    for (uint32_t i = 0; i < r.vector->rows; i++) {
+      for (int stage = 0; known != (uint32_t)service[i] && stage < STAGES; stage++)
+        cut[stage] = cut_of_service(l, (uint32_t)service[i], (enum retention_stage)stage);
+      known = (uint32_t)service[i];
+      int fate = fate_of(cut, time[i]);
+      if (fate != STAGES) fates->rows[fate]++;
+      if (fate == STAGE_THIN || fate == STAGE_DROP) continue;
+      if (time[i] > fates->last) fates->last = time[i];
+      if (cut[STAGE_ARCHIVE] < fates->least_cut) fates->least_cut = cut[STAGE_ARCHIVE];
+    }
+    result = 0;
+  }
+  reading_end(&r);
+  return result;
+}
+
+/* Of a segment that is thinned, only what is dropped is told; another goes to the archive as a whole. */
+static int fates_of(const struct look *l, struct segment *s, struct fates *fates, tally_error *error) {
+  *fates = (struct fates){.last = INT64_MIN, .least_cut = INT64_MAX};
+  bool any = false;
+  for (int stage = STAGE_ARCHIVE; stage < STAGES; stage++) {
+    int64_t least, most;
+    cuts_of_segment(l, s, (enum retention_stage)stage, &least, &most);
+    any = any || s->info.min_timestamp < most;
+  }
+  if (!any) return 0;
+  if (s->info.thinned) return count_before(l, s, STAGE_DROP, &fates->rows[STAGE_DROP], error);
+  int result = read_fates(l, s, fates, error);
+  if (s->info.archived || fates->last >= fates->least_cut) fates->rows[STAGE_ARCHIVE] = 0;
+  return result;
+}
+
+/* Tells of what is due in a month without doing it. */
 static int tell(const struct look *l, struct segment **s, size_t count,
                 int (*did)(void *arg, const struct retention_report *report), void *arg, tally_error *error) {
-  for (int stage = STAGE_DROP; stage >= STAGE_ARCHIVE; stage--)
-    for (size_t i = 0; i < count; i++) {
-      uint64_t rows = 0, later = 0;
-      bool whole = all_before(l, s[i], (enum retention_stage)stage);
-      if ((stage != STAGE_DROP && s[i]->info.thinned) ||
-          (stage == STAGE_ARCHIVE && (s[i]->info.archived || !whole)))
-        continue;
-      int result = whole ? 0 : count_before(l, s[i], (enum retention_stage)stage, &rows, error);
-      if (whole) rows = s[i]->info.rows;
-      if (!result && stage != STAGE_DROP && rows)
-        result = count_before(l, s[i], (enum retention_stage)(stage + 1), &later, error);
-      if (!result && stage == STAGE_ARCHIVE && later < rows) {
-        uint64_t gone = 0;
-        result = count_before(l, s[i], STAGE_DROP, &gone, error);
-        if (gone > later) later = gone;
-      }
-      if (result) return result;
-      if (rows <= later) continue;
+  for (size_t i = 0; i < count; i++) {
+    struct fates fates;
+    int result = fates_of(l, s[i], &fates, error);
+    if (result) return result;
+    for (int stage = STAGE_DROP; stage >= STAGE_ARCHIVE; stage--) {
+      if (!fates.rows[stage]) continue;
       struct retention_report report = {.what = stage_name[stage],
                                         .month = s[i]->info.month,
                                         .segments = 1,
-                                        .rows = rows - later,
+                                        .rows = fates.rows[stage],
                                         .bytes_before = s[i]->info.size};
       if (did(arg, &report)) return fail_memory(error, "a report");
     }
+  }
   return 0;
 }
 

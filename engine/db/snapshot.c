@@ -69,16 +69,46 @@ static void give_memtables(struct db_snapshot *s) {
   s->view.memtable_count = 0;
 }
 
-bool snapshot_expire_oldest(struct db *db) {
+/* Under lock: does the snapshot alone keep a memtable, whose rows are in segments? */
+static bool keeps_memtable(const struct db_snapshot *s) {
+  for (size_t i = 0; i < s->view.memtable_count; i++) {
+    const struct memtable *m = s->memtable[i].memtable;
+    const struct sealed *q = s->db->sealed;
+    while (q && q->memtable != m) q = q->next;
+    if (!q && m != s->db->active) return true;
+  }
+  return false;
+}
+
+/* Under lock: the oldest that keeps one and has not been ended. */
+static struct db_snapshot *oldest_keeper(struct db *db) {
   struct db_snapshot *oldest = NULL;
   for (struct db_snapshot *s = db->snapshots; s; s = s->next)
-    if (s->view.memtable_count && !s->expired) oldest = s;
+    if (keeps_memtable(s) && !s->expired) oldest = s;
+  return oldest;
+}
+
+bool snapshot_expire_oldest(struct db *db) {
+  struct db_snapshot *oldest = oldest_keeper(db);
   if (!oldest) return false;
   oldest->expired = true;
   atomic_store(&oldest->stop, true);
   if (oldest->pinned) return false; /* its thread gives them back when it unpins */
   give_memtables(oldest);
   return true;
+}
+
+bool snapshots_give_memtable(struct db *db) {
+  os_lock(&db->lock);
+  const uint64_t before = budget_used(&db->memtable_budget);
+  bool gave = false;
+  for (int tries = 0; tries < GRACE_TRIES && !gave && oldest_keeper(db); tries++) {
+    (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
+    gave = budget_used(&db->memtable_budget) < before;
+  }
+  while (!gave && snapshot_expire_oldest(db)) gave = budget_used(&db->memtable_budget) < before;
+  os_unlock(&db->lock);
+  return gave;
 }
 
 int db_snapshot_pin(struct db_snapshot *s, tally_error *error) {

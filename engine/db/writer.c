@@ -36,10 +36,6 @@ int db_writable(struct db *db, tally_error *error) {
   return result;
 }
 
-/* Queries that hold memtables have this long to end by themselves before the oldest is ended. */
-#define GRACE_TRIES 100
-#define TRY_US 10000
-
 /* Under lock: a memtable, if need be by ending old snapshots that hold one. */
 static struct memtable *make_memtable(struct db *db, bool expire) {
   struct memtable *spare = db->spare;
@@ -67,7 +63,7 @@ int writer_new_active(struct db *db, tally_error *error) {
   for (int tries = 0; !m && tries < 10 * GRACE_TRIES; tries++) {
     m = make_memtable(db, tries >= GRACE_TRIES);
     if (m || db->flush_failed || !memory_may_come(db)) break;
-    (void)os_wait_for(&db->changed, &db->lock, TRY_US);
+    (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
   }
   db->active = m;
   int failed = db->flush_failed;

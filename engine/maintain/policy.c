@@ -111,6 +111,19 @@ int policy_set(struct policy *p, const char *service, const struct ages *ages, t
   return 0;
 }
 
+int policy_copy(struct policy *to, const struct policy *from, tally_error *error) {
+  *to = *from;
+  to->service = NULL;
+  if (!from->services) return 0;
+  to->service = mem_realloc_array(NULL, from->services, sizeof *to->service);
+  if (!to->service) {
+    *to = (struct policy){.service = NULL};
+    return fail_memory(error, "a policy");
+  }
+  memcpy(to->service, from->service, from->services * sizeof *to->service);
+  return 0;
+}
+
 void policy_free(struct policy *p) {
   mem_free(p->service);
   *p = (struct policy){.service = NULL};

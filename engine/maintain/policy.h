@@ -35,6 +35,7 @@ const struct ages *policy_ages(const struct policy *p, const char *service, size
 /* Sets or (ages NULL) takes away a service's ages; service NULL: the store's. TALLY_USAGE where the stages do
  * not follow each other, TALLY_NOT_FOUND where there is nothing to take away. */
 int policy_set(struct policy *p, const char *service, const struct ages *ages, tally_error *error);
+int policy_copy(struct policy *to, const struct policy *from, tally_error *error); /* to be freed */
 void policy_free(struct policy *p);
 
 /* A store without the file has an empty policy. Written anew, synced and renamed. */
