@@ -273,7 +273,8 @@ static int64_t disk_now(const struct os *os) {
 static int64_t disk_monotonic(const struct os *os) {
   struct disk *d = os->context;
   os_lock(&d->lock);
-  int64_t now = ++d->monotonic;
+  d->time += d->tick;
+  int64_t now = d->monotonic += d->tick + 1;
   os_unlock(&d->lock);
   return now;
 }
@@ -340,6 +341,9 @@ void disk_advance(struct disk *d, int64_t us) {
   d->time += us;
   d->monotonic += us;
 }
+
+void disk_jump(struct disk *d, int64_t us) { d->time += us; }
+void disk_tick(struct disk *d, int64_t us) { d->tick = us; }
 
 void disk_arm(struct disk *d, enum disk_fault fault, unsigned after) {
   d->fault = fault;

@@ -17,6 +17,10 @@ void disk_free(struct disk *disk);
 const struct os *disk_os(struct disk *disk);
 
 void disk_advance(struct disk *disk, int64_t us); /* both clocks */
+void disk_jump(struct disk *disk, int64_t us);    /* the clock on the wall alone */
+/* From now on both clocks go on by so much each time that the monotonic one is looked at; at first it is 0,
+ * and the monotonic one goes on by 1 us. For what waits for a time to come. */
+void disk_tick(struct disk *disk, int64_t us);
 
 enum disk_fault {
   DISK_FAILS, /* one call, with EIO or ENOSPC */

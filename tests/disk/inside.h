@@ -45,7 +45,7 @@ struct disk {
   struct change *change;  /* what happened since, in order */
   size_t changes, change_room;
   uint64_t random;
-  int64_t time, monotonic;
+  int64_t time, monotonic, tick;
   enum disk_fault fault;
   unsigned countdown; /* calls until the fault; 0: none is armed */
   bool fired, full, stopped;

@@ -18,12 +18,15 @@ void require(bool ok, const char *format, ...) __attribute__((format(printf, 2, 
 
 void time_text(int64_t us, char text[40]); /* as a request has it */
 
-/* The store's events in the order of their serials; freed with model_free. */
+/* The event of a row with all columns. */
+struct event event_of(const tally_text cell[TALLY_COLUMNS]);
+/* The store's events that have rows, in the order of their serials, and which of them are in the archive;
+ * freed with model_free. */
 void read_events(tally_store *store, struct model *found);
-/* Events that a failed job may have come to may be there or not. */
-void check_events(const struct model *found, const struct model *model);
-/* The rows of a scan that was opened before; the cursor is closed. */
-void pull_events(tally_cursor *cursor, struct model *found);
+/* What differs must be what jobs under way or failed may have done; the model then takes it over. */
+void check_events(tally_store *store, const struct model *found, struct model *model);
+/* One event as it was found, or ends the program. */
+void check_event(const struct event *found, struct event *event);
 
 /* Restarted: which of the batches that were not promised are there? Takes the others out of the model. All
  * that was acknowledged must be there unless the power was cut, and what is lost is the end of the WAL. */
@@ -31,9 +34,19 @@ void settle_pending(struct model *model, const struct model *found, tally_store 
 
 void check_marks(tally_store *store, const struct model *model);
 enum { WITH_TIMES = 1u, WITHOUT_ROLLUPS = 2u };
-void check_answer(tally_store *store, const struct model *model, const struct question *q, unsigned flags);
+/* True if it was answered, and not refused for rows that are thinned. */
+bool check_answer(tally_store *store, const struct model *model, const struct question *q, unsigned flags);
+/* A question's request, for requests that are not checked here; its words stay until the next call. */
+void ask(const struct question *q, unsigned flags, tally_query *request);
+/* Adds an answer's row to the groups. */
+void take_row(const tally_cursor *c, const struct question *q, struct answer *a);
+void check_group(const struct group *found, const struct group *right, unsigned flags);
 /* Sums by user and service over everything. */
 void check_totals(tally_store *store, const struct model *model, unsigned flags);
+
+/* see.c: what only the store's inside tells. Events that thinned segments of a month stand for. */
+uint64_t rows_thinned(tally_store *store, int32_t month);
+int32_t month_number(int64_t timestamp);
 
 const char *producer_name(int producer);
 /* A figure of tally_stats_open. */

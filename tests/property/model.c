@@ -75,6 +75,49 @@ void model_forget_failed(struct model *m, uint32_t batch) {
   model_drop(m, failed_before, &batch);
 }
 
+/* ------------------------------------------------------------------ retention */
+
+static bool keep_equal(const struct keep *a, const struct keep *b) {
+  for (int s = 0; s < STAGES_OF_AGE; s++)
+    if (a->days[s] != b->days[s]) return false;
+  return true;
+}
+
+bool rules_equal(const struct rules *a, const struct rules *b) {
+  bool equal = keep_equal(&a->store, &b->store);
+  for (int i = 0; i < SERVICES && equal; i++)
+    equal = a->own[i] == b->own[i] && (!a->own[i] || keep_equal(&a->service[i], &b->service[i]));
+  return equal;
+}
+
+bool rules_empty(const struct rules *r) {
+  static const struct keep nothing;
+  bool empty = keep_equal(&r->store, &nothing);
+  for (int i = 0; i < SERVICES && empty; i++) empty = !r->own[i] || keep_equal(&r->service[i], &nothing);
+  return empty;
+}
+
+static int64_t day_of(int64_t us) { return us / WHOLE_DAY_US - (us % WHOLE_DAY_US < 0); }
+
+bool is_due(const struct rules *r, int stage, int32_t service, int64_t timestamp, int64_t now) {
+  const struct keep *k = service >= 0 && r->own[service] ? &r->service[service] : &r->store;
+  return k->days[stage] && day_of(timestamp) < day_of(now) - k->days[stage];
+}
+
+void model_mark_due(struct model *m, int64_t now, bool guarded) {
+  for (size_t i = 0; i < m->events; i++) {
+    struct event *e = &m->event[i];
+    e->due = 0;
+    for (int s = ARCHIVE; s < STAGES_OF_AGE && !e->hidden; s++)
+      if ((!guarded || s == ARCHIVE) && is_due(&m->rules, s, e->service, e->timestamp, now))
+        e->due = (uint8_t)(e->due | 1u << s);
+  }
+}
+
+void model_unmark(struct model *m) {
+  for (size_t i = 0; i < m->events; i++) m->event[i].due = 0;
+}
+
 /* ------------------------------------------------------------------ users */
 
 static char (*texts)[USER_TEXT];
@@ -161,6 +204,44 @@ static void take(struct group *g, const struct event *e) {
   if (has(e, TALLY_COL_DURATION_MS) && e->duration < g->shortest) g->shortest = e->duration;
   if (e->timestamp < g->first) g->first = e->timestamp;
   if (e->timestamp > g->last) g->last = e->timestamp;
+}
+
+/* Does one kind of rollup have all that is asked? There is one by service, endpoint and class of status, and
+ * one by service and user. */
+static bool in_rollups(const struct question *q, bool rows) {
+  bool by_texts = !(q->by & BY_USER) && q->user == INT32_MIN;
+  bool by_users = !(q->by & BY_ENDPOINT) && !q->least_status;
+  return !rows && (by_texts || by_users) && q->least_status % 100 == 0 && !q->with_tokens;
+}
+
+static bool is_whole(int64_t us) { return us == INT64_MIN || us == INT64_MAX || us % HOUR_US == 0; }
+
+/* Two thinned events of one hour that the answer tells apart: one out of the range, or in another bucket. */
+static bool are_parted(const struct event *e, const struct event *other, const struct question *q) {
+  if (!other->thinned || other->timestamp / HOUR_US != e->timestamp / HOUR_US) return false;
+  bool out = other->timestamp < q->from || other->timestamp >= q->to;
+  return out || (q->bucket && other->timestamp / q->bucket != e->timestamp / q->bucket);
+}
+
+/* Must a question that rollups carry be refused for where its range or its buckets end? */
+static bool is_parted(const struct model *m, const struct question *q) {
+  for (size_t i = 0; i < m->events; i++) {
+    if (!m->event[i].thinned || !asked(&m->event[i], q)) continue;
+    for (size_t k = 0; k < m->events; k++)
+      if (are_parted(&m->event[i], &m->event[k], q)) return true;
+  }
+  return false;
+}
+
+enum answers model_answers(const struct model *m, const struct question *q, bool rows) {
+  bool carried = in_rollups(q, rows), any = false, any_asked = false;
+  if (carried && q->bucket % HOUR_US == 0 && is_whole(q->from) && is_whole(q->to)) return ANSWERED;
+  for (size_t i = 0; i < m->events; i++) {
+    any = any || m->event[i].thinned;
+    any_asked = any_asked || (m->event[i].thinned && asked(&m->event[i], q));
+  }
+  if (!any) return ANSWERED;
+  return (any_asked && !carried) || is_parted(m, q) ? REFUSED : EITHER;
 }
 
 void model_answer(const struct model *m, const struct question *q, struct answer *a) {

@@ -1,4 +1,5 @@
-/* model.h - what the store must hold: every event in an array, and answers found by looking at each. */
+/* model.h - what the store must hold: every event in an array, and answers found by looking at each; how long
+ * events are kept, and what can be asked of those that are thinned. */
 #ifndef PROPERTY_MODEL_H
 #define PROPERTY_MODEL_H
 
@@ -13,6 +14,8 @@
 #define ENDPOINTS 3
 #define PRODUCERS 4
 #define USER_TEXT 24
+#define HOUR_US INT64_C(3600000000)
+#define WHOLE_DAY_US (24 * HOUR_US)
 
 /* The serial number is the event's request_size: it tells the event among all others. */
 struct event {
@@ -25,6 +28,20 @@ struct event {
   uint32_t batch;
   bool hidden;                    /* of a batch that was not acknowledged: after a restart it may be there */
   bool maybe_gone, maybe_renamed; /* a job that failed may have come to it */
+  bool gone;                      /* for a moment: retention has dropped it */
+  bool archived, thinned;         /* thinned: no row is there any more, rollups have its numbers */
+  uint8_t due;                    /* 1 << stage: retention is at work, and may come to it */
+};
+
+/* Ages in days, 0: never. */
+enum { ARCHIVE, THIN, DROP, STAGES_OF_AGE };
+struct keep {
+  int64_t days[STAGES_OF_AGE];
+};
+/* A service with ages of its own takes none of the store's. */
+struct rules {
+  struct keep store, service[SERVICES];
+  bool own[SERVICES];
 };
 
 struct producer {
@@ -45,6 +62,7 @@ struct model {
   struct pending *pending; /* in the order of the WAL */
   size_t pendings, pending_room;
   struct producer producer[PRODUCERS];
+  struct rules rules;
 };
 
 void model_free(struct model *m);
@@ -57,6 +75,18 @@ void model_settle(struct model *m);
 void model_forget_failed(struct model *m, uint32_t batch);
 /* Drops the events for which `drop` is true. */
 void model_drop(struct model *m, bool (*drop)(const struct event *e, const void *arg), const void *arg);
+
+/* ------------------------------------------------------------------ retention */
+
+bool rules_equal(const struct rules *a, const struct rules *b);
+bool rules_empty(const struct rules *r);
+/* Is an event of this service and time older than the stage's age? Whole days: a day is old when it is over.
+ */
+bool is_due(const struct rules *r, int stage, int32_t service, int64_t timestamp, int64_t now);
+/* What retention may come to at this time; `guarded`: it only archives. Hidden events are out of its reach.
+ */
+void model_mark_due(struct model *m, int64_t now, bool guarded);
+void model_unmark(struct model *m);
 
 /* The texts of numbers; users have one each for ever, also after they are erased. */
 const char *user_text(int32_t user);
@@ -91,6 +121,9 @@ struct answer {
 /* The group with this key, made if it is not there. */
 struct group *answer_group(struct answer *a, int64_t bucket, int32_t user, int32_t service, int32_t endpoint);
 void answer_free(struct answer *a);
+/* May the store answer it, where events are thinned? `rows`: it asks for what only rows have. */
+enum answers { ANSWERED, REFUSED, EITHER };
+enum answers model_answers(const struct model *m, const struct question *q, bool rows);
 /* Groups in ascending order. */
 void model_answer(const struct model *m, const struct question *q, struct answer *a);
 

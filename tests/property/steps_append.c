@@ -7,6 +7,13 @@
 
 #define ITEMS_MOST 3
 
+/* A new batch, and what the store must say of it. */
+struct offer {
+  tally_batch *bytes;
+  struct pending pending;
+  int64_t late; /* the first row that is older than rows are kept, -1: none */
+};
+
 /* ------------------------------------------------------------------ batches */
 
 /* Mostly of the last minutes; late by hours, days or months; now and then a little ahead. */
@@ -16,8 +23,8 @@ static int64_t some_time(struct world *w, int64_t around) {
     return around - (int64_t)below(w, 150 * (uint64_t)DAY_US);
   case 1:
     return around - (int64_t)below(w, 3 * (uint64_t)DAY_US);
-  case 2:
-    return around + (int64_t)below(w, 2 * (uint64_t)HOUR_US);
+  case 2: /* at most a day ahead is taken */
+    return around + (int64_t)below(w, (once_in(w, 4) ? 24 : 2) * (uint64_t)HOUR_US);
   default:
     return around - (int64_t)below(w, HOUR_US / 2);
   }
@@ -69,18 +76,26 @@ static void add_event(tally_batch *b, const struct event *e) {
   require(result == 0, "an event is added: %s", result ? error.text : "");
 }
 
+static bool is_late(const struct world *w, const struct event *e) {
+  return is_due(&w->model.rules, DROP, e->service, e->timestamp, now_of(w));
+}
+
 /* A batch of new events; they are hidden in the model until it is acknowledged. */
-static void make_batch(struct world *w, tally_append_item *item, tally_batch *b) {
+static void make_batch(struct world *w, tally_append_item *item, struct offer *o) {
   tally_error error;
-  int64_t around = disk_os(w->disk)->now(disk_os(w->disk));
+  int64_t around = now_of(w);
+  bool careless = once_in(w, 6);                                          /* of what retention keeps */
   if (once_in(w, 8)) around -= (int64_t)below(w, 120 * (uint64_t)DAY_US); /* all of it late */
   uint64_t rows = 1 + below(w, 1 + below(w, 40));
+  o->late = -1;
   for (uint64_t i = 0; i < rows; i++) {
     struct event *e = model_add(&w->model);
     fill(w, e, around);
-    add_event(b, e);
+    if (!careless && is_late(w, e)) e->timestamp = now_of(w) - (int64_t)below(w, HOUR_US);
+    if (o->late < 0 && is_late(w, e)) o->late = (int64_t)i;
+    add_event(o->bytes, e);
   }
-  require(tally_batch_finish(b, &item->bytes, &item->size, &error) == 0, "a batch is finished");
+  require(tally_batch_finish(o->bytes, &item->bytes, &item->size, &error) == 0, "a batch is finished");
   item->options.durability = once_in(w, 2) ? TALLY_DISK : TALLY_OS;
 }
 
@@ -117,48 +132,68 @@ static void choose_producer(struct world *w, struct pending *p, tally_append_ite
   item->options.sequence = m->sequence;
 }
 
-/* What the store said of each batch of a group goes into the model. */
-static void take_results(struct world *w, const tally_append_item *item, struct pending *p, size_t count) {
+static void take_receipt(struct world *w, const tally_append_item *item, struct pending *p) {
+  require(!item->receipt.duplicate, "a new batch is no duplicate");
+  show_batch(&w->model, p->batch);
+  p->acknowledged = true;
+  model_pend(&w->model, p);
+  if (p->producer >= 0) w->model.producer[p->producer] = p->after;
+  if (p->producer >= 0) keep_repeat(w, item, p);
+}
+
+/* Refused before any byte of it is written: it can never come to light. */
+static void take_refusal(struct world *w, const tally_append_item *item, const struct offer *o) {
+  require(o->late >= 0, "a batch is refused: %s", item->error.text);
+  require(item->error.row == o->late, "row %lld is too late, not %lld", (long long)o->late,
+          (long long)item->error.row);
+  model_drop(&w->model, of_batch, &o->pending.batch);
+}
+
+/* What the store said of each batch of a group goes into the model. The result of the last one that a fault
+ * must be the reason of. */
+static int take_results(struct world *w, const tally_append_item *item, struct offer *o, size_t count,
+                        tally_error *error) {
   bool durable = false;
+  int result = 0;
   for (size_t i = 0; i < count; i++) {
-    if (item[i].result) {
-      model_pend(&w->model, &p[i]);
+    if (item[i].result == TALLY_TOO_LATE) {
+      take_refusal(w, &item[i], &o[i]);
       continue;
     }
-    require(!item[i].receipt.duplicate, "a new batch is no duplicate");
-    model_forget_failed(&w->model, p[0].batch);
-    show_batch(&w->model, p[i].batch);
-    p[i].acknowledged = true;
-    model_pend(&w->model, &p[i]);
-    if (p[i].producer >= 0) w->model.producer[p[i].producer] = p[i].after;
-    if (p[i].producer >= 0) keep_repeat(w, &item[i], &p[i]);
+    if (item[i].result) {
+      model_pend(&w->model, &o[i].pending);
+      result = item[i].result;
+      *error = item[i].error;
+      continue;
+    }
+    require(o[i].late < 0, "row %lld of a batch was too late", (long long)o[i].late);
+    model_forget_failed(&w->model, o[0].pending.batch);
+    take_receipt(w, &item[i], &o[i].pending);
     durable = durable || item[i].options.durability == TALLY_DISK;
   }
   if (durable) model_settle(&w->model);
+  return result;
 }
 
 void step_append(struct world *w) {
   tally_append_item item[ITEMS_MOST] = {0};
-  tally_batch *b[ITEMS_MOST];
-  struct pending p[ITEMS_MOST];
+  struct offer o[ITEMS_MOST];
   struct producer marks[PRODUCERS];
   size_t count = once_in(w, 5) ? 1 + below(w, ITEMS_MOST) : 1;
   memcpy(marks, w->model.producer, sizeof marks);
   for (size_t i = 0; i < count; i++) {
-    b[i] = tally_batch_new();
+    o[i].bytes = tally_batch_new();
     w->batch++;
-    choose_producer(w, &p[i], &item[i], marks);
-    make_batch(w, &item[i], b[i]);
+    choose_producer(w, &o[i].pending, &item[i], marks);
+    make_batch(w, &item[i], &o[i]);
+    int producer = o[i].pending.producer;
+    if (o[i].late >= 0 && producer >= 0) marks[producer] = o[i].pending.before; /* it uses up no sequence */
   }
   arm(w);
   tally_append_group(&w->store, item, count);
-  take_results(w, item, p, count);
-  int result = 0;
   tally_error error = {0};
-  for (size_t i = 0; i < count; i++) {
-    if (item[i].result) result = item[i].result, error = item[i].error;
-    tally_batch_free(b[i]);
-  }
+  int result = take_results(w, item, o, count, &error);
+  for (size_t i = 0; i < count; i++) tally_batch_free(o[i].bytes);
   settle(w, result, &error);
 }
 
@@ -189,6 +224,7 @@ void step_refused(struct world *w) {
   int64_t now = disk_os(w->disk)->now(disk_os(w->disk));
   struct event e;
   fill(w, &e, now);
+  if (is_late(w, &e)) e.timestamp = now;
   if (kind == 3) e.timestamp = now + 2 * DAY_US;
   add_event(b, &e);
   const void *bytes;

@@ -20,9 +20,11 @@ void step_background(struct world *w) {
   tally_error error;
   bool worked = true;
   for (uint64_t left = 1 + below(w, 6); left && worked; left--) {
+    retention_begin(w);
     arm(w);
     int result = tally_step(&w->store, &worked, &error);
     settle(w, result, &error);
+    retention_end(w);
   }
 }
 
@@ -39,15 +41,31 @@ void step_compact(struct world *w) {
 
 /* ------------------------------------------------------------------ erase, pseudonymize */
 
+#define LONGER_THAN_QUERIES (6 * INT64_C(60000000))
+
 struct target {
   int32_t user;
   int64_t from, to;
   bool whole;
 };
 
-static bool is_meant(const struct event *e, const void *arg) {
-  const struct target *t = arg;
+static bool in_range(const struct event *e, const struct target *t) {
   return e->user == t->user && e->timestamp >= t->from && e->timestamp < t->to;
+}
+/* Events with rows; those that are thinned go to another user. */
+static bool is_meant(const struct event *e, const void *arg) { return !e->thinned && in_range(e, arg); }
+
+/* Thinned events of the user in the range: the whole user moves, a part cannot. An hour of rollups that the
+ * range touches counts as well. */
+static void count_thinned(const struct model *m, const struct target *t, size_t *in, size_t *near) {
+  *in = *near = 0;
+  for (size_t i = 0; i < m->events; i++) {
+    const struct event *e = &m->event[i];
+    int64_t hour = e->timestamp / HOUR_US * HOUR_US;
+    if (!e->thinned || e->user != t->user) continue;
+    *in += in_range(e, t);
+    *near += hour < t->to && hour + HOUR_US > t->from;
+  }
 }
 
 struct search {
@@ -83,6 +101,7 @@ static void apply(struct world *w, const struct target *t, bool pseudonym, bool 
   if (!pseudonym) model_drop(&w->model, is_meant, t);
   for (size_t i = 0; i < w->model.events; i++) {
     struct event *e = &w->model.event[i];
+    if (e->thinned && t->whole && e->user == t->user) e->user = pseudonym ? PSEUDONYM : NOBODY;
     if (is_meant(e, t)) e->user = PSEUDONYM, e->metadata = 0;
     e->maybe_gone = e->maybe_renamed = false;
   }
@@ -104,7 +123,18 @@ static bool any_meant(const struct model *m, const struct target *t) {
 static bool try_erase(struct world *w, const struct target *t, const char *const *words, size_t count) {
   bool pseudonym = words[0][0] == 'p', known = any_meant(&w->model, t);
   tally_error error;
+  size_t in, near;
+  count_thinned(&w->model, t, &in, &near);
+  if (cursors_any(w)) disk_tick(w->disk, LONGER_THAN_QUERIES); /* it does not wait for them */
   int result = run_job(w, words, count, &error);
+  disk_tick(w->disk, 0);
+  cursors_may_expire(w);
+  if (result == TALLY_NO_RAW_ROWS) {
+    require(!t->whole && near, "a user's rows are there: %s", error.text);
+    settle(w, 0, &error);
+    return true;
+  }
+  if (!result && !t->whole) require(in == 0, "%zu thinned events are in the range of an erasure", in);
   /* A user whose events never came to be, or whose first erasure had only its last step left. */
   bool unknown = result == TALLY_NOT_FOUND && (!known || w->calm);
   if (!result || unknown) {
@@ -213,7 +243,8 @@ static void check_between(struct world *w, const struct backup *b) {
     int32_t serial = b->model.event[i].serial;
     while (k < found.events && found.event[k].serial < serial) k++;
     while (n < w->model.events && w->model.event[n].serial < serial) n++;
-    bool still = n < w->model.events && w->model.event[n].serial == serial;
+    bool still = n < w->model.events && w->model.event[n].serial == serial && !w->model.event[n].thinned &&
+                 !b->model.event[i].thinned;
     require(!still || (k < found.events && found.event[k].serial == serial), "event %d was in the backup",
             serial);
   }
@@ -236,6 +267,7 @@ static bool try_backup(struct world *w, struct backup *b) {
   model_copy(&now, &w->model);
   model_drop(&now, is_hidden, NULL);
   now.pendings = 0;
+  now.rules = (struct rules){.own = {false}}; /* a backup has no file RETENTION */
   int result = run_job(w, words, 2, &error);
   if (result == TALLY_USAGE && b->there && b->diverged) {
     model_free(&now);
@@ -293,6 +325,7 @@ static void restore_checked(struct world *w, const struct backup *b, const char 
 /* The world goes on with the restored store: the old one's disk is lost. */
 static void move_to(struct world *w, const struct backup *b, const char *path) {
   tally_error error;
+  cursors_close(w);
   disk_stop(w->disk);
   (void)db_close(w->store.db, &error);
   disk_restart(w->disk, false);
@@ -300,13 +333,14 @@ static void move_to(struct world *w, const struct backup *b, const char *path) {
   model_free(&w->model);
   model_copy(&w->model, &b->model);
   (void)snprintf(w->path, sizeof w->path, "%s", path);
+  w->guard.trusts = 0;
   forget_repeats(w);
   forget_backups(w);
   open_again(w, false);
 }
 
 void step_restore(struct world *w) {
-  const struct backup *b = &w->backup[below(w, BACKUPS)];
+  struct backup *b = &w->backup[below(w, BACKUPS)];
   if (!b->there) return;
   char path[32];
   (void)snprintf(path, sizeof path, "/restored-%u", w->places++);
@@ -318,7 +352,7 @@ void step_restore(struct world *w) {
   struct tally_store store = open_beside(w, path);
   struct model found;
   read_events(&store, &found);
-  check_events(&found, &b->model);
+  check_events(&store, &found, &b->model);
   check_marks(&store, &b->model);
   check_totals(&store, &b->model, 0);
   model_free(&found);

@@ -2,7 +2,7 @@
  * answers equal the model's. The clock, the disk and its faults are the test's own (disk.h), the scheduler is
  * stepped, and everything follows from one seed.
  *
- *   test_property [--steps N] [--trace]       TALLY_SEED=N replays a run
+ *   store_property [--steps N] [--trace]       TALLY_SEED=N replays a run
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,14 +16,10 @@
 
 /* ------------------------------------------------------------------ further steps */
 
-static void step_time(struct world *w) {
-  int64_t most = once_in(w, 8) ? 20 * DAY_US : once_in(w, 2) ? 3 * HOUR_US : HOUR_US / 2;
-  disk_advance(w->disk, (int64_t)below(w, (uint64_t)most));
-}
-
 static void step_query(struct world *w) {
   int64_t now = disk_os(w->disk)->now(disk_os(w->disk));
   static const int64_t buckets[] = {0, 0, 0, 300 * INT64_C(1000000), HOUR_US, DAY_US, DAY_US};
+  static const unsigned flags[] = {0, WITHOUT_ROLLUPS, WITH_TIMES};
   static const unsigned groups[] = {
       0, 0, BY_USER, BY_SERVICE, BY_USER | BY_SERVICE, BY_ENDPOINT | BY_SERVICE};
   struct question q = {.from = INT64_MIN, .to = INT64_MAX, .user = INT32_MIN, .service = INT32_MIN};
@@ -37,44 +33,25 @@ static void step_query(struct world *w) {
   q.with_tokens = once_in(w, 8);
   q.by = groups[below(w, 6)];
   q.bucket = buckets[below(w, 7)];
-  check_answer(&w->store, &w->model, &q, 0);
-  check_answer(&w->store, &w->model, &q, WITHOUT_ROLLUPS);
-  check_answer(&w->store, &w->model, &q, WITH_TIMES);
+  for (unsigned i = 0; i < 3; i++)
+    ++*(check_answer(&w->store, &w->model, &q, flags[i]) ? &w->answered : &w->refused);
 }
 
 static void step_reopen(struct world *w) {
   tally_error error;
+  cursors_close(w);
   arm(w);
   int result = db_close(w->store.db, &error);
   bool fired = disk_disarm(w->disk), power = false;
   w->faults += fired;
   if (result) require(fired, "the store closes: %s", error.text);
   if (disk_stopped(w->disk)) disk_restart(w->disk, power = w->power);
+  if (once_in(w, 4)) step_time(w); /* it is away for some time */
   open_again(w, power);
 }
 
 static void step_kill(struct world *w) { crash(w, false); }
 static void step_power_cut(struct world *w) { crash(w, true); }
-
-/* A cursor that was opened before a step shows what was there then. */
-static void step_snapshot(struct world *w) {
-  static void (*const meanwhile[])(struct world *) = {step_append, step_flush, step_compact, step_background,
-                                                      step_verify};
-  tally_scan scan;
-  tally_cursor *cursor;
-  tally_error error;
-  struct model then, found;
-  tally_scan_init(&scan);
-  model_copy(&then, &w->model);
-  require(tally_scan_open(&w->store, &scan, &cursor, &error) == 0, "a scan");
-  w->calm = true; /* a store cannot be restarted under its cursors */
-  meanwhile[below(w, 5)](w);
-  w->calm = false;
-  pull_events(cursor, &found);
-  check_events(&found, &then);
-  model_free(&found);
-  model_free(&then);
-}
 
 /* ------------------------------------------------------------------ the kinds of steps */
 
@@ -88,7 +65,12 @@ static const struct kind {
     {"refused batch", 2, step_refused},
     {"time", 10, step_time},
     {"query", 12, step_query},
-    {"snapshot", 3, step_snapshot},
+    {"cursor", 14, step_cursor},
+    {"clock", 4, step_clock},
+    {"set retention", 2, step_set},
+    {"clear retention", 1, step_clear},
+    {"apply retention", 3, step_apply},
+    {"confirm clock", 2, step_confirm},
     {"flush", 8, step_flush},
     {"background", 8, step_background},
     {"compact", 2, step_compact},
@@ -126,11 +108,14 @@ static void step(struct world *w, bool trace) {
   progress.kind = k->name;
   if (trace) printf("%u %s: %zu events\n", progress.step, k->name, w->model.events);
   double began = clock_now();
+  guard_trust(w);
   k->run(w);
+  guard_watch(w);
   spent[k - kinds] += clock_now() - began;
   runs[k - kinds]++;
-  check_totals(&w->store, &w->model, (unsigned)below(w, 4));
+  check_totals(&w->store, &w->model, once_in(w, 4) ? (unsigned)below(w, 4) : 0);
   check_marks(&w->store, &w->model);
+  cursors_read(w);
   if (progress.step % EVENTS_EACH == 0) check_all_events(w);
 }
 
@@ -145,13 +130,20 @@ int main(int count, char **words) {
   const char *seed = getenv("TALLY_SEED");
   progress.seed = seed ? strtoull(seed, NULL, 10) : (unsigned long long)time(NULL);
   printf("TALLY_SEED=%llu\n", progress.seed);
-  struct world w = {.random = progress.seed};
+  static struct world w;
+  w.random = progress.seed;
   for (progress.step = 1; progress.step <= steps; progress.step++) {
     if (progress.step % LIFE == 1) world_begin(&w);
     step(&w, trace);
     if (progress.step % LIFE == 0 || progress.step == steps) world_end(&w);
   }
-  for (size_t i = 0; i < KINDS; i++) printf("%8llu %-14s %.2f s\n", runs[i], kinds[i].name, spent[i]);
-  printf("%llu faults, %llu restarts\n%llu passed, 0 failed\n", w.faults, w.restarts, progress.passed);
+  for (size_t i = 0; i < KINDS; i++) printf("%8llu %-16s %.2f s\n", runs[i], kinds[i].name, spent[i]);
+  printf("%llu faults, %llu restarts\n", w.faults, w.restarts);
+  printf("%llu pages of cursors with steps between them, %llu cursors expired\n", w.pages, w.expired);
+  printf("%llu times retention was applied, %llu times it waited for its clock; %llu events thinned, %llu "
+         "dropped\n",
+         w.applied, w.guarded, w.thinned, w.dropped);
+  printf("%llu questions answered, %llu refused for thinned rows\n", w.answered, w.refused);
+  printf("%llu passed, 0 failed\n", progress.passed);
   return 0;
 }

@@ -20,8 +20,10 @@ static int open_store(struct world *w, tally_error *error) {
   tally_options o;
   tally_options_init(&o);
   o.create = o.manual = true;
-  o.memory = 96u << 20; /* with less, a snapshot is given up for the next memtable */
-  return db_open(disk_os(w->disk), w->path, &o, &w->store.db, error);
+  o.memory = w->memory;
+  int result = db_open(disk_os(w->disk), w->path, &o, &w->store.db, error);
+  if (!result) guard_open(w);
+  return result;
 }
 
 void world_begin(struct world *w) {
@@ -29,12 +31,16 @@ void world_begin(struct world *w) {
   w->disk = disk_new(draw(w));
   (void)snprintf(w->path, sizeof w->path, "/store-%u", w->places++);
   for (int i = 0; i < USERS; i++) w->user[i] = user_new(draw(w));
+  w->guard.trusts = 0;
+  w->memory = (once_in(w, 10) ? UINT64_C(64) : UINT64_C(96)) << 20; /* the least, which ends cursors early */
+  w->skew = 0;
   int result = open_store(w, &error);
   require(result == 0, "a store is made: %s", result ? error.text : "");
 }
 
 void world_end(struct world *w) {
   tally_error error;
+  cursors_close(w);
   int result = db_close(w->store.db, &error);
   require(result == 0, "the store closes: %s", result ? error.text : "");
   forget_repeats(w);
@@ -90,7 +96,6 @@ static void see_file(void *arg, const char *path, const uint8_t *bytes, size_t s
   (void)bytes, (void)size;
   const char *end = strrchr(path, '.');
   if (end && strcmp(end, ".seg") == 0) h->segments++;
-  if (getenv("DBG")) fprintf(stderr, "FILE %s\n", path);
   if (end && strcmp(end, ".tmp") == 0) (void)snprintf(h->odd, sizeof h->odd, "%s", path);
 }
 
@@ -133,8 +138,9 @@ void open_again(struct world *w, bool power) {
   struct model found;
   read_events(&w->store, &found);
   settle_pending(&w->model, &found, &w->store, power);
-  check_events(&found, &w->model);
+  check_events(&w->store, &found, &w->model);
   check_marks(&w->store, &w->model);
+  check_rules(w);
   model_free(&found);
   if (!fired) check_files(w); /* what could not be removed is removed by the next one */
   if (power) forget_repeats(w);
@@ -142,6 +148,7 @@ void open_again(struct world *w, bool power) {
 
 void crash(struct world *w, bool power) {
   tally_error ignored;
+  cursors_close(w);
   disk_stop(w->disk);
   (void)db_close(w->store.db, &ignored);
   disk_restart(w->disk, power);
@@ -151,7 +158,7 @@ void crash(struct world *w, bool power) {
 void check_all_events(struct world *w) {
   struct model found;
   read_events(&w->store, &found);
-  check_events(&found, &w->model);
+  check_events(&w->store, &found, &w->model);
   model_free(&found);
 }
 
@@ -168,6 +175,7 @@ void settle(struct world *w, int result, const tally_error *error) {
     if (once_in(w, 2)) {
       crash(w, false);
     } else {
+      cursors_close(w);
       (void)db_close(w->store.db, &ignored);
       open_again(w, false);
     }
