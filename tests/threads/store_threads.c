@@ -1,5 +1,7 @@
-/* A store under many threads: readers see one snapshot, batches whole, counts that never fall; clean under
- * ThreadSanitizer. */
+/* A store under many threads: readers see one snapshot, batches whole, counts that never fall; first while
+ * rows come and are flushed, then while every job runs too (jobs.c). Clean under ThreadSanitizer.
+ *
+ *   store_threads [--seconds N]      how long the jobs run */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,10 +11,11 @@
 #include <tally.h>
 #include <unistd.h>
 
-static _Atomic uint64_t passed;
+#include "threads/threads.h"
 
-/* Counts a check that holds; ends the program at one that does not. */
-static void check(bool ok, const char *what, const char *detail) {
+_Atomic uint64_t passed;
+
+void check(bool ok, const char *what, const char *detail) {
   if (ok) {
     atomic_fetch_add(&passed, 1);
     return;
@@ -123,13 +126,13 @@ static void *flush_often(void *arg) {
   return NULL;
 }
 
-static void clean_up(const char *path) {
+void clean_up(const char *path) {
   char command[300];
   (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
   if (system(command) != 0) printf("%s is left\n", path);
 }
 
-int main(void) {
+static void ingest_and_flush(void) {
   char path[] = "/tmp/tally-threads-XXXXXX";
   check(mkdtemp(path) != NULL, "a temporary directory", path);
   tally_error e;
@@ -154,6 +157,14 @@ int main(void) {
   check(query_once(&s, true) == (uint64_t)WRITERS * BATCHES * ROWS, "every row is in once", "");
   check(tally_close(s.store, &e) == 0, "the store closes", e.text);
   clean_up(path);
+}
+
+int main(int count, char **words) {
+  unsigned seconds = 12;
+  for (int i = 1; i + 1 < count; i++)
+    if (strcmp(words[i], "--seconds") == 0) seconds = (unsigned)strtoul(words[i + 1], NULL, 10);
+  ingest_and_flush();
+  run_jobs(seconds);
   printf("%" PRIu64 " passed, 0 failed\n", atomic_load(&passed));
   return 0;
 }
