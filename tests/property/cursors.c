@@ -1,6 +1,6 @@
-/* cursors.c - cursors that stay open while other steps go on. Each gives, page by page, what there was when it
- * was opened, whatever was flushed, merged, archived, thinned, dropped or erased between its pages; or it ends
- * with snapshot-expired, where it holds rows in memory or an erasure had to wait for it. */
+/* cursors.c - cursors that stay open while other steps go on. Each gives, page by page, what there was when
+ * it was opened, whatever was flushed, merged, archived, thinned, dropped or erased between its pages; or it
+ * ends with snapshot-expired, where it holds rows in memory or an erasure had to wait for it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,7 +53,8 @@ static int open_scan(struct world *w, struct held *h, tally_error *error) {
   tally_scan_init(&scan);
   struct question *q = &h->question;
   if (!once_in(w, 4)) q->from = rows_begin(&w->model);
-  if (q->from == INT64_MIN && once_in(w, 3)) q->from = now_of(w) - (int64_t)below(w, 90 * (uint64_t)WHOLE_DAY_US);
+  if (q->from == INT64_MIN && once_in(w, 3))
+    q->from = now_of(w) - (int64_t)below(w, 90 * (uint64_t)WHOLE_DAY_US);
   if (once_in(w, 4)) q->to = now_of(w) - (int64_t)below(w, 20 * (uint64_t)WHOLE_DAY_US);
   if (q->to <= q->from) q->to = INT64_MAX;
   if (q->from != INT64_MIN) time_text(q->from, from), scan.from = from;
@@ -74,7 +75,8 @@ static int open_query(struct world *w, struct held *h, tally_error *error) {
   tally_query query;
   q->by = groups[below(w, 4)];
   q->bucket = once_in(w, 2) ? WHOLE_DAY_US : HOUR_US;
-  if (once_in(w, 2)) q->from = (now_of(w) - (int64_t)below(w, 90 * (uint64_t)WHOLE_DAY_US)) / HOUR_US * HOUR_US;
+  if (once_in(w, 2))
+    q->from = (now_of(w) - (int64_t)below(w, 90 * (uint64_t)WHOLE_DAY_US)) / HOUR_US * HOUR_US;
   ask(q, 0, &query);
   query.timeout = TIMEOUT_MS;
   h->last = INT64_MIN;
@@ -107,10 +109,12 @@ void step_cursor(struct world *w) {
   tally_error error;
   close_held(h);
   spare_memory(w);
-  h->question = (struct question){.from = INT64_MIN, .to = INT64_MAX, .user = INT32_MIN, .service = INT32_MIN};
+  h->question =
+      (struct question){.from = INT64_MIN, .to = INT64_MAX, .user = INT32_MIN, .service = INT32_MIN};
   h->scan = !once_in(w, 3);
   int result = (h->scan ? open_scan : open_query)(w, h, &error);
-  if (h->scan && result == TALLY_NO_RAW_ROWS) require(model_answers(&w->model, &h->question, true) != ANSWERED, "a scan: %s", error.text);
+  if (h->scan && result == TALLY_NO_RAW_ROWS)
+    require(model_answers(&w->model, &h->question, true) != ANSWERED, "a scan: %s", error.text);
   if (h->scan && result == TALLY_NO_RAW_ROWS) {
     close_held(h);
     return;
@@ -144,7 +148,8 @@ static void check_scanned(struct held *h) {
   require(!h->seen[at], "event %d comes twice", f.serial);
   h->seen[at] = true;
   if (!h->ordered) return;
-  require(h->backwards ? f.timestamp <= h->last : f.timestamp >= h->last, "event %d is out of order", f.serial);
+  require(h->backwards ? f.timestamp <= h->last : f.timestamp >= h->last, "event %d is out of order",
+          f.serial);
   h->last = f.timestamp;
 }
 

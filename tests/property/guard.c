@@ -1,6 +1,6 @@
 /* guard.c - the clock, as the store has to look at it (law 2 of engine/db/retention.c): after a jump of more
- * than a day, or a stop of more than a day, nothing is thinned or dropped until 24 hours of uptime have passed
- * or the clock is confirmed. The store tells when it looks; what it must think then is found here. */
+ * than a day, or a stop of more than a day, nothing is thinned or dropped until 24 hours of uptime have
+ * passed or the clock is confirmed. The store tells when it looks; what it must think then is found here. */
 #include "db/inside.h"
 #include "property/world.h"
 
@@ -31,8 +31,8 @@ void guard_watch(struct world *w) {
           g->until ? "doubted" : "trusted");
 }
 
-/* The time that was written down last tells how long the store was away; it must be one at which the clock was
- * trusted. A policy with no such time was set under a clock that was doubted. */
+/* The time that was written down last tells how long the store was away; it must be one at which the clock
+ * was trusted. A policy with no such time was set under a clock that was doubted. */
 void guard_open(struct world *w) {
   const struct retention *r = &w->store.db->retention;
   struct guard *g = &w->guard;
@@ -79,7 +79,8 @@ void retention_begin(struct world *w) {
   bool doubt = false;
   tally_error error;
   model_mark_due(&w->model, now_of(w), guard_holds(w));
-  for (size_t i = 0; i < w->model.pendings && !doubt; i++) doubt = is_in_doubt(&w->model, &w->model.pending[i]);
+  for (size_t i = 0; i < w->model.pendings && !doubt; i++)
+    doubt = is_in_doubt(&w->model, &w->model.pending[i]);
   if (!doubt) return;
   int result = tally_flush(&w->store, &error);
   require(result == 0, "a flush before retention: %s", result ? error.text : "");

@@ -228,8 +228,8 @@ void step_apply(struct world *w) {
   unsigned long long faults = w->faults;
   if (try_apply(w, &done)) {
     for (int s = 0; s < STAGES_OF_AGE && told && faults == w->faults; s++)
-      require(dry.rows[s] == done.rows[s], "a dry run told of %llu rows in stage %d, %llu it was", dry.rows[s],
-              s, done.rows[s]);
+      require(dry.rows[s] == done.rows[s], "a dry run told of %llu rows in stage %d, %llu it was",
+              dry.rows[s], s, done.rows[s]);
     return;
   }
   if (guard_holds(w)) return;
@@ -269,8 +269,9 @@ static int64_t some_edge(struct world *w, int64_t now) {
 
 /* The clock on the wall goes wrong, or right again; it stays between 1990 and 2090. */
 void step_clock(struct world *w) {
-  static const int64_t jumps[] = {1000000,          HOUR_US,           WHOLE_DAY_US - 1, WHOLE_DAY_US + 1000000,
-                                  3 * WHOLE_DAY_US, 40 * WHOLE_DAY_US, 366 * WHOLE_DAY_US, 3652 * WHOLE_DAY_US};
+  static const int64_t jumps[] = {
+      1000000,          HOUR_US,           WHOLE_DAY_US - 1,   WHOLE_DAY_US + 1000000,
+      3 * WHOLE_DAY_US, 40 * WHOLE_DAY_US, 366 * WHOLE_DAY_US, 3652 * WHOLE_DAY_US};
   int64_t now = now_of(w), jump = jumps[below(w, sizeof jumps / sizeof *jumps)];
   if (w->skew && !once_in(w, 3))
     jump = -w->skew;

@@ -54,7 +54,6 @@ struct world {
   uint64_t random;
   struct disk *disk;
   struct tally_store store;
-  uint64_t memory; /* of the store */
   char path[32];
   unsigned places; /* directories used so far */
   struct model model;
