@@ -6,6 +6,8 @@
 
 #include "base/status.h"
 
+#define ALIVE_EACH 4096u /* buckets between looks at the deadline */
+
 static int too_many(uint64_t groups, uint64_t buckets, tally_error *error) {
   return fail(error, TALLY_TOO_LARGE,
               "--fill would give %" PRIu64 " groups in each of %" PRIu64
@@ -37,6 +39,7 @@ static int fill_group(const struct plan *plan, struct tally_up *total, const uin
     uint32_t number;
     for (size_t w = 0; w < plan->layout.words; w++) key[w] = found[w];
     key_put(key, plan->layout.part[0], bucket);
+    if (bucket % ALIVE_EACH == 0 && (rc = plan_alive(plan->environment, error)) != 0) break;
     rc = groups_add(&total->groups, key, &number, error);
   }
   return rc;
