@@ -165,3 +165,34 @@ Test(versions, a_segment_of_the_development_version_before_is_refused_by_its_num
   disk_free(disk);
   small_files_free(&golden);
 }
+
+/* ------------------------------------------------------------------ restore, by its public name */
+
+Test(restore, takes_a_backup_to_an_empty_place_and_refuses_everything_else_in_words) {
+  struct temporary t = temporary_make();
+  char backup[300], store[300], nowhere[300];
+  tally_options o;
+  tally_store *s;
+  tally_error e;
+  tally_cursor *c;
+  (void)snprintf(backup, sizeof backup, "%s/backup", t.path);
+  (void)snprintf(store, sizeof store, "%s/store", t.path);
+  (void)snprintf(nowhere, sizeof nowhere, "%s/nowhere", t.path);
+  tally_options_init(&o);
+  o.create = true;
+  o.memory = 64u << 20;
+  cr_assert_eq(tally_open(store, &o, &s, &e), 0, "%s", e.text);
+  const char *const words[] = {"backup", backup};
+  cr_assert_eq(tally_job_open(s, words, 2, &c, &e), 0, "%s", e.text);
+  tally_cursor_close(c);
+  cr_expect_eq(tally_restore(NULL, store, &e), TALLY_USAGE);
+  cr_expect_eq(tally_restore(backup, "", NULL), TALLY_USAGE);
+  cr_expect_eq(tally_restore(nowhere, backup, &e), TALLY_NOT_FOUND, "%s", e.text);
+  cr_expect_eq(tally_restore(backup, store, &e), TALLY_LOCKED, "a store is open there: %s", e.text);
+  cr_expect_eq(tally_restore(backup, nowhere, &e), 0, "%s", e.text);
+  cr_assert_eq(tally_close(s, &e), 0);
+  cr_expect_eq(tally_restore(backup, store, &e), TALLY_USAGE, "a store is there: %s", e.text);
+  cr_assert_eq(tally_open(nowhere, NULL, &s, &e), 0, "%s", e.text);
+  cr_assert_eq(tally_close(s, &e), 0);
+  temporary_remove(&t);
+}

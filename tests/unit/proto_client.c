@@ -286,6 +286,51 @@ Test(client, sending_goes_on_while_the_server_sends) {
   stop(&p);
 }
 
+/* ------------------------------------------------------------------ jobs */
+
+/* A job's answer lacks something; the next one is refused. */
+static void script_jobs(struct peer *p) {
+  struct message_job job;
+  greet(p);
+  expect(p, MESSAGE_JOB);
+  cr_assert_eq(message_get_job(&p->frame, &job, &p->error), 0);
+  cr_assert_eq(job.count, 2);
+  cr_assert_str_eq(job.words[0], "erase");
+  cr_assert_str_eq(job.words[1], "b\xc3\xbc");
+  message_job_free(&job);
+  put_columns(p, p->frame.id);
+  put_rows(p, p->frame.id, 0, 2);
+  cr_assert_eq(message_put_end(&p->out, p->frame.id, &(struct message_end){2, 3, 400}, &p->error), 0);
+  flush(p);
+  expect(p, MESSAGE_JOB);
+  put_error(p, p->frame.id, TALLY_NOT_FOUND, "no such user");
+  flush(p);
+  cr_assert(!receive(p));
+}
+
+Test(client, a_job_is_asked_in_its_words_and_tells_what_is_left_out) {
+  static const char *const words[] = {"erase", "b\xc3\xbc"};
+  struct peer p;
+  tally_error error;
+  struct client_rows *rows;
+  uint64_t segments, held;
+  struct client *client = open_to(&p, script_jobs, NULL);
+  cr_assert_eq(client_job(client, words, 2, &rows, &error), 0, "%s", error.text);
+  cr_assert_eq(client_rows_next(rows, &error), TALLY_ROW);
+  client_rows_left_out(rows, &segments, &held);
+  cr_assert_eq(segments, 0, "the end is not there yet");
+  cr_assert_eq(client_rows_next(rows, &error), TALLY_ROW);
+  cr_assert_eq(client_rows_next(rows, &error), TALLY_OK);
+  client_rows_left_out(rows, &segments, &held);
+  cr_assert_eq(segments, 3);
+  cr_assert_eq(held, 400);
+  client_rows_close(rows);
+  cr_assert_eq(client_job(client, words, 2, &rows, &error), TALLY_NOT_FOUND);
+  cr_assert_str_eq(error.text, "no such user");
+  client_close(client);
+  stop(&p);
+}
+
 /* ------------------------------------------------------------------ silence */
 
 static void script_silent(struct peer *p) {

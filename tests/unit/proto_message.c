@@ -329,6 +329,44 @@ static int append_code(const tally_append_options *options, struct message_appen
   return code;
 }
 
+Test(message, jobs_keep_their_words_and_have_some) {
+  const char *words[MESSAGE_WORDS_MAX + 1];
+  struct buffer out = {0};
+  struct frame frame;
+  struct message_job job;
+  tally_error error;
+  for (size_t i = 0; i <= MESSAGE_WORDS_MAX; i++) words[i] = i % 2 ? "" : "word";
+  for (size_t count = 0; count <= MESSAGE_WORDS_MAX + 1; count += count < 3 ? 1 : MESSAGE_WORDS_MAX - 3) {
+    buffer_clear(&out);
+    cr_assert_eq(message_put_job(&out, 5, words, count, &error), 0);
+    cr_assert_eq(frame_parse(out.data, out.size, FRAME_BYTES, &frame, NULL, &error), FRAME_READY);
+    int code = message_get_job(&frame, &job, &error);
+    if (count == 0 || count > MESSAGE_WORDS_MAX) {
+      cr_expect_eq(code, TALLY_USAGE, "%zu words", count);
+      continue;
+    }
+    cr_assert_eq(code, 0, "%s", error.text);
+    cr_assert_eq(job.count, count);
+    for (size_t i = 0; i < count; i++) cr_expect_str_eq(job.words[i], words[i]);
+    message_job_free(&job);
+  }
+  buffer_free(&out);
+}
+
+Test(message, an_end_tells_what_was_left_out_or_nothing_of_it) {
+  struct buffer out = {0};
+  struct frame frame;
+  struct message_end end;
+  tally_error error;
+  cr_assert_eq(message_put_end(&out, 5, &(struct message_end){4, 1, 2}, &error), 0);
+  cr_assert_eq(frame_parse(out.data, out.size, FRAME_BYTES, &frame, NULL, &error), FRAME_READY);
+  cr_assert_eq(message_get_end(&frame, &end, &error), 0);
+  cr_expect_eq(end.rows_left_out, 2);
+  store64(out.data + FRAME_HEADER + 8, 0);
+  cr_expect_eq(message_get_end(&frame, &end, &error), TALLY_PROTOCOL, "0 segments were left out");
+  buffer_free(&out);
+}
+
 Test(message, append_keeps_its_options_and_lends_the_batch) {
   struct message_append got;
   tally_append_options options = {.producer = "p\xc3\xa9",
