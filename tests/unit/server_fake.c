@@ -130,7 +130,7 @@ static void wait_for_cancel(struct fake_rows *rows) {
   struct fake *fake = rows->fake;
   atomic_fetch_add(&fake->stuck, 1);
   uv_mutex_lock(&fake->lock);
-  while (!atomic_load(&rows->cancelled)) uv_cond_wait(&fake->changed, &fake->lock);
+  while (!atomic_load(&rows->cancelled) && !fake->loose) uv_cond_wait(&fake->changed, &fake->lock);
   uv_mutex_unlock(&fake->lock);
   atomic_fetch_sub(&fake->stuck, 1);
 }
@@ -200,6 +200,13 @@ void fake_init(struct fake *fake) {
 void fake_hold(struct fake *fake, bool held) {
   uv_mutex_lock(&fake->lock);
   fake->held = held;
+  uv_cond_broadcast(&fake->changed);
+  uv_mutex_unlock(&fake->lock);
+}
+
+void fake_loosen(struct fake *fake, bool loose) {
+  uv_mutex_lock(&fake->lock);
+  fake->loose = loose;
   uv_cond_broadcast(&fake->changed);
   uv_mutex_unlock(&fake->lock);
 }

@@ -18,6 +18,7 @@ struct fake {
   uv_mutex_t lock;
   uv_cond_t changed;
   bool held;               /* appends wait; under lock */
+  bool loose;              /* nothing is stuck; under lock */
   _Atomic uint64_t groups; /* calls of append */
   _Atomic uint64_t batches, bytes;
   _Atomic uint64_t rows;    /* that cursors have given */
@@ -29,6 +30,8 @@ struct fake {
 
 void fake_init(struct fake *fake);
 void fake_hold(struct fake *fake, bool held);
+/* What is stuck goes on as if it was cancelled (true), or may be stuck again. */
+void fake_loosen(struct fake *fake, bool loose);
 /* Waits until the value is at least `least`; false after ten seconds. */
 bool fake_wait(_Atomic uint64_t *value, uint64_t least);
 bool fake_wait_int(_Atomic int *value, int wanted);
