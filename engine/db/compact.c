@@ -50,10 +50,30 @@ void month_flushed(struct db *db, int32_t month) {
   db->month[i].flushed = db->os->monotonic(db->os);
 }
 
+static bool tried(const struct db *db, uint64_t id) {
+  for (size_t i = 0; i < db->tried_count; i++)
+    if (db->tried[i] == id) return true;
+  return false;
+}
+
+/* Remembers what a merge made that left no fewer segments than it took, and forgets what is gone. */
+static void remember(struct db *db, const struct version *v, const struct segment_info *made,
+                     uint64_t count) {
+  size_t kept = 0;
+  for (size_t i = 0; i < db->tried_count; i++)
+    for (size_t k = 0; k < v->count; k++)
+      if (v->segment[k]->info.id == db->tried[i]) db->tried[kept++] = db->tried[i];
+  db->tried_count = kept;
+  uint64_t *grown = mem_realloc_array(db->tried, kept + count, sizeof *grown);
+  if (!grown) return; /* they are merged once more */
+  db->tried = grown;
+  for (uint64_t i = 0; i < count; i++) grown[db->tried_count++] = made[i].id;
+}
+
 static struct candidate candidate_of(const struct db *db, const struct segment *s) {
   uint64_t bytes = segment_metadata_total(s), as_rows = bytes * db->memtable_rows / scratch_metadata(db);
   return (struct candidate){s->info.min_timestamp, s->info.max_timestamp,
-                            as_rows > s->info.rows ? as_rows : s->info.rows};
+                            as_rows > s->info.rows ? as_rows : s->info.rows, tried(db, s->info.id)};
 }
 
 /* The inputs of the next merge, borrowed from the version: their number, 0 if there is nothing to do. */
@@ -94,10 +114,12 @@ int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report
     qsort((void *)sorted, count, sizeof *sorted, by_time);
     size_t inputs = choose(db, sorted, count, settle, input);
     if (inputs) {
-      result =
-          rewrite_segments(db, input, inputs, &(struct rewrite_rules){.archived = input[0]->info.archived},
-                           report, NULL, error);
+      struct segment_info *made = NULL;
+      struct rewrite_rules rules = {.archived = input[0]->info.archived};
+      result = rewrite_segments(db, input, inputs, &rules, report, &made, error);
       *worked = result == 0;
+      if (*worked && report->outputs >= inputs) remember(db, v, made, report->outputs);
+      mem_free(made);
     }
   }
   mem_free((void *)sorted);

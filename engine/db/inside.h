@@ -126,6 +126,8 @@ struct db {
   uint64_t batch_bytes, flushed_bytes, rewritten_bytes; /* since it was opened */
   struct month_age *month;
   size_t month_count;
+  uint64_t *tried; /* segments that merging again would not make fewer; by the maintainer */
+  size_t tried_count;
   int maintenance_failed;
   tally_error maintenance_error;
   int64_t opened; /* monotonic time */

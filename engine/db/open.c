@@ -268,6 +268,7 @@ static void free_all(struct db *db) {
   os_mutex_destroy(&db->publishing);
   os_mutex_destroy(&db->manifest_lock);
   mem_free(db->month);
+  mem_free(db->tried);
   mem_free(db->path);
   mem_free(db);
 }

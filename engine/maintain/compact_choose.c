@@ -30,6 +30,12 @@ static void add(struct compaction *c, uint32_t i) {
   if (c->count < COMPACT_MOST) c->input[c->count++] = i;
 }
 
+static bool all_tried(const struct candidate *s, const struct compaction *c) {
+  for (uint32_t i = 0; i < c->count; i++)
+    if (!s[c->input[i]].tried) return false;
+  return true;
+}
+
 /* Small ones of one class, from the smallest class on; with `settle` all small ones. */
 static struct compaction small_ones(const struct candidate *s, uint32_t count, uint64_t settled,
                                     bool settle) {
@@ -37,7 +43,7 @@ static struct compaction small_ones(const struct candidate *s, uint32_t count, u
     struct compaction c = {.count = 0};
     for (uint32_t i = 0; i < count; i++)
       if (is_small(&s[i], settled) && (settle || class_of(&s[i], settled) == class)) add(&c, i);
-    if (c.count >= (settle ? 2 : COMPACT_SMALL)) return c;
+    if (c.count >= (settle ? 2 : COMPACT_SMALL) && !all_tried(s, &c)) return c;
   }
   return (struct compaction){.count = 0};
 }
@@ -84,7 +90,7 @@ static struct compaction big_ones(const struct candidate *s, uint32_t count, uin
   for (uint32_t i = 0; i < count; i++) {
     if (is_small(&s[i], settled)) continue;
     struct compaction c = around(s, count, settled, i, settle);
-    if (c.count > best.count) best = c;
+    if (c.count > best.count && !all_tried(s, &c)) best = c;
   }
   if (best.count < (settle ? 2 : COMPACT_FAN)) return (struct compaction){.count = 0};
   if (settle) take_along(s, count, settled, &best);

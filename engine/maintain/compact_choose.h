@@ -8,8 +8,9 @@
  *  3. A quiet month (and any month, on request) is settled: small ones are merged if there are two, big ones
  *     if two overlap, and with them a small one over the same time. What is left then is at most one small
  * segment and big ones one after the other. Overlap counts from a sixteenth of the shorter one's time on:
- * events a little late do not make it. At most COMPACT_MOST segments enter one merge. Rule 3 ends: each merge
- * leaves fewer small ones, or fewer overlapping big ones. */
+ * events a little late do not make it. At most COMPACT_MOST segments enter one merge.
+ *  4. Segments that are all `tried` are not merged: a merge that left no fewer segments than it took made
+ * them. Where very many events are of one moment, no cut in time can part them. So settling ends. */
 #ifndef MAINTAIN_COMPACT_CHOOSE_H
 #define MAINTAIN_COMPACT_CHOOSE_H
 
@@ -24,6 +25,7 @@
 struct candidate {
   int64_t min_timestamp, max_timestamp;
   uint64_t weight; /* its rows; more if its metadata fills more of a segment than they do */
+  bool tried;      /* comes from a merge that left as many segments as it took, or more */
 };
 
 struct compaction {

@@ -365,6 +365,28 @@ Test(db, a_query_gets_the_memory_of_memtables_that_nobody_uses_and_ingest_goes_o
   end(&f);
 }
 
+static int merges;
+
+static int count_merge(void *arg, const struct rewrite_report *report) {
+  (void)arg;
+  (void)report;
+  return ++merges > 100; /* it does not end */
+}
+
+static int append_instant(struct fixture *f, uint32_t rows, tally_error *e) {
+  tally_batch *b = tally_batch_new();
+  tally_append_item item = {.options = {.durability = TALLY_OS}};
+  for (uint32_t i = 0; i < rows; i++) {
+    tally_event event = {.timestamp = i ? 1000000 + i % 1000 : INT64_C(2000000000000), .user_id = {"ann", 3}};
+    cr_assert_eq(tally_batch_add(b, &event, e), 0, "%s", e->text);
+  }
+  cr_assert_eq(tally_batch_finish(b, &item.bytes, &item.size, e), 0, "%s", e->text);
+  db_append(f->db, &item, 1);
+  tally_batch_free(b);
+  if (item.result) *e = item.error;
+  return item.result;
+}
+
 /* Six rows of 500,000 hexadecimal digits each, which no encoding makes much smaller than half. */
 static int append_long(struct fixture *f, uint64_t sequence, tally_error *e) {
   static char text[500000];
@@ -444,6 +466,25 @@ Test(db, a_store_that_is_full_of_texts_takes_known_ones_flushes_and_opens) {
   cr_assert_eq(rows(&g), total);
   cr_assert_eq(append_texts(&g, 0, 1000, 1000, &e), 0, "%s", e.text);
   end(&g);
+  end(&f);
+}
+
+/* Nearly all events are of one millisecond of a month: no cut in time parts them. */
+Test(db, settling_ends_where_more_events_than_a_segment_holds_are_of_one_moment) {
+  struct fixture f;
+  begin(&f, true);
+  tally_error e;
+  for (int i = 0; i < 40; i++) cr_assert_eq(append_instant(&f, 10000, &e), 0, "%s", e.text);
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  merges = 0;
+  cr_assert_eq(db_compact(f.db, count_merge, NULL, &e), 0, "%s", e.text);
+  cr_assert_lt(merges, 20);
+  cr_assert_eq(rows(&f), 400000);
+  bool worked = true;
+  for (int steps = 0; worked; steps++) {
+    cr_assert_lt(steps, 20, "the background ends too");
+    cr_assert_eq(db_step(f.db, &worked, &e), 0, "%s", e.text);
+  }
   end(&f);
 }
 

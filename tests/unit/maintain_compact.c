@@ -29,7 +29,7 @@ static uint64_t written; /* rows that merges wrote */
 
 static void add(uint32_t rows, int64_t from, int64_t to) {
   cr_assert_lt(count, MOST);
-  segment[count++] = (struct candidate){from, to, rows};
+  segment[count++] = (struct candidate){from, to, rows, false};
 }
 
 static void begin(void) { count = 0, written = 0; }
@@ -133,6 +133,18 @@ Test(compact, settling_takes_a_small_segment_along_where_big_ones_over_its_time_
   add(SETTLED / 8, 10, MONTH - 10);
   settle();
   cr_assert_eq(written, once, "for its sake alone nothing is rewritten");
+}
+
+Test(compact, what_no_merge_makes_fewer_is_left_until_another_comes) {
+  for (int mode = 0; mode < 2; mode++) {
+    begin();
+    for (int i = 0; i < 20; i++) segment[count++] = (struct candidate){5, 5 + i, SETTLED, true};
+    for (int i = 0; i < 9; i++) segment[count++] = (struct candidate){5, 5 + i, SETTLED / 100, true};
+    cr_assert_not(by_policy(mode), "all of one moment, tried already");
+    add(SETTLED, 0, MONTH);
+    add(SETTLED / 100, 0, MONTH);
+    cr_assert(by_policy(mode));
+  }
 }
 
 Test(compact, rows_in_an_order_shuffled_over_a_month_are_rewritten_at_most_three_times) {
