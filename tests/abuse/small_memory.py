@@ -144,7 +144,8 @@ def load(run, server):
 
 def judge(run, server, group):
     memory, files, told = load(run, server)
-    run.check(server.alive(), f"tallyd lives: {server.log()[-500:]}")
+    if not run.check(server.alive(), f"tallyd lives: {server.log()[-500:]}"):
+        return
     run.check(not group or group.kills() == 0, "the system killed nothing")
     run.check(max(memory) << 20 <= LIMIT, f"resident memory: {max(memory)} MiB")
     run.check(level(memory, MEMORY * 9 // 8), f"memory is level (MiB): {memory[::max(1, len(memory) // 20)]}")
