@@ -114,7 +114,7 @@ def one_round(run, server, ballast, writer, reader, producer, backup):
 def rounds(run, folder):
     disk = tmpfs(os.path.join(folder, "small"), SIZE)
     ballast, backup = Ballast(disk.place), os.path.join(disk.place, "backup")
-    server = Server(run.binaries, os.path.join(disk.place, "store"), "--flush-age", "1s", "--memory", "128MiB").start()
+    server = Server(run.binaries, os.path.join(disk.place, "store"), "--flush-age", "1s").start()
     producer, seen = Producer("full", padding=200000), {}
     try:
         writer, reader = connect(server), connect(server)
