@@ -1,9 +1,9 @@
-/* jobs.c - compaction, retention, erasure, pseudonyms, backup and verification by threads, while others append
- * and query.
+/* jobs.c - compaction, retention, erasure, pseudonyms, backup and verification by threads, while others
+ * append and query.
  *
- * Each batch has BATCH_ROWS rows of one hour and one user, whose costs add up to zero. So in any snapshot each
- * user's rows, and those of any range of whole hours, are a multiple of BATCH_ROWS with a sum of zero, thinned
- * or not; those of the writers, whom nobody erases, never fall. */
+ * Each batch has BATCH_ROWS rows of one hour and one user, whose costs add up to zero. So in any snapshot
+ * each user's rows, and those of any range of whole hours, are a multiple of BATCH_ROWS with a sum of zero,
+ * thinned or not; those of the writers, whom nobody erases, never fall. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -136,7 +136,8 @@ static void ask_all(struct all *a, bool rows) {
     tally_cursor_close(c);
   }
   if (rows && result == TALLY_NO_RAW_ROWS) atomic_fetch_add(&a->refused, 1);
-  check(result == TALLY_ROW || (rows && result == TALLY_NO_RAW_ROWS), "a query of all", result < 0 ? e.text : "");
+  check(result == TALLY_ROW || (rows && result == TALLY_NO_RAW_ROWS), "a query of all",
+        result < 0 ? e.text : "");
 }
 
 /* The rows of the last days, slowly: whatever happens to their files meanwhile. */
@@ -248,8 +249,8 @@ static void *copy_often(void *arg) {
 /* ------------------------------------------------------------------ all */
 
 void run_jobs(unsigned seconds) {
-  static void *(*const parts[])(void *) = {write_rows,    write_rows,   read_rows,   read_rows, compact_often,
-                                           retain_often, erase_often, copy_often};
+  static void *(*const parts[])(void *) = {write_rows,    write_rows,   read_rows,   read_rows,
+                                           compact_often, retain_often, erase_often, copy_often};
   enum { PARTS = sizeof parts / sizeof *parts };
   struct all a = {.path = "/tmp/tally-jobs-XXXXXX"};
   struct one one[PARTS];
@@ -273,7 +274,8 @@ void run_jobs(unsigned seconds) {
   for (unsigned i = 0; i < PARTS; i++) check(pthread_join(thread[i], NULL) == 0, "a thread ends", "");
   uint64_t found = ask_users(&a), right = atomic_load(&a.acknowledged);
   char text[80];
-  (void)snprintf(text, sizeof text, "%llu rows, not %llu", (unsigned long long)found, (unsigned long long)right);
+  (void)snprintf(text, sizeof text, "%llu rows, not %llu", (unsigned long long)found,
+                 (unsigned long long)right);
   check(found == right, "every row is in once", text);
   check(tally_close(a.store, &e) == 0, "the store closes", "");
   for (int job = 0; job <= VERIFY; job++) {
