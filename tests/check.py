@@ -42,11 +42,6 @@ def python(script, *args):
     return [[SYSTEM_PYTHON, os.path.join(ROOT, "tests", script), *args]]
 
 
-def faults(row):
-    """Its seed is fixed, as every failure prints the words that replay it: other seeds are the soak's."""
-    return [[os.path.join(GCC, "tests", "store_faults"), "--row", row, "--jobs", "2"]]
-
-
 # name, commands (or a function that gives them when its turn comes), is it long
 STEPS = [
     ("lint: rooms", lambda: [[os.path.join(ROOT, "tools/lint/rooms")]], False),
@@ -57,26 +52,16 @@ STEPS = [
                                               "-DTALLY_SANITIZE=address,undefined"), False),
     ("build: gcc, threads", lambda: cmake("threads", "-DCMAKE_C_COMPILER=gcc", "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DTALLY_TESTS=ON",
                                           "-DTALLY_SANITIZE=thread"), False),
-    ("fuzzing, 20 seconds each", lambda: [[os.path.join(ROOT, "tests/fuzz/run"), "--build", os.path.join(BUILD, "fuzz"), "--seconds", "20"]], True),
     ("unit tests, release", lambda: unit(GCC), False),
     ("unit tests, sanitized", lambda: unit(SAN), False),
     ("instructions of the hot paths", lambda: [[os.path.join(ROOT, "bench/instructions"), GCC]], False),
-    ("threads, sanitized", lambda: [[os.path.join(TSAN, "tests", "store_threads")]], False),
     ("formats: Python readers", lambda: python("format/test_formats.py", GCC), False),
     ("differential", lambda: python("differential/run.py", LIBRARY, "--queries", "10000"), False),
     ("rollups", lambda: python("differential/rollups.py", LIBRARY, "--queries", "10000"), False),
     ("facts", lambda: python("program/facts.py", BIN), False),
-    ("property, 20,000 random steps", lambda: [["env", "TALLY_SEED=" + os.environ.get("TALLY_SEED", "20240101"), os.path.join(GCC, "tests", "store_property"), "--steps", "20000"]], False),
-    ("faults R2: the power is cut, 50,000 cases", lambda: faults("R2"), False),
-    ("faults R5: every call fails", lambda: faults("R5"), False),
-    ("faults R6: every allocation fails", lambda: faults("R6"), False),
-    ("faults R7: faults in recovery, 10,000 cases", lambda: faults("R7"), False),
-    ("faults R13: every sync fails", lambda: faults("R13"), False),
     ("faults, sanitized, one case in 120 of each row", lambda: [[os.path.join(SAN, "tests", "store_faults"), "--share", "120"]], False),
-    ("faults R16: a disk that hangs", lambda: python("faults/hang/hang.py", os.path.join(BIN, "tallyd"), os.path.join(GCC, "tests", "libhang.so")), False),
     ("kill during jobs", lambda: python("program/jobs.py", BIN, "--rounds", "10"), False),
     ("backup", lambda: python("program/backup.py", BIN), False),
-    ("damage, every bit", lambda: [[os.path.join(GCC, "tests", "store_damage")]], False),
     ("damage, sanitized", lambda: python("program/damage.py", os.path.join(SAN, "bin")), False),
     ("protocol client", lambda: python("protocol/test_client.py", os.path.join(BIN, "tallyd")), False),
     ("time zones", lambda: python("protocol/test_zones.py", os.path.join(GCC, "tests", "zone_periods")), False),
@@ -87,7 +72,7 @@ STEPS = [
     ("embedding", lambda: python("program/embed.py", GCC), False),
 ]
 SEED = os.environ.get("TALLY_SEED", "20240101")
-STEPS += [(f"{row.id}: {row.title}", lambda row=row: [rows.words(row.ci, rows.folders(BUILD), SEED)], True) for row in rows.ROWS]
+STEPS += [(f"{row.id}: {row.title}", lambda row=row: [["env", "TALLY_SEED=" + SEED, *rows.words(row.ci, rows.folders(BUILD), SEED)]], True) for row in rows.ROWS]
 
 RESULTS = (
     re.compile(r"Tested: \d+ \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)"),
