@@ -241,7 +241,7 @@ int thinned_before(struct db *db, struct segment *s, const struct thin_change *c
 int thinned_of_user(struct db *db, struct segment *s, const struct row_rule *rule, uint64_t *rows,
                     tally_error *error);
 
-/* retention.c */
+/* retention.c, retention_late.c */
 int retention_open(struct db *db, tally_error *error);
 /* Writer: TALLY_TOO_LATE with the first row that is older than its service's rows are kept. */
 int retention_check(struct db *db, const struct batch *batch, tally_error *error);
