@@ -30,13 +30,16 @@ static char *no_environment(const char *name) {
   return NULL;
 }
 
+/* Each connection comes from another address of the loopback, so that closed ones use up no ports. */
 static int connected(void) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+  static uint32_t count;
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)}, from = {.sin_family = AF_INET};
+  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + count++ % 65000);
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   struct linger reset = {1, 0}; /* the ports of thousands of closed connections are not kept */
   if (s < 0 || setsockopt(s, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) ||
-      connect(s, (struct sockaddr *)&to, sizeof to))
+      bind(s, (struct sockaddr *)&from, sizeof from) || connect(s, (struct sockaddr *)&to, sizeof to))
     abort();
   return s;
 }
