@@ -234,7 +234,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
   if (at < SEGMENT_HEADER || at >= end - TRAILER_BYTES) return LLVMFuzzerMutate(data, size, max);
   fuzz_budget(&budget);
   bool known = !directory_decode(&d, data + at, (size_t)(end - at) - TRAILER_BYTES, at, "s", &budget, &e);
-  if (known && d.blocks && fuzz_draw(&seed, 3)) {
+  if (known && d.blocks && fuzz_draw(&seed, 5)) {
     size = mutate_block(data, size, max, &d, &seed);
   } else {
     (void)fuzz_mutate(data, &size, max, (size_t)at, (size_t)end - TRAILER_BYTES, fuzz_draw(&seed, 4) != 0);
