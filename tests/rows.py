@@ -43,7 +43,9 @@ ROWS = [
     Row("R14", "queries during everything, by threads", "{threads}/tests/store_threads", "{threads}/tests/store_threads --seconds 60"),
     Row("R16", "a disk that hangs", *["{python} {tests}/faults/hang/hang.py {bin}/tallyd {gcc}/tests/libhang.so"] * 2),
     Row("R17", "little memory under a mixed load", *abuse("small_memory", "--seconds 60", "--seconds 600")),
+    Row("R18", "files of other format versions", *["{gcc}/tests/test_api --filter versions/*"] * 2),
     Row("R19", "random steps against a model (clocks: R15)", "{gcc}/tests/store_property --steps 20000", "{gcc}/tests/store_property --steps 5000000", 20000, 5000000),
+    Row("R20", "lines and branches that tests reach", *["{tests}/../tools/coverage --build {coverage}"] * 2),
 ]
 
 
@@ -56,4 +58,4 @@ def words(command, folders, seed):
 def folders(build):
     """The builds that tests/check.py makes, below `build`."""
     gcc = os.path.join(build, "gcc")
-    return {"fuzz": os.path.join(build, "fuzz"), "gcc": gcc, "bin": os.path.join(gcc, "bin"), "sanitized": os.path.join(build, "sanitized"), "threads": os.path.join(build, "threads")}
+    return {"coverage": os.path.join(build, "coverage"), "fuzz": os.path.join(build, "fuzz"), "gcc": gcc, "bin": os.path.join(gcc, "bin"), "sanitized": os.path.join(build, "sanitized"), "threads": os.path.join(build, "threads")}
