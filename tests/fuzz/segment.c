@@ -108,8 +108,10 @@ static void read_runs(struct segment *s, uint32_t first) {
     if (i % 7 == 0 && !segment_run_of_row(s, m.row[i], &run, &e))
       require(run == first + i, "row %u is of run %u, not %u", m.row[i], first + i, run);
     bool there;
-    if (i % 5 == 0 && !segment_find_run(s, m.service[i], m.user[i], &there, &run, &e) && there && !faults)
-      require(run == first + i, "run %u is found as %u", first + i, run);
+    struct found_run it;
+    if (i % 5 == 0 && !segment_find_run(s, m.service[i], m.user[i], &there, &it, &e) && there && !faults)
+      require(it.run == first + i && it.first_row == m.bound[i] && it.end_row == m.bound[i + 1],
+              "run %u is found as %u, rows %u to %u", first + i, it.run, it.first_row, it.end_row);
   }
   struct run_sums sums = {m.count[0], m.count[1], m.count[2], m.count[3], m.sums[0], m.sums[1]};
   if (s->sums_fit) expect(segment_run_sums(s, first, n, &sums, &e), &e);
