@@ -54,14 +54,17 @@ static int see(void *arg, const char *name) {
   return 0;
 }
 
+/* One that is there may be what a call that was cut off made, whose name is not on the disk yet. Who may not
+ * read the directory above did not make it. */
 static int make(const struct os *os, const char *parent, const char *directory, bool *made,
                 tally_error *error) {
   int code = os->mkdir(os, directory);
   *made = code == 0;
-  if (code == EEXIST) return 0;
-  if (code) return os_fail(error, code, "make the directory", directory);
-  code = os->sync_directory(os, parent);
-  return code ? os_fail(error, code, "sync the directory", parent) : 0;
+  if (code && code != EEXIST) return os_fail(error, code, "make the directory", directory);
+  const int synced = os->sync_directory(os, parent);
+  return synced && !(code == EEXIST && synced == EACCES)
+             ? os_fail(error, synced, "sync the directory", parent)
+             : 0;
 }
 
 static int take_lock(const struct os *os, const char *directory, struct target *t, tally_error *error) {
