@@ -30,21 +30,35 @@ static char *no_environment(const char *name) {
   return NULL;
 }
 
-/* Each connection comes from another address of the loopback, so that closed ones use up no ports. */
-static int connected(void) {
+/* Each connection comes from another address of the loopback, so that closed ones use up no ports. What the
+ * system has not at hand now it has soon. */
+static int try_to_connect(void) {
   static uint32_t count;
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)}, from = {.sin_family = AF_INET};
-  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + count++ % 65000);
+  struct linger reset = {1, 0};
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + count++ % 65000);
   int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  struct linger reset = {1, 0}; /* the ports of thousands of closed connections are not kept */
-  if (s < 0 || setsockopt(s, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) ||
-      bind(s, (struct sockaddr *)&from, sizeof from) || connect(s, (struct sockaddr *)&to, sizeof to))
-    abort();
-  return s;
+  if (s < 0) return -1;
+  if (setsockopt(s, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0 &&
+      bind(s, (struct sockaddr *)&from, sizeof from) == 0 &&
+      connect(s, (struct sockaddr *)&to, sizeof to) == 0)
+    return s;
+  (void)close(s);
+  return -1;
 }
 
 static void turn(void) { (void)uv_run(&loop, UV_RUN_NOWAIT); }
+
+static int connected(void) {
+  for (int i = 0; i < 500; i++) {
+    int s = try_to_connect();
+    if (s >= 0) return s;
+    turn();
+    uv_sleep(10);
+  }
+  fuzz_broken(__FILE__, __LINE__, "no connection can be made: %s", strerror(errno));
+}
 
 /* Reads what is there into `out`; false when the server has hung up. */
 static bool receive(int s, struct buffer *out) {
