@@ -135,7 +135,7 @@ int db_compact(struct db *db, int (*merged)(void *arg, const struct rewrite_repo
   while (!result && worked) {
     struct rewrite_report report;
     result = compact_next(db, true, &worked, &report, error);
-    if (!result && worked && merged(arg, &report)) result = fail_memory(error, "a report");
+    if (!result && worked && merged && merged(arg, &report)) result = fail_memory(error, "a report");
   }
   return result;
 }

@@ -31,7 +31,8 @@ struct rewrite_report {
   uint64_t inputs, outputs; /* segments */
   uint64_t rows, dropped, changed, bytes_before, bytes_after;
 };
-/* Merges until every month is settled; `merged` is told of each merge, and ends it by another value than 0.
+/* Merges until every month is settled; `merged` (or NULL) is told of each merge, and ends it by another value
+ * than 0.
  */
 int db_compact(struct db *db, int (*merged)(void *arg, const struct rewrite_report *report), void *arg,
                tally_error *error);

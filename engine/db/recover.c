@@ -104,7 +104,13 @@ static bool in_manifest(const struct manifest *m, const char *file) {
 struct orphans {
   struct db *db;
   const char *folder;
+  bool keep;
 };
+
+/* Of a file that stays where the manifest does not name it, the id is not given again. */
+static void pass_over(struct db *db, uint64_t number) {
+  if (number >= atomic_load(&db->next_segment)) atomic_store(&db->next_segment, number + 1);
+}
 
 /* Files that were written and no edit published. */
 static int remove_orphans_of_month(void *arg, const char *month) {
@@ -120,17 +126,24 @@ static int remove_orphans_of_month(void *arg, const char *month) {
     for (size_t i = 0; i < names.count; i++) {
       (void)snprintf(path, size, "%s/%s/%s/%016" PRIx64 ".seg", db->path, o->folder, month, names.number[i]);
       if (in_manifest(db->manifest, path + strlen(db->path) + 1)) continue;
-      (void)db->os->unlink(db->os, path);
+      if (o->keep)
+        pass_over(db, names.number[i]);
+      else
+        (void)db->os->unlink(db->os, path);
     }
   mem_free(names.number);
   mem_free(path);
   return 0;
 }
 
+/* Where a segment is missing or damaged nothing goes: what the manifest does not name may be the new files of
+ * an edit that was lost, whose old ones are missing now. */
 static void remove_orphans(struct db *db) {
+  bool keep = false;
+  for (size_t i = 0; i < db->version->count; i++) keep |= segment_quarantined(db->version->segment[i]);
   for (int i = 0; i < SEGMENT_FOLDERS; i++) {
     char *path = mem_path(db->path, segment_folder[i]);
-    struct orphans o = {db, segment_folder[i]};
+    struct orphans o = {db, segment_folder[i], keep};
     if (path) (void)db->os->list(db->os, path, remove_orphans_of_month, &o);
     mem_free(path);
   }

@@ -2,6 +2,7 @@
  * read-only after a failed sync. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <glob.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -424,6 +425,42 @@ Test(db, memtables_full_of_metadata_are_flushed_recovered_and_merged_with_the_le
   end(&g);
   cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
   cr_assert_eq(rows(&f), 120);
+  end(&f);
+}
+
+static size_t segment_files(const struct fixture *f) {
+  char pattern[600];
+  glob_t found;
+  (void)snprintf(pattern, sizeof pattern, "%s/segments/*/*.seg", f->directory.path);
+  if (glob(pattern, 0, NULL, &found)) return 0;
+  size_t n = found.gl_pathc;
+  globfree(&found);
+  return n;
+}
+
+Test(db, files_that_a_lost_edit_named_stay_where_segments_are_missing) {
+  struct fixture f;
+  begin(&f, true);
+  tally_error e;
+  for (uint64_t s = 1; s <= 2; s++) {
+    cr_assert_eq(append(&f, "p", 1, s, (int64_t)s * 100, 10, TALLY_DISK, NULL, &e), 0, "%s", e.text);
+    cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  }
+  struct fixture before = crash(&f);
+  cr_assert_eq(db_compact(f.db, NULL, NULL, &e), 0, "%s", e.text);
+  struct fixture g = crash(&f);
+  cr_assert_eq(segment_files(&g), 1, "the two are merged");
+  char command[1500];
+  (void)snprintf(command, sizeof command, "rm %s/MANIFEST-* && cp %s/MANIFEST-* %s/", g.directory.path,
+                 before.directory.path, g.directory.path);
+  cr_assert_eq(system(command), 0);
+  reopen(&g, true);
+  cr_assert_eq(segment_files(&g), 1, "the merged one may be all that is left of the rows");
+  cr_assert_eq(append(&g, "p", 1, 3, 300, 10, TALLY_DISK, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(db_flush(g.db, &e), 0, "%s", e.text);
+  cr_assert_eq(segment_files(&g), 2, "a new segment has another name");
+  end(&g);
+  temporary_remove(&before.directory);
   end(&f);
 }
 
