@@ -260,7 +260,6 @@ void run_jobs(unsigned seconds) {
   check(mkdtemp(a.path) != NULL, "a temporary directory", a.path);
   tally_options_init(&o);
   o.create = true;
-  o.memory = 192u << 20;
   int result = tally_open(a.path, &o, &a.store, &e);
   check(result == 0, "a store opens", result ? e.text : "");
   run(&a, RETENTION,
