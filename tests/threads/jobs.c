@@ -196,7 +196,7 @@ static void run(struct all *a, int job, const char *const *words, size_t count) 
 static void *compact_often(void *arg) {
   struct one *t = arg;
   tally_error e;
-  while (!atomic_load(&t->all->over)) {
+  for (bool first = true; first || !atomic_load(&t->all->over); first = false) {
     check(tally_flush(t->all->store, &e) == 0, "a flush", "");
     run(t->all, COMPACT, (const char *const[]){"compact"}, 1);
     (void)usleep(50000);
@@ -206,7 +206,7 @@ static void *compact_often(void *arg) {
 
 static void *retain_often(void *arg) {
   struct one *t = arg;
-  while (!atomic_load(&t->all->over)) {
+  for (bool first = true; first || !atomic_load(&t->all->over); first = false) {
     run(t->all, RETENTION, (const char *const[]){"retention-apply"}, 1);
     (void)usleep(100000);
   }
@@ -217,7 +217,7 @@ static void *retain_often(void *arg) {
 static void *erase_often(void *arg) {
   struct one *t = arg;
   tally_batch *b = tally_batch_new();
-  for (unsigned i = 0; !atomic_load(&t->all->over); i++) {
+  for (unsigned i = 0; i < 2 || !atomic_load(&t->all->over); i++) { /* one of each, however slow */
     char user[32];
     (void)snprintf(user, sizeof user, "guest-%u-%u", t->number, i);
     append(t, user, (unsigned)(draw(t) % 48), b);
@@ -231,7 +231,7 @@ static void *erase_often(void *arg) {
 static void *copy_often(void *arg) {
   struct one *t = arg;
   char place[100];
-  for (unsigned i = 0; !atomic_load(&t->all->over); i++) {
+  for (unsigned i = 0; !i || !atomic_load(&t->all->over); i++) {
     tally_cursor *c;
     tally_error e;
     (void)snprintf(place, sizeof place, "%s-backup-%u", t->all->path, i);
