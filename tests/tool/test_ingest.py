@@ -449,9 +449,9 @@ def a_server_that_stays_away_ends_the_command(programs, folder):
     with store as t:
         path = workload(t, 300000)
         for producer in (["--producer", "p"], []):
-            arguments = [*producer, "--batch-rows", "500", "--retry-for", "300ms", path]
+            arguments = [*producer, "--batch-rows", "50", "--retry-for", "300ms", path]
             process = subprocess.Popen(t.command("ingest", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            time.sleep(0.15)
+            time.sleep(0.1)
             store.server.stop(signal.SIGKILL)
             _, err = process.communicate(timeout=TIMEOUT)
             equal(process.returncode, 1, err.decode())
