@@ -51,6 +51,8 @@ void progress_text(char text[PROGRESS_TEXT], uint64_t rows, uint64_t bytes, uint
                  100 * (double)bytes / (double)total, left / 60, left % 60);
 }
 
+int64_t progress_elapsed(const struct progress *p) { return now() - p->start; }
+
 void progress_say(struct progress *p, const char *text) {
   if (!p->on) return;
   (void)fprintf(stderr, "\r%s\x1B[K", text);

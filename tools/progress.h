@@ -18,6 +18,7 @@ void progress_start(struct progress *progress, bool wanted, uint64_t total);
 void progress_update(struct progress *progress, uint64_t rows, uint64_t bytes);
 /* Draws any text as the line. */
 void progress_say(struct progress *progress, const char *text);
+int64_t progress_elapsed(const struct progress *progress); /* microseconds since progress_start */
 /* Takes the line away, so that something else can be written. */
 void progress_clear(struct progress *progress);
 

@@ -11,12 +11,6 @@
 #define EVERY_US 200000
 #define SECOND_US INT64_C(1000000)
 
-static int64_t now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * SECOND_US + t.tv_nsec / 1000;
-}
-
 static void put_share(char *text, size_t size, uint64_t done, uint64_t total) {
   if (done <= total) (void)snprintf(text, size, ", %.0f %%", 100 * (double)done / (double)total);
 }
@@ -86,7 +80,7 @@ static void *run(void *arg) {
   struct watch_figures f;
   char text[PROGRESS_TEXT];
   while (!wait_a_little(w) && look(w->backend, &f)) {
-    watch_text(text, w->what, &f, now() - w->start);
+    watch_text(text, w->what, &f, progress_elapsed(&w->progress));
     progress_say(&w->progress, text);
   }
   return NULL;
@@ -99,7 +93,7 @@ static void close_backend(struct watch *w) {
 
 void watch_start(struct watch *w, bool wanted, const char *what, struct backend *backend) {
   tally_error ignored;
-  *w = (struct watch){.what = what, .job = backend, .start = now()};
+  *w = (struct watch){.what = what, .job = backend};
   progress_start(&w->progress, wanted, 0);
   if (!w->progress.on || backend_watch(backend, &w->backend, &ignored)) return;
   pthread_mutex_init(&w->lock, NULL);

@@ -12,7 +12,6 @@ struct watch {
   struct progress progress;
   struct backend *job, *backend; /* the caller's, the thread's */
   const char *what;
-  int64_t start;
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t changed;

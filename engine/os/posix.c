@@ -20,6 +20,11 @@
 #include "base/status.h"
 #include "os/os.h"
 
+/* A call that a signal interrupted is made again. */
+#define UNINTERRUPTED(result, call)                                                                          \
+  do (result) = (call);                                                                                      \
+  while ((result) < 0 && errno == EINTR)
+
 struct os_file {
   int descriptor;
 };
@@ -29,8 +34,7 @@ static int posix_open(const struct os *os, const char *path, enum os_open how, s
   int flags = O_CLOEXEC | (how == OS_READ ? O_RDONLY : O_RDWR) | (how == OS_CREATE ? O_CREAT | O_EXCL : 0);
   struct os_file *f = mem_alloc(sizeof *f);
   if (!f) return ENOMEM;
-  do f->descriptor = open(path, flags, 0644);
-  while (f->descriptor < 0 && errno == EINTR);
+  UNINTERRUPTED(f->descriptor, open(path, flags, 0644));
   if (f->descriptor < 0) {
     int number = errno;
     mem_free(f);
@@ -79,8 +83,7 @@ static int posix_write(const struct os *os, struct os_file *file, const void *fr
 static int posix_sync(const struct os *os, struct os_file *file) {
   (void)os;
   int result;
-  do result = fdatasync(file->descriptor);
-  while (result != 0 && errno == EINTR);
+  UNINTERRUPTED(result, fdatasync(file->descriptor));
   return result == 0 ? 0 : errno;
 }
 
@@ -104,8 +107,7 @@ static int posix_allocate(const struct os *os, struct os_file *file, uint64_t fr
 static int posix_truncate(const struct os *os, struct os_file *file, uint64_t size) {
   (void)os;
   int result;
-  do result = ftruncate(file->descriptor, (off_t)size);
-  while (result != 0 && errno == EINTR);
+  UNINTERRUPTED(result, ftruncate(file->descriptor, (off_t)size));
   return result == 0 ? 0 : errno;
 }
 
@@ -137,12 +139,10 @@ static int posix_mkdir(const struct os *os, const char *path) {
 static int posix_sync_directory(const struct os *os, const char *path) {
   (void)os;
   int descriptor;
-  do descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  while (descriptor < 0 && errno == EINTR);
+  UNINTERRUPTED(descriptor, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (descriptor < 0) return errno;
   int result;
-  do result = fsync(descriptor);
-  while (result != 0 && errno == EINTR);
+  UNINTERRUPTED(result, fsync(descriptor));
   int number = result == 0 ? 0 : errno;
   (void)close(descriptor);
   return number;
@@ -171,8 +171,7 @@ static int posix_lock(const struct os *os, const char *path, struct os_file **fi
   (void)os;
   *owner = 0;
   int descriptor;
-  do descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  while (descriptor < 0 && errno == EINTR);
+  UNINTERRUPTED(descriptor, open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (descriptor < 0) return errno;
   char text[32] = {0};
   if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {

@@ -47,7 +47,6 @@ int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg) {
 }
 void os_thread_join(struct os_thread *t) { must(pthread_join(t->native, NULL)); }
 
-/* On Linux nice values belong to threads. */
 /* The ranks are Linux's nice values, which it keeps for each thread. */
 void os_thread_stand_back(enum os_rank rank) { (void)setpriority(PRIO_PROCESS, 0, (int)rank); }
 
