@@ -92,6 +92,15 @@ static struct fixture crash(struct fixture *f) {
   return copy;
 }
 
+/* Appends the builder's rows with the item's options and frees the builder. */
+static int finish_and_append(struct fixture *f, tally_batch *b, tally_append_item *item, tally_error *e) {
+  cr_assert_eq(tally_batch_finish(b, &item->bytes, &item->size, e), 0, "%s", e->text);
+  db_append(f->db, item, 1);
+  tally_batch_free(b);
+  if (item->result) *e = item->error;
+  return item->result;
+}
+
 Test(db, a_repeat_counts_once_in_memory_after_a_flush_after_a_crash_and_after_a_clean_close) {
   struct fixture f;
   begin(&f, false);
@@ -381,11 +390,7 @@ static int append_instant(struct fixture *f, uint32_t rows, tally_error *e) {
     tally_event event = {.timestamp = i ? 1000000 + i % 1000 : INT64_C(2000000000000), .user_id = {"ann", 3}};
     cr_assert_eq(tally_batch_add(b, &event, e), 0, "%s", e->text);
   }
-  cr_assert_eq(tally_batch_finish(b, &item.bytes, &item.size, e), 0, "%s", e->text);
-  db_append(f->db, &item, 1);
-  tally_batch_free(b);
-  if (item.result) *e = item.error;
-  return item.result;
+  return finish_and_append(f, b, &item, e);
 }
 
 /* Six rows of 500,000 hexadecimal digits each, which no encoding makes much smaller than half. */
@@ -405,11 +410,7 @@ static int append_long(struct fixture *f, uint64_t sequence, tally_error *e) {
     tally_event event = {.timestamp = (int64_t)sequence * 1000000 + i, .metadata = {text, sizeof text}};
     cr_assert_eq(tally_batch_add(b, &event, e), 0, "%s", e->text);
   }
-  cr_assert_eq(tally_batch_finish(b, &item.bytes, &item.size, e), 0, "%s", e->text);
-  db_append(f->db, &item, 1);
-  tally_batch_free(b);
-  if (item.result) *e = item.error;
-  return item.result;
+  return finish_and_append(f, b, &item, e);
 }
 
 Test(db, memtables_full_of_metadata_are_flushed_recovered_and_merged_with_the_least_memory) {
@@ -475,11 +476,7 @@ static int append_texts(struct fixture *f, int of, uint32_t first, uint32_t rows
     *(of == 0 ? &event.user_id : of == 1 ? &event.service_name : &event.method) = (tally_text){text, n};
     cr_assert_eq(tally_batch_add(b, &event, e), 0, "%s", e->text);
   }
-  cr_assert_eq(tally_batch_finish(b, &item.bytes, &item.size, e), 0, "%s", e->text);
-  db_append(f->db, &item, 1);
-  tally_batch_free(b);
-  if (item.result) *e = item.error;
-  return item.result;
+  return finish_and_append(f, b, &item, e);
 }
 
 Test(db, a_store_that_is_full_of_texts_takes_known_ones_flushes_and_opens) {
