@@ -10,6 +10,8 @@
 
 #define ROWS_SHARE 4      /* rows, and metadata, take at most this part of the budget that is left each */
 #define LIMIT_SPARE 8192u /* rows beyond a limit that are collected before the bound is lowered */
+#define FIRST_ROWS 4096u  /* of the first window, which are sorted in about a millisecond */
+#define FIRST_METADATA ((size_t)1 << 20)
 
 static const char what[] = "sorting of events";
 
@@ -45,6 +47,8 @@ int window_init(struct window *w, const struct scan *scan, const struct request 
   *w = (struct window){.environment = environment, .scan = scan, .columns = columns, .limit = request->limit};
   w->descending = (request->flags & TALLY_ORDER_DESC) != 0;
   w->next = w->end = INT64_MIN;
+  w->rows_now = request->limit < LIMIT_SPARE ? LIMIT_SPARE + 2 * (size_t)request->limit : FIRST_ROWS;
+  w->metadata_now = FIRST_METADATA;
   return scan ? find_parts(w, arena, error) : 0;
 }
 
@@ -96,6 +100,21 @@ size_t window_skip(struct window *w) {
   size_t skip = w->skip;
   w->skip = 0;
   return skip;
+}
+
+/* ------------------------------------------------------------------ room */
+
+static bool has_room(const struct window *w, size_t rows, size_t metadata) {
+  return rows <= w->rows_now && rows <= w->rows_most && metadata <= w->metadata_now &&
+         metadata <= w->metadata_most;
+}
+
+/* Twice the room for the windows that follow; false where the budget is the limit already. */
+static bool widen(struct window *w) {
+  if (w->rows_now >= w->rows_most && w->metadata_now >= w->metadata_most) return false;
+  if (w->rows_now < w->rows_most) w->rows_now *= 2;
+  if (w->metadata_now < w->metadata_most) w->metadata_now *= 2;
+  return true;
 }
 
 /* ------------------------------------------------------------------ lowering the bound */
@@ -163,8 +182,9 @@ static int lower_for_limit(struct window *w, tally_error *error) {
   return 0;
 }
 
-/* Keeps about half of the rows: those before the median time, or all of the first instant. */
-static int lower_for_memory(struct window *w, tally_error *error) {
+/* Keeps about half of the rows: those before the median time, or all of the first instant, which may need
+ * more room than a first window has. */
+static int lower_for_room(struct window *w, tally_error *error) {
   int64_t key = 0, least = 0;
   size_t before = w->count;
   int rc = row_key(w, w->count / 2, &key, &least, error);
@@ -172,8 +192,8 @@ static int lower_for_memory(struct window *w, tally_error *error) {
   w->bound = key > least ? key : least + 1;
   drop(w);
   w->span = w->bound - w->next;
-  return w->count < before ? 0
-                           : grow_fail(w->environment->budget, "set of events of a single instant", error);
+  if (w->count < before || widen(w)) return 0;
+  return grow_fail(w->environment->budget, "set of events of a single instant", error);
 }
 
 /* ------------------------------------------------------------------ collecting */
@@ -221,16 +241,15 @@ static int grow_for(struct window *w, size_t rows, size_t bytes, tally_error *er
  * room, if the budget gives it. */
 static int make_room(struct window *w, size_t rows, size_t bytes, tally_error *error) {
   int rc = 0;
-  if (w->count + rows > w->rows_check) {
+  if (w->count + rows > w->rows_check || !has_room(w, w->count + rows, w->metadata_size + bytes)) {
     rc = lower_for_limit(w, error);
     if (w->rows_check < 2 * w->count)
       w->rows_check = 2 * w->count; /* many rows of the last instant: not again soon */
   }
-  while (!rc && w->count > 0 &&
-         (w->count + rows > w->rows_most || w->metadata_size + bytes > w->metadata_most))
-    rc = lower_for_memory(w, error);
+  while (!rc && w->count > 0 && !has_room(w, w->count + rows, w->metadata_size + bytes))
+    rc = lower_for_room(w, error);
   while (!rc && (rc = grow_for(w, rows, bytes, error)) == TALLY_MEMORY_LIMIT && w->count > 1)
-    rc = lower_for_memory(w, error);
+    rc = lower_for_room(w, error);
   return rc;
 }
 
@@ -348,9 +367,10 @@ int window_fill(struct window *w, tally_error *error) {
     begin(w);
     rc = collect(w, error);
     while (!rc && (rc = sort_rows(w, error)) == TALLY_MEMORY_LIMIT && w->count > 1)
-      rc = lower_for_memory(w, error);
+      rc = lower_for_room(w, error);
     if (rc) return rc;
-    if (w->order_count < w->rows_most / 4 && w->span > 0 && w->span <= INT64_MAX / 2) w->span *= 2;
+    bool more = widen(w) || w->order_count < w->rows_most / 4;
+    if (more && w->span > 0 && w->span <= INT64_MAX / 2) w->span *= 2;
     w->next = w->bound;
     w->limit -= w->order_count < w->limit ? w->order_count : w->limit;
     if (w->order_count > w->skip) return 0;

@@ -5,6 +5,8 @@
  * with a limit, to the time of the last row that can still be among the first `limit`. Rows at or beyond the
  * bound are dropped, and parts that begin there are not read. So each row is collected in exactly one
  * window, and the latest hundred events of a year cost little more than a hundred.
+ * The first windows are small, and each may have twice as much as the one before it, until the budget is the
+ * limit: a long answer begins soon, and so does that of others who ask meanwhile.
  *
  * Times are keys: the timestamp, or its complement for descending order, so that a window always goes upward.
  */
@@ -31,9 +33,10 @@ struct window {
   int64_t began;            /* `next` before this window */
   uint64_t began_limit;     /* `limit` likewise */
   size_t skip;              /* rows of windows from here on that were given before a rest */
-  int64_t span;             /* of the last window that had to lower its bound for memory; 0: none had to */
+  int64_t span;             /* of the last window that had to lower its bound for room; 0: none had to */
   uint64_t limit;           /* rows still to give behind this window */
   size_t rows_most, metadata_most; /* what the budget allows */
+  size_t rows_now, metadata_now;   /* what this window may have, if that is less */
   size_t rows_check;               /* at this many rows the limit may lower the bound */
   struct event_row *rows;
   size_t count, capacity;

@@ -148,6 +148,34 @@ Test(events, order_is_that_of_a_naive_sort_in_much_and_in_little_memory) {
   }
 }
 
+/* So that a long answer begins soon: what is collected before it does is a part of it. */
+Test(events, the_first_rows_of_many_come_from_a_small_window) {
+  struct fixture f;
+  fixture_open(&f, 4u << 20);
+  for (int i = 0; i < MOST; i++) {
+    char line[96];
+    snprintf(line, sizeof line, "2024-02-01T00:%02d:%02d.%06dZ|a|b|c|GET|1|2|3|4|5|6|{}", i / 60 % 60, i % 60,
+             i);
+    fixture_add(&f, i % 4, line);
+  }
+  tally_error error;
+  struct result *result = NULL;
+  tally_scan scan = {.limit = TALLY_NO_LIMIT};
+  cr_assert_eq(events_open(&scan, &f.environment, &result, &error), TALLY_OK);
+  uint64_t first = 0, most = 0;
+  int rows = 0;
+  for (; result_next(result, &error) == TALLY_ROW; rows++) {
+    uint64_t used = budget_used(&f.share);
+    if (rows == 0) first = used;
+    if (used > most) most = used;
+  }
+  result_free(result);
+  cr_expect_eq(rows, MOST);
+  cr_expect_gt(most, first + MOST / 2 * 32, "%" PRIu64 " bytes at the first row, %" PRIu64 " later", first,
+               most);
+  fixture_close(&f);
+}
+
 Test(events, an_instant_that_does_not_fit_is_an_error) {
   struct fixture f;
   fixture_open(&f, UINT64_C(1000) << 10);
