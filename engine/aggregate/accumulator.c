@@ -103,16 +103,6 @@ int accumulator_grow(struct accumulator *a, uint32_t groups, tally_error *error)
   return 0;
 }
 
-void accumulator_add_partial(struct accumulator *a, uint32_t group, const struct partial *partial) {
-  if (a->rows) a->rows[group] += partial->rows;
-  if (a->nulls) a->nulls[group] += partial->nulls;
-  if (a->errors) a->errors[group] += partial->errors;
-  if (a->sum) a->sum[group] += partial->sum;
-  if (!a->least || partial->rows == partial->nulls) return;
-  if (partial->least < a->least[group]) a->least[group] = partial->least;
-  if (partial->greatest > a->greatest[group]) a->greatest[group] = partial->greatest;
-}
-
 static int merge_group(struct accumulator *a, uint32_t to, const struct accumulator *from, uint32_t g,
                        tally_error *error) {
   if (a->rows) a->rows[to] += from->rows[g];

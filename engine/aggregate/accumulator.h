@@ -54,13 +54,6 @@ struct input {
 /* The groups have been grown. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int accumulator_add(struct accumulator *a, const struct input *input, tally_error *error);
 
-/* Aggregates of some rows of a group, from an index; neither NEED_VALUES nor NEED_DISTINCT is there. */
-struct partial {
-  uint64_t rows, nulls, errors;
-  int64_t sum, least, greatest; /* least and greatest count only if not all are NULL */
-};
-void accumulator_add_partial(struct accumulator *a, uint32_t group, const struct partial *partial);
-
 /* Adds all of `from`: its group g to group_map[g], its value v (where values are query-local ids) as
  * value_map[v]; value_map NULL: as it is. The groups of `a` have been grown. TALLY_OVERFLOW for a sum beyond
  * 128 bits; TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */

@@ -137,109 +137,39 @@ static int worker_rows(struct worker *worker, size_t index, tally_error *error) 
   return rc;
 }
 
-/* ------------------------------------------------------------------ index rows */
-
-static void make_index_key(const struct worker *worker, const struct plan_part *p,
-                           const struct index_rows *rows, uint32_t row, uint64_t *key) {
-  const struct plan *plan = worker->plan;
-  for (size_t w = 0; w < plan->layout.words; w++) key[w] = 0;
-  if (plan->request->has_bucket) key_put(key, plan->layout.part[0], p->bucket);
-  for (size_t g = 0; g < plan->request->group_count; g++) {
-    bool service = plan->request->group[g].ref.column == TALLY_COL_SERVICE_NAME;
-    key_put(key, plan->layout.part[plan_group_part(plan, g)], service ? rows->service[row] : rows->user[row]);
-  }
-}
-
-/* An index row's share of a state over a text column: every row has the same id. */
-static int add_index_text(struct worker *worker, size_t state, const struct index_rows *rows, uint32_t row,
-                          uint32_t group, tally_error *error) {
-  struct accumulator *a = &worker->up.state[state];
-  bool service = worker->plan->source[worker->plan->state[state].source].ref.column == TALLY_COL_SERVICE_NAME;
-  int64_t id = service ? rows->service[row] : rows->user[row];
-  if (id == 0 && (a->needs & NEED_NULLS)) a->nulls[group] += rows->count[row];
-  if (id == 0) return 0;
-  struct input one = {.rows = 1, .one = group, .values = &id};
-  return a->needs & NEED_DISTINCT ? distinct_add(&a->distinct, NULL, one.one, one.values, NULL, 1, error) : 0;
-}
-
-static int add_index_state(struct worker *worker, size_t state, const struct index_rows *rows, uint32_t row,
-                           uint32_t group, tally_error *error) {
-  const struct source *source = &worker->plan->source[worker->plan->state[state].source];
-  struct partial partial = {.rows = rows->count[row], .errors = rows->errors[row]};
-  if (source->kind == SOURCE_ROWS) {
-    accumulator_add_partial(&worker->up.state[state], group, &partial);
-    return 0;
-  }
-  if (column_kind(source->ref.column) == KIND_TEXT) {
-    return add_index_text(worker, state, rows, row, group, error);
-  }
-  const struct measure *m = &rows->measure[source->ref.column - TALLY_COL_REQUEST_SIZE][row];
-  partial.nulls = partial.rows - m->nonnull;
-  partial.sum = m->sum;
-  partial.least = m->min;
-  partial.greatest = m->max;
-  accumulator_add_partial(&worker->up.state[state], group, &partial);
-  return 0;
-}
-
-static int add_index_rows(struct worker *worker, const struct plan_part *p, const struct index_rows *rows,
-                          tally_error *error) {
-  uint64_t key[GROUP_COLUMNS + 1];
-  for (uint32_t row = 0; row < rows->rows; row++) {
-    uint32_t group;
-    make_index_key(worker, p, rows, row, key);
-    int rc = groups_add(&worker->up.groups, key, &group, error);
-    if (!rc && group >= worker->up.state[0].groups) rc = execute_grow(worker->plan, &worker->up, error);
-    for (size_t i = 0; i < worker->plan->state_count && !rc; i++)
-      rc = add_index_state(worker, i, rows, row, group, error);
-    if (rc) return rc;
-  }
-  return 0;
-}
-
-static int worker_index(struct worker *worker, size_t index, tally_error *error) {
-  const struct plan_part *p = &worker->plan->part[index];
-  const struct index_rows *rows;
-  int rc = scanner_index(worker->scanner, index, p->level, error);
-  while (!rc) {
-    rc = plan_alive(worker->plan->environment, error);
-    if (rc) return rc;
-    rc = scanner_index_next(worker->scanner, &rows, error);
-    if (rc != TALLY_ROW) return rc;
-    rc = add_index_rows(worker, p, rows, error);
-  }
-  return rc;
-}
-
-/* ------------------------------------------------------------------ rollups */
+/* ------------------------------------------------------------------ entries of index and rollups */
 
 _Static_assert(ROLLUP_PIECE <= VECTOR_ROWS, "a piece of a rollup fits the keys");
 
-static const uint32_t *rollup_ids(const struct rollup_rows *rows, int column) {
+static const uint32_t *entry_ids(const struct rollup_rows *rows, int column) {
   return column == TALLY_COL_SERVICE_NAME ? rows->service
          : column == TALLY_COL_USER_ID    ? rows->user
          : column == TALLY_COL_ENDPOINT   ? rows->endpoint
                                           : rows->method;
 }
 
-static void make_rollup_keys(struct worker *worker, const struct rollup_rows *rows) {
+static void make_entry_keys(struct worker *worker, const struct plan_part *p,
+                            const struct rollup_rows *rows) {
   const struct plan *plan = worker->plan;
   for (size_t w = 0; w < plan->layout.words; w++)
     memset(worker->keys + w * VECTOR_ROWS, 0, rows->rows * sizeof *worker->keys);
   if (plan->request->has_bucket) {
-    bucket_map_numbers(&plan->buckets, rows->time, rows->rows, worker->codes);
+    if (rows->time)
+      bucket_map_numbers(&plan->buckets, rows->time, rows->rows, worker->codes);
+    else
+      for (uint32_t i = 0; i < rows->rows; i++) worker->codes[i] = p->bucket;
     put_codes(worker, plan->layout.part[0], worker->codes, rows->rows);
   }
   for (size_t g = 0; g < plan->request->group_count; g++) {
-    const uint32_t *id = rollup_ids(rows, plan->request->group[g].ref.column);
+    const uint32_t *id = entry_ids(rows, plan->request->group[g].ref.column);
     for (uint32_t i = 0; i < rows->rows; i++) worker->codes[i] = id[i];
     put_codes(worker, plan->layout.part[plan_group_part(plan, g)], worker->codes, rows->rows);
   }
 }
 
 /* A state over a text column: the entry's id stands for all of its rows. */
-static int add_rollup_text(struct worker *worker, struct accumulator *a, const struct rollup_rows *rows,
-                           const uint32_t *id, const uint32_t *groups, tally_error *error) {
+static int add_entry_ids(struct worker *worker, struct accumulator *a, const struct rollup_rows *rows,
+                         const uint32_t *id, const uint32_t *groups, tally_error *error) {
   uint64_t valid[VECTOR_ROWS / 64] = {0};
   for (uint32_t i = 0; i < rows->rows; i++) {
     worker->codes[i] = id[i];
@@ -252,50 +182,84 @@ static int add_rollup_text(struct worker *worker, struct accumulator *a, const s
                       rows->rows, error);
 }
 
-static void add_rollup_measure(struct worker *worker, struct accumulator *a, const struct rollup_rows *rows,
-                               const struct measure *m, const uint32_t *groups) {
-  for (uint32_t i = 0; i < rows->rows; i++) {
-    struct partial partial = {.rows = rows->count[i], .errors = rows->errors[i]};
-    if (m) {
-      partial.nulls = partial.rows - m[i].nonnull;
-      partial.sum = m[i].sum;
-      partial.least = m[i].min;
-      partial.greatest = m[i].max;
-    }
-    accumulator_add_partial(a, groups ? groups[i] : worker->numbers[0], &partial);
+/* One array of the groups after the other: the groups of many entries lie far from each other, and so the
+ * processor can fetch several of them at a time. */
+static void add_entry_counts(struct accumulator *a, const struct rollup_rows *rows, const uint32_t *groups) {
+  if (a->rows)
+    for (uint32_t i = 0; i < rows->rows; i++) a->rows[groups[i]] += rows->count[i];
+  if (a->errors)
+    for (uint32_t i = 0; i < rows->rows; i++)
+      if (rows->errors[i]) a->errors[groups[i]] += rows->errors[i];
+}
+
+static void add_entry_measure(struct accumulator *a, const struct rollup_rows *rows, const struct measure *m,
+                              const uint32_t *groups) {
+  if (a->nulls)
+    for (uint32_t i = 0; i < rows->rows; i++)
+      if (rows->count[i] != m[i].nonnull) a->nulls[groups[i]] += rows->count[i] - m[i].nonnull;
+  if (a->sum)
+    for (uint32_t i = 0; i < rows->rows; i++) a->sum[groups[i]] += m[i].sum;
+  for (uint32_t i = 0; a->least && i < rows->rows; i++) {
+    uint32_t g = groups[i];
+    if (m[i].nonnull && m[i].min < a->least[g]) a->least[g] = m[i].min;
+    if (m[i].nonnull && m[i].max > a->greatest[g]) a->greatest[g] = m[i].max;
   }
 }
 
 /* The values of the entries' histograms. */
-static int add_histograms(struct worker *worker, struct accumulator *a, const struct rollup_rows *rows,
-                          const uint32_t *groups, tally_error *error) {
+static int add_histograms(struct accumulator *a, const struct rollup_rows *rows, const uint32_t *groups,
+                          tally_error *error) {
   int rc = 0;
   for (uint32_t i = 0; i < rows->rows; i++)
     for (uint64_t b = rows->bin_at[i]; b < rows->bin_at[i + 1] && !rc; b++)
-      rc = bag_add_times(&a->values, groups ? groups[i] : worker->numbers[0], rows->bin_value[b],
-                         (uint32_t)rows->bin_count[b], error);
+      rc = bag_add_times(&a->values, groups[i], rows->bin_value[b], (uint32_t)rows->bin_count[b], error);
   return rc;
 }
 
-static int add_rollup_rows(struct worker *worker, const struct rollup_rows *rows, tally_error *error) {
+static int add_entry_state(struct worker *worker, size_t state, const struct rollup_rows *rows, bool same,
+                           tally_error *error) {
+  const struct source *s = &worker->plan->source[worker->plan->state[state].source];
+  struct accumulator *a = &worker->up.state[state];
+  const uint32_t *groups = worker->numbers;
+  add_entry_counts(a, rows, groups);
+  if (s->kind == SOURCE_ROWS) return 0;
+  if (column_kind(s->ref.column) == KIND_TEXT) {
+    const uint32_t *id = entry_ids(rows, s->ref.column);
+    return id ? add_entry_ids(worker, a, rows, id, same ? NULL : groups, error) : 0;
+  }
+  add_entry_measure(a, rows, rows->measure[s->ref.column - TALLY_COL_REQUEST_SIZE], groups);
+  return a->needs & NEED_VALUES ? add_histograms(a, rows, groups, error) : 0;
+}
+
+static int add_entries(struct worker *worker, const struct plan_part *p, const struct rollup_rows *rows,
+                       tally_error *error) {
   const struct plan *plan = worker->plan;
   bool same = true;
-  make_rollup_keys(worker, rows);
+  make_entry_keys(worker, p, rows);
   int rc = groups_add_all(&worker->up.groups, worker->keys, VECTOR_ROWS, rows->rows, worker->numbers, &same,
                           error);
   if (!rc) rc = execute_grow(plan, &worker->up, error);
-  const uint32_t *groups = same ? NULL : worker->numbers;
-  for (size_t i = 0; i < plan->state_count && !rc; i++) {
-    const struct source *s = &plan->source[plan->state[i].source];
-    struct accumulator *a = &worker->up.state[i];
-    int column = s->ref.column;
-    if (s->kind == SOURCE_ROWS)
-      add_rollup_measure(worker, a, rows, NULL, groups);
-    else if (column_kind(column) != KIND_TEXT)
-      add_rollup_measure(worker, a, rows, rows->measure[column - TALLY_COL_REQUEST_SIZE], groups);
-    else if (rollup_ids(rows, column))
-      rc = add_rollup_text(worker, a, rows, rollup_ids(rows, column), groups, error);
-    if (!rc && (a->needs & NEED_VALUES)) rc = add_histograms(worker, a, rows, groups, error);
+  for (uint32_t i = 1; same && i < rows->rows; i++) worker->numbers[i] = worker->numbers[0];
+  for (size_t i = 0; i < plan->state_count && !rc; i++) rc = add_entry_state(worker, i, rows, same, error);
+  return rc;
+}
+
+static int worker_index(struct worker *worker, size_t index, tally_error *error) {
+  const struct plan_part *p = &worker->plan->part[index];
+  const struct index_rows *rows;
+  int rc = scanner_index(worker->scanner, index, p->level, error);
+  while (!rc) {
+    rc = plan_alive(worker->plan->environment, error);
+    if (rc) return rc;
+    rc = scanner_index_next(worker->scanner, &rows, error);
+    if (rc != TALLY_ROW) return rc;
+    struct rollup_rows entries = {.rows = rows->rows,
+                                  .service = rows->service,
+                                  .user = rows->user,
+                                  .count = rows->count,
+                                  .errors = rows->errors};
+    memcpy(entries.measure, rows->measure, sizeof entries.measure);
+    rc = add_entries(worker, p, &entries, error);
   }
   return rc;
 }
@@ -311,7 +275,7 @@ static int worker_entries(struct worker *worker, size_t index, enum rollup_level
     if (rc) return rc;
     rc = scanner_rollup_next(worker->scanner, &rows, error);
     if (rc != TALLY_ROW) return rc;
-    rc = add_rollup_rows(worker, rows, error);
+    rc = add_entries(worker, &worker->plan->part[index], rows, error);
   }
   return rc;
 }
