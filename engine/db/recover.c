@@ -101,52 +101,74 @@ static bool in_manifest(const struct manifest *m, const char *file) {
   return false;
 }
 
-struct orphans {
-  struct db *db;
-  const char *folder;
-  bool keep;
-};
-
 /* Of a file that stays where the manifest does not name it, the id is not given again. */
 static void pass_over(struct db *db, uint64_t number) {
   if (number >= atomic_load(&db->next_segment)) atomic_store(&db->next_segment, number + 1);
 }
 
+static void remove_orphan(struct db *db, const char *path, uint64_t number) {
+  int failed = db->os->unlink(db->os, path);
+  if (failed && failed != ENOENT) pass_over(db, number); /* the next open tries again */
+}
+
+struct orphans {
+  struct db *db;
+  const char *folder;
+  bool keep;
+  tally_error *error;
+};
+
+static int remove_orphans_of_path(const struct orphans *o, char *path) {
+  struct db *db = o->db;
+  struct names names;
+  size_t end = strlen(path);
+  int result = list_numbers(db, path, ".seg", &names, o->error);
+  for (size_t i = 0; i < names.count && !result; i++) {
+    (void)sprintf(path + end, "/%016" PRIx64 ".seg", names.number[i]);
+    if (in_manifest(db->manifest, path + strlen(db->path) + 1)) continue;
+    if (o->keep)
+      pass_over(db, names.number[i]);
+    else
+      remove_orphan(db, path, names.number[i]);
+  }
+  mem_free(names.number);
+  return result;
+}
+
 /* Files that were written and no edit published. */
 static int remove_orphans_of_month(void *arg, const char *month) {
   const struct orphans *o = arg;
-  struct db *db = o->db;
-  struct names names;
-  tally_error ignored;
-  size_t size = strlen(db->path) + strlen(month) + 64;
+  if (strlen(month) != strlen("2024-01") || month[4] != '-') return 0; /* nothing of ours */
+  size_t size = strlen(o->db->path) + strlen(month) + 64;
   char *path = mem_alloc(size);
-  if (!path) return 0;
-  (void)snprintf(path, size, "%s/%s/%s", db->path, o->folder, month);
-  if (!list_numbers(db, path, ".seg", &names, &ignored))
-    for (size_t i = 0; i < names.count; i++) {
-      (void)snprintf(path, size, "%s/%s/%s/%016" PRIx64 ".seg", db->path, o->folder, month, names.number[i]);
-      if (in_manifest(db->manifest, path + strlen(db->path) + 1)) continue;
-      if (o->keep)
-        pass_over(db, names.number[i]);
-      else
-        (void)db->os->unlink(db->os, path);
-    }
-  mem_free(names.number);
+  if (!path) return fail_memory(o->error, "recovery");
+  (void)snprintf(path, size, "%s/%s/%s", o->db->path, o->folder, month);
+  int result = remove_orphans_of_path(o, path);
   mem_free(path);
-  return 0;
+  return result;
+}
+
+static int remove_orphans_of_folder(struct orphans *o) {
+  char *path = mem_path(o->db->path, o->folder);
+  if (!path) return fail_memory(o->error, "recovery");
+  int number = o->db->os->list(o->db->os, path, remove_orphans_of_month, o), result = number;
+  if (number > 0) result = number == ENOENT ? 0 : os_fail(o->error, number, "list", path);
+  mem_free(path);
+  return result;
 }
 
 /* Where a segment is missing or damaged nothing goes: what the manifest does not name may be the new files of
- * an edit that was lost, whose old ones are missing now. */
-static void remove_orphans(struct db *db) {
+ * an edit that was lost, whose old ones are missing now. A folder that cannot be listed refuses the store: it
+ * may have files whose ids would be given again. */
+static int remove_orphans(struct db *db, tally_error *error) {
   bool keep = false;
+  int result = 0;
   for (size_t i = 0; i < db->version->count; i++) keep |= segment_quarantined(db->version->segment[i]);
-  for (int i = 0; i < SEGMENT_FOLDERS; i++) {
-    char *path = mem_path(db->path, segment_folder[i]);
-    struct orphans o = {db, segment_folder[i], keep};
-    if (path) (void)db->os->list(db->os, path, remove_orphans_of_month, &o);
-    mem_free(path);
+  for (int i = 0; i < SEGMENT_FOLDERS && !result; i++) {
+    struct orphans o = {db, segment_folder[i], keep, error};
+    result = remove_orphans_of_folder(&o);
   }
+  return result;
 }
 
 /* ------------------------------------------------------------------ the WAL */
@@ -381,8 +403,7 @@ static void remove_temporary(struct db *db, const char *folder) {
 static int take_over(struct db *db, tally_error *error) {
   if (db->options.read_only || db->made) return 0;
   int result = manifest_renew(db->manifest, error);
-  if (!result) remove_orphans(db);
-  return result;
+  return result ? result : remove_orphans(db, error);
 }
 
 static int recover_wal(struct db *db, tally_error *error) {

@@ -25,6 +25,19 @@ static int noted_sync_directory(const struct os *os, const char *path) {
   return os_posix()->sync_directory(os, path);
 }
 
+static const char *kept_file, *hidden_folder; /* the end of a path: not removed, not listed */
+
+static bool ends_with(const char *path, const char *end) {
+  return end && strlen(path) >= strlen(end) && strcmp(path + strlen(path) - strlen(end), end) == 0;
+}
+static int failing_unlink(const struct os *os, const char *path) {
+  return ends_with(path, kept_file) ? EIO : os_posix()->unlink(os, path);
+}
+static int failing_list(const struct os *os, const char *path, int (*entry)(void *, const char *),
+                        void *arg) {
+  return ends_with(path, hidden_folder) ? EIO : os_posix()->list(os, path, entry, arg);
+}
+
 static void reopen(struct fixture *f) {
   tally_error e;
   tally_options o = {.create = true, .manual = true, .memory = 64u << 20, .flush_age = 1};
@@ -35,6 +48,9 @@ static void begin(struct fixture *f) {
   *f = (struct fixture){.directory = temporary_make(), .os = *os_posix()};
   f->os.open = full_open;
   f->os.sync_directory = noted_sync_directory;
+  f->os.unlink = failing_unlink;
+  f->os.list = failing_list;
+  kept_file = hidden_folder = NULL;
   disk_full = false;
   reopen(f);
 }
@@ -137,6 +153,47 @@ Test(faults, a_file_of_another_month_with_a_segments_id_is_removed) {
   cr_assert_eq(access(path, F_OK), 0);
   reopen(&f);
   cr_assert_neq(access(path, F_OK), 0);
+  cr_assert_eq(rows(&f), 10);
+  end(&f);
+}
+
+Test(faults, a_segments_id_is_not_given_again_while_a_file_of_it_could_not_be_removed) {
+  struct fixture f;
+  tally_error e;
+  begin(&f);
+  append(&f);
+  cr_assert_eq(db_flush(f.db, &e), 0);
+  cr_assert_eq(db_close(f.db, &e), 0);
+  shell("cp %s/segments/1970-01/*1.seg %s/segments/1970-01/0000000000000002.seg", f.directory.path,
+        f.directory.path);
+  kept_file = "2.seg";
+  reopen(&f);
+  append(&f);
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  cr_assert_eq(rows(&f), 20);
+  cr_assert_eq(db_close(f.db, &e), 0);
+  kept_file = NULL;
+  char path[400];
+  (void)snprintf(path, sizeof path, "%s/segments/1970-01/0000000000000002.seg", f.directory.path);
+  cr_assert_eq(access(path, F_OK), 0);
+  reopen(&f);
+  cr_assert_neq(access(path, F_OK), 0, "the next open removes it");
+  cr_assert_eq(rows(&f), 20);
+  end(&f);
+}
+
+Test(faults, a_folder_of_segments_that_cannot_be_listed_refuses_the_store) {
+  struct fixture f;
+  tally_error e;
+  begin(&f);
+  append(&f);
+  cr_assert_eq(db_close(f.db, &e), 0);
+  hidden_folder = "1970-01";
+  tally_options o = {.manual = true, .memory = 64u << 20, .flush_age = 1};
+  cr_assert_eq(db_open(&f.os, f.directory.path, &o, &f.db, &e), TALLY_IO);
+  cr_expect(strstr(e.text, "cannot list "), "%s", e.text);
+  hidden_folder = NULL;
+  reopen(&f);
   cr_assert_eq(rows(&f), 10);
   end(&f);
 }
