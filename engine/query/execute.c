@@ -9,9 +9,9 @@
 #include "query/worker.h"
 
 #define THREADS 2
-#define THREAD_ROWS                                                                                          \
-  200000 /* starting a thread and merging costs as much as reading some ten thousand rows                    \
-          */
+/* Rows, runs and entries: starting a thread and merging costs as much as reading some ten thousand of them.
+ */
+#define THREAD_WORK 200000
 
 int execute_grow(const struct plan *plan, struct tally_up *up, tally_error *error) {
   int rc = 0;
@@ -71,7 +71,7 @@ static void *run(void *arg) {
   return NULL;
 }
 
-/* One user's rows are found through the index: the rows of a part say nothing of the work. */
+/* One user's rows are found through the index: what a part has says nothing of the work. */
 static bool one_user(const struct request *r) {
   for (size_t i = 0; i < r->where_count; i++)
     if (r->where[i].ref.column == TALLY_COL_USER_ID && r->where[i].op == OP_EQ) return true;
@@ -81,7 +81,7 @@ static bool one_user(const struct request *r) {
 static size_t thread_count(const struct plan *plan) {
   size_t parts = 0;
   for (size_t i = 0; i < plan->part_count; i++) parts += plan->part[i].way != PART_PRUNED;
-  bool many = plan->rows >= THREAD_ROWS && parts > 1 && !one_user(plan->request);
+  bool many = plan->work >= THREAD_WORK && parts > 1 && !one_user(plan->request);
   return many && os_cores() > 1 ? THREADS : 1;
 }
 

@@ -216,7 +216,7 @@ static uint64_t rollup_cost(const struct plan *plan, size_t index, const struct 
 
 static void choose_rows(struct plan *plan, size_t index) {
   plan->part[index].way = PART_ROWS;
-  plan->rows += scan_part_rows(plan->scan, index);
+  plan->work += scan_part_rows(plan->scan, index);
 }
 
 /* The first level of the index that suffices and covers, but for the runs, if there are more of them than
@@ -234,6 +234,7 @@ static int choose_way(struct plan *plan, size_t index, const bool suffices[INDEX
       break;
     p->way = PART_INDEX;
     p->level = (enum index_level)level;
+    if (level == INDEX_RUN) plan->work += plan->environment->snapshot->segments[index]->runs;
     return 0;
   }
   if (scan_thinned(plan->scan, index)) return thinned_plan(plan, index, error);
@@ -242,7 +243,8 @@ static int choose_way(struct plan *plan, size_t index, const bool suffices[INDEX
     return 0;
   }
   p->way = PART_ROLLUP;
-  if (plan_ragged(p)) plan->rows += scan_part_rows(plan->scan, index) / 4; /* little more than their times */
+  plan->work += rollup_cost(plan, index, p);
+  if (plan_ragged(p)) plan->work += scan_part_rows(plan->scan, index) / 4; /* little more than their times */
   return 0;
 }
 

@@ -67,7 +67,7 @@ struct plan {
   bool in_texts, in_users;   /* the levels of a thinned segment carry it, by its two kinds of keys */
   bool histograms;           /* states need percentiles of duration_ms that may be approximate */
   bool approximate;          /* and are: values are those of histograms */
-  uint64_t rows;             /* at most, of the parts to be read row by row */
+  uint64_t work;             /* rows, runs and entries to be read, at most */
   uint64_t rows_most;        /* of all parts that are not pruned */
 };
 
