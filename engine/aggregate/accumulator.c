@@ -103,6 +103,16 @@ int accumulator_grow(struct accumulator *a, uint32_t groups, tally_error *error)
   return 0;
 }
 
+void accumulator_expect(const struct accumulator *a, uint32_t group) {
+  if (a->rows) __builtin_prefetch(&a->rows[group]);
+  if (a->nulls) __builtin_prefetch(&a->nulls[group]);
+  if (a->errors) __builtin_prefetch(&a->errors[group]);
+  if (a->sum) __builtin_prefetch(&a->sum[group]);
+  if (!a->least) return;
+  __builtin_prefetch(&a->least[group]);
+  __builtin_prefetch(&a->greatest[group]);
+}
+
 static int merge_group(struct accumulator *a, uint32_t to, const struct accumulator *from, uint32_t g,
                        tally_error *error) {
   if (a->rows) a->rows[to] += from->rows[g];

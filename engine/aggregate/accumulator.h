@@ -54,6 +54,8 @@ struct input {
 /* The groups have been grown. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int accumulator_add(struct accumulator *a, const struct input *input, tally_error *error);
 
+/* Asks the processor for what aggregate_result will read of a group, a while before. */
+void accumulator_expect(const struct accumulator *a, uint32_t group);
 /* Adds all of `from`: its group g to group_map[g], its value v (where values are query-local ids) as
  * value_map[v]; value_map NULL: as it is. The groups of `a` have been grown. TALLY_OVERFLOW for a sum beyond
  * 128 bits; TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */

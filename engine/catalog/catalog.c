@@ -26,6 +26,12 @@ uint32_t catalog_count(const struct catalog *c, int domain) {
 tally_text catalog_text(const struct catalog *c, int domain, uint32_t id) {
   return texts_text(&c->dictionary[domain], id);
 }
+void catalog_expect_place(const struct catalog *c, int domain, uint32_t id) {
+  __builtin_prefetch(texts_place(&c->dictionary[domain], id));
+}
+void catalog_expect_text(const struct catalog *c, int domain, uint32_t id) {
+  __builtin_prefetch(*texts_place(&c->dictionary[domain], id));
+}
 uint64_t catalog_file_size(const struct catalog *c) { return c->size; }
 
 uint32_t catalog_find(struct catalog *c, int domain, const char *text, size_t size) {

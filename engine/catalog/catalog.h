@@ -34,6 +34,10 @@ uint32_t catalog_find(struct catalog *catalog, int domain, const char *text, siz
 /* The text of an id (1..catalog_count) that the caller got from the catalog or a snapshot. Lives as long as
  * the catalog. */
 tally_text catalog_text(const struct catalog *catalog, int domain, uint32_t id);
+/* For texts in no order: asks the processor for what catalog_text will read, a while before; for the place of
+ * the bytes first, and a while later for the bytes. */
+void catalog_expect_place(const struct catalog *catalog, int domain, uint32_t id);
+void catalog_expect_text(const struct catalog *catalog, int domain, uint32_t id);
 /* Ids given out so far: 1..count. */
 uint32_t catalog_count(const struct catalog *catalog, int domain);
 /* Writes and syncs the texts that are not in the file yet; *count tells how many it now holds. */

@@ -48,5 +48,6 @@ void texts_forget(struct dictionary *d, uint32_t id);
 void texts_scrub(struct dictionary *d, uint32_t id);
 bool texts_erased(const struct dictionary *d, uint32_t id);
 tally_text texts_text(const struct dictionary *d, uint32_t id);
+char *const *texts_place(const struct dictionary *d, uint32_t id); /* where its address is */
 
 #endif
