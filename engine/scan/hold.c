@@ -18,12 +18,11 @@ static int over_budget(tally_error *error, size_t size) {
               size);
 }
 
-int hold_alloc(struct hold *h, size_t count, size_t size, void **to, tally_error *error) {
+static int take(struct hold *h, size_t size, void *(*from)(size_t), void **to, tally_error *error) {
   size_t bytes;
-  if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, HEAD, &bytes))
-    return fail_memory(error, "a scan");
+  if (__builtin_add_overflow(size, HEAD, &bytes)) return fail_memory(error, "a scan");
   if (!budget_take(h->budget, bytes)) return over_budget(error, bytes);
-  struct held *held = mem_zalloc(1, bytes);
+  struct held *held = from(bytes);
   if (!held) {
     budget_give(h->budget, bytes);
     return fail_memory(error, "a scan");
@@ -33,6 +32,18 @@ int hold_alloc(struct hold *h, size_t count, size_t size, void **to, tally_error
   h->list = held;
   *to = (uint8_t *)held + HEAD;
   return 0;
+}
+
+static void *zeroed(size_t size) { return mem_zalloc(1, size); }
+
+int hold_alloc(struct hold *h, size_t count, size_t size, void **to, tally_error *error) {
+  size_t bytes;
+  if (__builtin_mul_overflow(count, size, &bytes)) return fail_memory(error, "a scan");
+  return take(h, bytes, zeroed, to, error);
+}
+
+int hold_take(struct hold *h, size_t size, void **to, tally_error *error) {
+  return take(h, size, mem_alloc, to, error);
 }
 
 void hold_free(struct hold *h) {

@@ -14,6 +14,8 @@ struct hold {
 
 /* Zeroed memory that lives until hold_free: TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int hold_alloc(struct hold *h, size_t count, size_t size, void **to, tally_error *error);
+/* The same, but not zeroed. */
+int hold_take(struct hold *h, size_t size, void **to, tally_error *error);
 void hold_free(struct hold *h);
 /* Gives a buffer at least this capacity, keeping its bytes. Its memory is given back with hold_buffer_free.
  */

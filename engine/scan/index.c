@@ -72,9 +72,10 @@ static int find_runs(struct scanner *s, tally_error *error) {
 int scanner_index(struct scanner *s, size_t part, enum index_level level, tally_error *error) {
   if (!s->index) {
     void *memory;
-    int result = hold_alloc(&s->hold, 1, sizeof *s->index, &memory, error);
+    int result = hold_take(&s->hold, sizeof *s->index, &memory, error); /* its arrays are written first */
     if (result) return result;
     s->index = memory;
+    s->index->found = (struct buffer){0};
   }
   struct index_cursor *x = s->index;
   uint32_t lookups;

@@ -30,12 +30,16 @@ int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *
   struct scanner *s = memory;
   s->scan = scan;
   s->hold = hold;
-  result = allocate_columns(s, error);
+  *scanner = s;
+  return 0;
+}
+
+/* Memory for rows, at the first part whose rows are read: index and rollups need none of it. */
+static int prepare_rows(struct scanner *s, tally_error *error) {
+  if (s->prepared) return 0;
+  int result = allocate_columns(s, error);
   if (!result) result = output_allocate(s, error);
-  if (result)
-    scanner_free(s);
-  else
-    *scanner = s;
+  s->prepared = result == 0;
   return result;
 }
 
@@ -92,6 +96,8 @@ static void start_memtable(struct scanner *s, size_t part) {
 }
 
 int scanner_part(struct scanner *s, size_t part, int64_t from, int64_t to, tally_error *error) {
+  int result = prepare_rows(s, error);
+  if (result) return result;
   s->segment = NULL;
   s->rows = NULL;
   s->chunk = s->chunks = s->row_count = 0;

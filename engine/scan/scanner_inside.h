@@ -54,6 +54,7 @@ struct scanner {
   struct interval time[2]; /* this part's narrowed range: one interval, or two around what is skipped */
   uint32_t times;          /* how many */
   bool filter_time;        /* its rows may lie outside of them */
+  bool prepared;           /* there is memory for rows */
   struct candidates candidates;
   /* the chunk whose selected rows are being put out */
   uint32_t current, current_rows;
