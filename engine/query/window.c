@@ -56,6 +56,7 @@ int window_init(struct window *w, const struct scan *scan, const struct request 
 static int wake(struct window *w, tally_error *error) {
   if (w->scanner) return 0;
   int rc = scanner_new(w->scan, &w->scanner, error);
+  if (!rc) rc = scanner_prepare(w->scanner, error); /* what is left is the window's */
   uint64_t share = budget_left(w->environment->budget) / ROWS_SHARE;
   /* a row takes its place, and three words while a window is sorted or cut */
   w->rows_most = (size_t)(share / (sizeof *w->rows + 3 * sizeof(uint64_t)));

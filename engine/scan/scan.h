@@ -60,6 +60,8 @@ struct scanner;
  * another part. Its memory comes from the budget of scan_new. TALLY_NO_RAW_ROWS for a thinned segment with
  * times in the range. */
 int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *error);
+/* Takes the memory for rows, which else the first scanner_part takes: index and rollups need none of it. */
+int scanner_prepare(struct scanner *scanner, tally_error *error);
 int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to, tally_error *error);
 /* Leaves out the rows of [from, to) of the part that scanner_part has moved to. */
 void scanner_skip(struct scanner *scanner, int64_t from, int64_t to);

@@ -34,8 +34,7 @@ int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *
   return 0;
 }
 
-/* Memory for rows, at the first part whose rows are read: index and rollups need none of it. */
-static int prepare_rows(struct scanner *s, tally_error *error) {
+int scanner_prepare(struct scanner *s, tally_error *error) {
   if (s->prepared) return 0;
   int result = allocate_columns(s, error);
   if (!result) result = output_allocate(s, error);
@@ -96,7 +95,7 @@ static void start_memtable(struct scanner *s, size_t part) {
 }
 
 int scanner_part(struct scanner *s, size_t part, int64_t from, int64_t to, tally_error *error) {
-  int result = prepare_rows(s, error);
+  int result = scanner_prepare(s, error);
   if (result) return result;
   s->segment = NULL;
   s->rows = NULL;
