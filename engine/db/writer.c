@@ -55,9 +55,26 @@ static bool memory_may_come(const struct db *db) {
   return db->snapshots || db->flushing || (db->sealed && db->flushers) || atomic_load(&db->rewriting.total);
 }
 
+/* A memtable, if there is memory; without a flusher the caller flushes for it, also what failed before.
+ * 0 and NULL: none. */
+static int flush_for_memtable(struct db *db, struct memtable **m, tally_error *error) {
+  for (;;) {
+    os_lock(&db->lock);
+    *m = make_memtable(db, false);
+    bool flushes = !*m && !db->flushers && flush_waits(db);
+    os_unlock(&db->lock);
+    if (!flushes) return 0;
+    bool worked;
+    int result = flush_next(db, &worked, error);
+    if (result) return result;
+  }
+}
+
 int writer_new_active(struct db *db, tally_error *error) {
+  struct memtable *m;
+  int result = flush_for_memtable(db, &m, error);
+  if (result) return result;
   os_lock(&db->lock);
-  struct memtable *m = NULL;
   /* A flush that ends gives its memtable back, and queries at work theirs within a vector's time. A flush
    * that failed does not matter where there is room. */
   for (int tries = 0; !m && tries < 10 * GRACE_TRIES; tries++) {
