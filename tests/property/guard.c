@@ -31,6 +31,12 @@ void guard_watch(struct world *w) {
           g->until ? "doubted" : "trusted");
 }
 
+static void trust(struct guard *g, int64_t now) {
+  if (g->trusts && g->trusted[g->trusts - 1] == now) return;
+  if (g->trusts == TRUSTED_MOST) g->trusts = 0;
+  g->trusted[g->trusts++] = now;
+}
+
 /* The time that was written down last tells how long the store was away; it must be one at which the clock
  * was trusted. A policy with no such time was set under a clock that was doubted. */
 void guard_open(struct world *w) {
@@ -46,12 +52,8 @@ void guard_open(struct world *w) {
   require(away == (r->guarded_until != 0), "a store that was away for %lld us opens with its clock %s",
           (long long)(seen ? r->now - seen : 0), away ? "trusted" : "doubted");
   g->until = r->guarded_until;
-}
-
-static void trust(struct guard *g, int64_t now) {
-  if (g->trusts && g->trusted[g->trusts - 1] == now) return;
-  if (g->trusts == TRUSTED_MOST) g->trusts = 0;
-  g->trusted[g->trusts++] = now;
+  if (!away)
+    trust(g, r->now); /* the step may have begun with a clock that was doubted, and goes on with this one */
 }
 
 void guard_trust(struct world *w) {
