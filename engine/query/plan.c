@@ -226,15 +226,15 @@ static int choose_way(struct plan *plan, size_t index, const bool suffices[INDEX
   struct plan_part *p = &plan->part[index];
   bool bucketed = plan->request->has_bucket && !p->one_bucket;
   bool rollups = !scan_thinned(plan->scan, index) && find_stretches(plan, index, p);
+  uint64_t entries = rollups ? rollup_cost(plan, index, p) : 0;
   plan->rows_most += scan_part_rows(plan->scan, index);
   for (int level = INDEX_SEGMENT; level <= INDEX_RUN && !bucketed; level++) {
     if (!suffices[level] || !scan_index_covers(plan->scan, index, (enum index_level)level)) continue;
-    if (level == INDEX_RUN && rollups && !plan_ragged(p) &&
-        rollup_cost(plan, index, p) < plan->environment->snapshot->segments[index]->runs)
-      break;
+    uint64_t runs = level == INDEX_RUN ? plan->environment->snapshot->segments[index]->runs : 0;
+    if (rollups && !plan_ragged(p) && entries < runs) break;
     p->way = PART_INDEX;
     p->level = (enum index_level)level;
-    if (level == INDEX_RUN) plan->work += plan->environment->snapshot->segments[index]->runs;
+    plan->work += runs;
     return 0;
   }
   if (scan_thinned(plan->scan, index)) return thinned_plan(plan, index, error);
@@ -243,7 +243,7 @@ static int choose_way(struct plan *plan, size_t index, const bool suffices[INDEX
     return 0;
   }
   p->way = PART_ROLLUP;
-  plan->work += rollup_cost(plan, index, p);
+  plan->work += entries;
   if (plan_ragged(p)) plan->work += scan_part_rows(plan->scan, index) / 4; /* little more than their times */
   return 0;
 }

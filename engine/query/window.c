@@ -42,12 +42,15 @@ static int find_parts(struct window *w, struct arena *arena, tally_error *error)
   return 0;
 }
 
+/* Rows to collect for a limit that is much below what the budget allows. */
+static size_t with_spare(uint64_t limit) { return 2 * (size_t)limit + LIMIT_SPARE; }
+
 int window_init(struct window *w, const struct scan *scan, const struct request *request, uint32_t columns,
                 struct arena *arena, const struct query_environment *environment, tally_error *error) {
   *w = (struct window){.environment = environment, .scan = scan, .columns = columns, .limit = request->limit};
   w->descending = (request->flags & TALLY_ORDER_DESC) != 0;
   w->next = w->end = INT64_MIN;
-  w->rows_now = request->limit < LIMIT_SPARE ? LIMIT_SPARE + 2 * (size_t)request->limit : FIRST_ROWS;
+  w->rows_now = request->limit < LIMIT_SPARE ? with_spare(request->limit) : FIRST_ROWS;
   w->metadata_now = FIRST_METADATA;
   return scan ? find_parts(w, arena, error) : 0;
 }
@@ -202,7 +205,7 @@ static int lower_for_room(struct window *w, tally_error *error) {
 /* More rows than this are not collected before the bound is lowered. */
 static size_t rows_target(const struct window *w) {
   if (w->limit >= w->rows_most / 2) return w->rows_most;
-  size_t target = 2 * (size_t)w->limit + LIMIT_SPARE;
+  size_t target = with_spare(w->limit);
   return target < w->rows_most ? target : w->rows_most;
 }
 

@@ -141,15 +141,14 @@ static int worker_rows(struct worker *worker, size_t index, tally_error *error) 
 
 _Static_assert(ROLLUP_PIECE <= VECTOR_ROWS, "a piece of a rollup fits the keys");
 
-static const uint32_t *entry_ids(const struct rollup_rows *rows, int column) {
+static const uint32_t *entry_ids(const struct entries *rows, int column) {
   return column == TALLY_COL_SERVICE_NAME ? rows->service
          : column == TALLY_COL_USER_ID    ? rows->user
          : column == TALLY_COL_ENDPOINT   ? rows->endpoint
                                           : rows->method;
 }
 
-static void make_entry_keys(struct worker *worker, const struct plan_part *p,
-                            const struct rollup_rows *rows) {
+static void make_entry_keys(struct worker *worker, const struct plan_part *p, const struct entries *rows) {
   const struct plan *plan = worker->plan;
   for (size_t w = 0; w < plan->layout.words; w++)
     memset(worker->keys + w * VECTOR_ROWS, 0, rows->rows * sizeof *worker->keys);
@@ -168,14 +167,13 @@ static void make_entry_keys(struct worker *worker, const struct plan_part *p,
 }
 
 /* A state over a text column: the entry's id stands for all of its rows. */
-static int add_entry_ids(struct worker *worker, struct accumulator *a, const struct rollup_rows *rows,
+static int add_entry_ids(struct worker *worker, struct accumulator *a, const struct entries *rows,
                          const uint32_t *id, const uint32_t *groups, tally_error *error) {
   uint64_t valid[VECTOR_ROWS / 64] = {0};
   for (uint32_t i = 0; i < rows->rows; i++) {
     worker->codes[i] = id[i];
     valid[i / 64] |= (uint64_t)(id[i] != 0) << (i % 64);
-    if (id[i] == 0 && (a->needs & NEED_NULLS))
-      a->nulls[groups ? groups[i] : worker->numbers[0]] += rows->count[i];
+    if (id[i] == 0 && (a->needs & NEED_NULLS)) a->nulls[worker->numbers[i]] += rows->count[i];
   }
   if (!(a->needs & NEED_DISTINCT)) return 0;
   return distinct_add(&a->distinct, groups, worker->numbers[0], (const int64_t *)worker->codes, valid,
@@ -184,7 +182,7 @@ static int add_entry_ids(struct worker *worker, struct accumulator *a, const str
 
 /* One array of the groups after the other: the groups of many entries lie far from each other, and so the
  * processor can fetch several of them at a time. */
-static void add_entry_counts(struct accumulator *a, const struct rollup_rows *rows, const uint32_t *groups) {
+static void add_entry_counts(struct accumulator *a, const struct entries *rows, const uint32_t *groups) {
   if (a->rows)
     for (uint32_t i = 0; i < rows->rows; i++) a->rows[groups[i]] += rows->count[i];
   if (a->errors)
@@ -192,7 +190,7 @@ static void add_entry_counts(struct accumulator *a, const struct rollup_rows *ro
       if (rows->errors[i]) a->errors[groups[i]] += rows->errors[i];
 }
 
-static void add_entry_measure(struct accumulator *a, const struct rollup_rows *rows, const struct measure *m,
+static void add_entry_measure(struct accumulator *a, const struct entries *rows, const struct measure *m,
                               const uint32_t *groups) {
   if (a->nulls)
     for (uint32_t i = 0; i < rows->rows; i++)
@@ -207,7 +205,7 @@ static void add_entry_measure(struct accumulator *a, const struct rollup_rows *r
 }
 
 /* The values of the entries' histograms. */
-static int add_histograms(struct accumulator *a, const struct rollup_rows *rows, const uint32_t *groups,
+static int add_histograms(struct accumulator *a, const struct entries *rows, const uint32_t *groups,
                           tally_error *error) {
   int rc = 0;
   for (uint32_t i = 0; i < rows->rows; i++)
@@ -216,7 +214,7 @@ static int add_histograms(struct accumulator *a, const struct rollup_rows *rows,
   return rc;
 }
 
-static int add_entry_state(struct worker *worker, size_t state, const struct rollup_rows *rows, bool same,
+static int add_entry_state(struct worker *worker, size_t state, const struct entries *rows, bool same,
                            tally_error *error) {
   const struct source *s = &worker->plan->source[worker->plan->state[state].source];
   struct accumulator *a = &worker->up.state[state];
@@ -231,7 +229,7 @@ static int add_entry_state(struct worker *worker, size_t state, const struct rol
   return a->needs & NEED_VALUES ? add_histograms(a, rows, groups, error) : 0;
 }
 
-static int add_entries(struct worker *worker, const struct plan_part *p, const struct rollup_rows *rows,
+static int add_entries(struct worker *worker, const struct plan_part *p, const struct entries *rows,
                        tally_error *error) {
   const struct plan *plan = worker->plan;
   bool same = true;
@@ -246,27 +244,21 @@ static int add_entries(struct worker *worker, const struct plan_part *p, const s
 
 static int worker_index(struct worker *worker, size_t index, tally_error *error) {
   const struct plan_part *p = &worker->plan->part[index];
-  const struct index_rows *rows;
+  const struct entries *rows;
   int rc = scanner_index(worker->scanner, index, p->level, error);
   while (!rc) {
     rc = plan_alive(worker->plan->environment, error);
     if (rc) return rc;
     rc = scanner_index_next(worker->scanner, &rows, error);
     if (rc != TALLY_ROW) return rc;
-    struct rollup_rows entries = {.rows = rows->rows,
-                                  .service = rows->service,
-                                  .user = rows->user,
-                                  .count = rows->count,
-                                  .errors = rows->errors};
-    memcpy(entries.measure, rows->measure, sizeof entries.measure);
-    rc = add_entries(worker, p, &entries, error);
+    rc = add_entries(worker, p, rows, error);
   }
   return rc;
 }
 
 static int worker_entries(struct worker *worker, size_t index, enum rollup_level level, int64_t from,
                           int64_t to, tally_error *error) {
-  const struct rollup_rows *rows;
+  const struct entries *rows;
   if (from >= to) return 0;
   const bool histograms = worker->plan->histograms && level == ROLLUP_HOUR;
   int rc = scanner_rollup(worker->scanner, index, level, from, to, worker->plan->measures, histograms, error);

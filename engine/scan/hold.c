@@ -18,11 +18,11 @@ static int over_budget(tally_error *error, size_t size) {
               size);
 }
 
-static int take(struct hold *h, size_t size, void *(*from)(size_t), void **to, tally_error *error) {
+static int take(struct hold *h, size_t size, bool zeroed, void **to, tally_error *error) {
   size_t bytes;
   if (__builtin_add_overflow(size, HEAD, &bytes)) return fail_memory(error, "a scan");
   if (!budget_take(h->budget, bytes)) return over_budget(error, bytes);
-  struct held *held = from(bytes);
+  struct held *held = zeroed ? mem_zalloc(1, bytes) : mem_alloc(bytes);
   if (!held) {
     budget_give(h->budget, bytes);
     return fail_memory(error, "a scan");
@@ -34,16 +34,14 @@ static int take(struct hold *h, size_t size, void *(*from)(size_t), void **to, t
   return 0;
 }
 
-static void *zeroed(size_t size) { return mem_zalloc(1, size); }
-
 int hold_alloc(struct hold *h, size_t count, size_t size, void **to, tally_error *error) {
   size_t bytes;
   if (__builtin_mul_overflow(count, size, &bytes)) return fail_memory(error, "a scan");
-  return take(h, bytes, zeroed, to, error);
+  return take(h, bytes, true, to, error);
 }
 
 int hold_take(struct hold *h, size_t size, void **to, tally_error *error) {
-  return take(h, size, mem_alloc, to, error);
+  return take(h, size, false, to, error);
 }
 
 void hold_free(struct hold *h) {

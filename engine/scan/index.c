@@ -21,7 +21,7 @@ struct index_cursor {
   uint32_t nonnull[RUN_MEASURES][BATCH];
   int64_t tokens[BATCH], cost[BATCH];
   struct measure measure[MEASURES][BATCH];
-  struct index_rows rows;
+  struct entries rows;
 };
 
 enum {
@@ -200,7 +200,7 @@ static void fill_measures(struct index_cursor *x, uint32_t n) {
   }
 }
 
-int scanner_index_next(struct scanner *s, const struct index_rows **rows, tally_error *error) {
+int scanner_index_next(struct scanner *s, const struct entries **rows, tally_error *error) {
   struct index_cursor *x = s->index;
   uint32_t n;
   int result = 0;
@@ -212,11 +212,11 @@ int scanner_index_next(struct scanner *s, const struct index_rows **rows, tally_
   if (n == 0) return TALLY_OK;
   bool runs = x->level == INDEX_RUN;
   if (runs) fill_measures(x, n);
-  x->rows = (struct index_rows){.rows = n,
-                                .service = x->services,
-                                .user = runs ? x->users : NULL,
-                                .count = x->counts,
-                                .errors = x->errors};
+  x->rows = (struct entries){.rows = n,
+                             .service = x->services,
+                             .user = runs ? x->users : NULL,
+                             .count = x->counts,
+                             .errors = x->errors};
   for (int m = 0; m < MEASURES; m++)
     x->rows.measure[m] = runs && m != STATUS && m != TOKENS && m != COST ? NULL : x->measure[m];
   *rows = &x->rows;

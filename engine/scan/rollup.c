@@ -23,7 +23,7 @@ struct rollup_cursor {
   uint64_t bin_at[ROLLUP_PIECE + 1];
   struct buffer bin_values, bin_counts;
   struct measure measure[MEASURES][ROLLUP_PIECE];
-  struct rollup_rows rows;
+  struct entries rows;
   /* users */
   uint32_t set, set_end, user; /* the next set; behind the last; the next user of it */
   int64_t users[USERS_PIECE];
@@ -161,13 +161,13 @@ int scanner_rollup(struct scanner *s, size_t part, enum rollup_level level, int6
   x->entries =
       (struct rollup_entries){.bucket = x->bucket, .key = x->key, .rows = x->count, .errors = x->errors};
   for (int m = 0; m < MEASURES; m++) x->entries.measure[m] = measures >> m & 1 ? x->measure[m] : NULL;
-  x->rows = (struct rollup_rows){.time = x->time,
-                                 .service = x->service,
-                                 .endpoint = rollup_of_users(level) ? NULL : x->endpoint,
-                                 .method = rollup_of_users(level) ? NULL : x->method,
-                                 .user = rollup_of_users(level) ? x->endpoint : NULL,
-                                 .count = x->count,
-                                 .errors = x->errors};
+  x->rows = (struct entries){.time = x->time,
+                             .service = x->service,
+                             .endpoint = rollup_of_users(level) ? NULL : x->endpoint,
+                             .method = rollup_of_users(level) ? NULL : x->method,
+                             .user = rollup_of_users(level) ? x->endpoint : NULL,
+                             .count = x->count,
+                             .errors = x->errors};
   for (int m = 0; m < MEASURES; m++) x->rows.measure[m] = x->entries.measure[m];
   return 0;
 }
@@ -241,7 +241,7 @@ static int load_bins(struct scanner *s, uint32_t piece, uint32_t count, tally_er
   return result;
 }
 
-int scanner_rollup_next(struct scanner *s, const struct rollup_rows **rows, tally_error *error) {
+int scanner_rollup_next(struct scanner *s, const struct entries **rows, tally_error *error) {
   struct rollup_cursor *x = s->rollup;
   while (x->piece < x->end) {
     uint32_t count = 0, piece = x->piece++;

@@ -60,9 +60,9 @@ struct scanner;
  * another part. Its memory comes from the budget of scan_new. TALLY_NO_RAW_ROWS for a thinned segment with
  * times in the range. */
 int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *error);
+int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to, tally_error *error);
 /* Takes the memory for rows, which else the first scanner_part takes: index and rollups need none of it. */
 int scanner_prepare(struct scanner *scanner, tally_error *error);
-int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to, tally_error *error);
 /* Leaves out the rows of [from, to) of the part that scanner_part has moved to. */
 void scanner_skip(struct scanner *scanner, int64_t from, int64_t to);
 /* The next vector (TALLY_ROW), TALLY_OK at the end of the part, or a code. */
@@ -81,24 +81,33 @@ void scanner_free(struct scanner *scanner);
 
 enum index_level { INDEX_SEGMENT, INDEX_SERVICE, INDEX_RUN };
 #define INDEX_LEVELS (INDEX_RUN + 1)
-/* Rows of aggregates. measure[c] (c = column - TALLY_COL_REQUEST_SIZE) has sum and nonnull at every level;
- * min and max only at INDEX_SEGMENT and INDEX_SERVICE. At INDEX_RUN only tokens_used (sum, nonnull), cost
- * (sum, nonnull), errors and status_code's nonnull are there. */
-struct index_rows {
-  uint32_t rows;
-  const uint32_t *service, *user; /* ids; user at INDEX_RUN only */
+/* Entries: each stands for some rows, with their aggregates. From the index, measure[c] (c = column -
+ * TALLY_COL_REQUEST_SIZE) has sum and nonnull at every level; min and max only at INDEX_SEGMENT and
+ * INDEX_SERVICE. At INDEX_RUN only tokens_used (sum, nonnull), cost (sum, nonnull), errors and status_code's
+ * nonnull are there. From rollups, measures are there if asked for; at the hours min and max are 0 where the
+ * part has no bounds there (segment->rollup_bounds). */
+struct entries {
+  uint32_t rows;                     /* how many entries */
+  const int64_t *time;               /* where the bucket begins; NULL from the index */
+  const uint32_t *service;           /* ids */
+  const uint32_t *endpoint, *method; /* NULL from the index and at the users' levels */
+  const uint32_t *user;              /* at INDEX_RUN and the users' levels only */
   const uint32_t *count, *errors;
-  const struct measure *measure[MEASURES]; /* measure[c][i] of row i; NULL where not there */
+  /* Asked for, at the hours of a thinned segment: the histograms of duration_ms. Entry i has the bins
+   * [bin_at[i], bin_at[i + 1]). */
+  const uint64_t *bin_at;
+  const int64_t *bin_value, *bin_count;
+  const struct measure *measure[MEASURES]; /* measure[c][i] of entry i; NULL where not there */
 };
 /* Can the part be answered from its index? True if it is a segment whose rows are all inside the request's
  * range and whose predicates are all on service_name (levels SERVICE and RUN) or user_id (RUN), and it has
  * what the level needs (sums_fit, service totals). No predicate at INDEX_SEGMENT. */
 bool scan_index_covers(const struct scan *scan, size_t part, enum index_level level);
-/* Starts answering a covered part at a level; then each scanner_index_next gives the next index rows (at most
+/* Starts answering a covered part at a level; then each scanner_index_next gives the next entries (at most
  * VECTOR_ROWS at a time) that satisfy the predicates: TALLY_ROW, TALLY_OK at the end, or a code. Borrowed
  * until the scanner's next call. */
 int scanner_index(struct scanner *scanner, size_t part, enum index_level level, tally_error *error);
-int scanner_index_next(struct scanner *scanner, const struct index_rows **rows, tally_error *error);
+int scanner_index_next(struct scanner *scanner, const struct entries **entries, tally_error *error);
 
 /* ---- answering from rollups */
 
@@ -111,27 +120,12 @@ bool scan_rollup_covers(const struct scan *scan, size_t part, enum rollup_level 
  * empty if *from >= *to. Buckets reach beyond [from, to) where the part has no rows there. */
 void scan_rollup_stretch(const struct scan *scan, size_t part, enum rollup_level level, int64_t *from,
                          int64_t *to);
-/* Entries of a stretch from a level to the next, with the time of each. At the hours min and max are 0 where
- * the part has no bounds there (segment->rollup_bounds). */
-struct rollup_rows {
-  uint32_t rows;
-  const int64_t *time;               /* where the bucket begins */
-  const uint32_t *service;           /* ids */
-  const uint32_t *endpoint, *method; /* NULL at the users' levels */
-  const uint32_t *user;              /* only there */
-  const uint32_t *count, *errors;
-  /* Asked for, at the hours of a thinned segment: the histograms of duration_ms. Entry i has the bins
-   * [bin_at[i], bin_at[i + 1]). */
-  const uint64_t *bin_at;
-  const int64_t *bin_value, *bin_count;
-  const struct measure *measure[MEASURES]; /* NULL where not asked for */
-};
 /* Starts answering [from, to), in whole buckets, of a part that is covered, with the measures (bits) that are
  * wanted; then scanner_rollup_next gives the entries that satisfy the predicates, as scanner_index_next
  * does. */
 int scanner_rollup(struct scanner *scanner, size_t part, enum rollup_level level, int64_t from, int64_t to,
                    uint32_t measures, bool histograms, tally_error *error);
-int scanner_rollup_next(struct scanner *scanner, const struct rollup_rows **rows, tally_error *error);
+int scanner_rollup_next(struct scanner *scanner, const struct entries **entries, tally_error *error);
 /* Do the request's predicates on status_code hold for all or none of each class? */
 bool scan_whole_classes(const struct scan *scan);
 /* The segment of a part if it is thinned, else NULL. */

@@ -35,8 +35,7 @@ static struct naive naive_rows(const struct rows *r, const struct scan_request *
   return n;
 }
 
-static void check_row(const struct index_rows *x, uint32_t i, enum index_level level,
-                      const struct naive *want) {
+static void check_row(const struct entries *x, uint32_t i, enum index_level level, const struct naive *want) {
   cr_assert(want->there, "a row for nothing");
   cr_assert_eq(x->count[i], want->rows);
   cr_assert_eq(x->errors[i], want->errors);
@@ -59,7 +58,7 @@ static void check_level(const struct fixture *f, struct scanner *scanner, const 
   struct naive all = naive_rows(r, q, -1, -1);
   uint64_t rows = 0;
   cr_assert_eq(scanner_index(scanner, part, level, &error), 0, "%s", error.text);
-  const struct index_rows *x;
+  const struct entries *x;
   int result;
   while ((result = scanner_index_next(scanner, &x, &error)) == TALLY_ROW) {
     cr_assert(x->rows >= 1 && x->rows <= VECTOR_ROWS);
