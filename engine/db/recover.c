@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "db/inside.h"
+#include "maintain/mark.h"
+#include "wal/order.h"
 #include "wal/reader.h"
 
 /* ------------------------------------------------------------------ files */
@@ -279,11 +281,29 @@ static int tail_is_zero(struct wal_reader *reader, bool *zero, tally_error *erro
   return 0;
 }
 
-/* `follows`: the first record of the next file. A file may end early where the next one begins there or
- * before: a power cut brings back allocated space that was cut off, and files that were replayed to a new
- * one. */
-static int replay_file(struct replay *r, const char *path, uint64_t number, uint64_t follows,
-                       tally_error *error) {
+/* What stands where no whole record does: damage, zeros, or the torn tail of a crash. */
+static int read_end(struct replay *r, struct wal_reader *reader, uint64_t number, tally_error *error) {
+  struct db *db = r->db;
+  bool zero = true;
+  int result = wal_reader_survey(reader, error);
+  if (result) return result;
+  if (reader->durable > r->durable) r->durable = reader->durable;
+  if (r->durable >= reader->next && reader->next == r->next)
+    return fail_corrupt(error, reader->path, reader->offset,
+                        reader->bad ? reader->bad : "WAL record is there");
+  result = tail_is_zero(reader, &zero, error);
+  if (result || zero) return result;
+  (void)snprintf(db->recovery, sizeof db->recovery,
+                 "WAL file %016" PRIx64 " ended in a torn record at offset %" PRIu64
+                 " that was never acknowledged as durable: %" PRIu64
+                 " bytes were set aside in wal/%016" PRIx64 ".torn",
+                 number, reader->offset, reader->size - reader->offset, number);
+  return db->options.read_only ? 0 : set_aside(db, reader, number, error);
+}
+
+/* A file may end early where a later one begins there or before: a power cut brings back allocated space that
+ * was cut off, and files that were replayed to a new one. */
+static int replay_file(struct replay *r, const char *path, const struct wal_span *span, tally_error *error) {
   struct db *db = r->db;
   struct wal_reader reader;
   int result = wal_reader_open(db->os, path, &reader, error);
@@ -291,68 +311,22 @@ static int replay_file(struct replay *r, const char *path, uint64_t number, uint
   if (reader.header.durable > r->durable) r->durable = reader.header.durable;
   if (reader.header.first > r->next) result = fail_corrupt(error, path, 0, "WAL files follow each other");
   struct wal_record record;
-  while (!result && (result = wal_reader_next(&reader, &record, error)) == TALLY_ROW)
+  while (!result && reader.next < span->end &&
+         (result = wal_reader_next(&reader, &record, error)) == TALLY_ROW)
     result = record.sequence < r->next ? 0 : apply(r, &record, error);
-  if (!result && reader.offset < reader.size) result = wal_reader_survey(&reader, error);
   if (!result && reader.durable > r->durable) r->durable = reader.durable;
-  bool zero = true;
-  if (!result && r->durable >= reader.next && reader.next == r->next && reader.offset < reader.size &&
-      follows > r->next)
-    result = fail_corrupt(error, path, reader.offset, reader.bad ? reader.bad : "WAL record is there");
-  if (!result) result = tail_is_zero(&reader, &zero, error);
-  if (!result && !zero) {
-    (void)snprintf(db->recovery, sizeof db->recovery,
-                   "WAL file %016" PRIx64 " ended in a torn record at offset %" PRIu64
-                   " that was never acknowledged as durable: %" PRIu64
-                   " bytes were set aside in wal/%016" PRIx64 ".torn",
-                   number, reader.offset, reader.size - reader.offset, number);
-    if (!db->options.read_only) result = set_aside(db, &reader, number, error);
-  }
+  if (!result && reader.next < span->end && reader.offset < reader.size)
+    result = read_end(r, &reader, span->number, error);
   wal_reader_close(&reader);
   return result;
 }
 
-/* The sequence with which a WAL file begins. */
-static int first_of(struct db *db, uint64_t number, uint64_t *first, tally_error *error) {
-  struct wal_reader reader;
-  char *path = wal_path(db->path, number, ".wal");
-  int result = path ? wal_reader_open(db->os, path, &reader, error) : fail_memory(error, "recovery");
-  if (!result) {
-    *first = reader.header.first;
-    wal_reader_close(&reader);
-  }
-  mem_free(path);
-  return result;
-}
-
-/* The first records of all files. */
-static int first_of_all(struct db *db, const struct names *files, uint64_t **first, tally_error *error) {
-  *first = mem_alloc((files->count + 1) * sizeof **first);
-  int result = *first ? 0 : fail_memory(error, "recovery");
-  for (size_t i = 0; i < files->count && !result; i++)
-    result = first_of(db, files->number[i], &(*first)[i], error);
-  return result;
-}
-
-/* A later file that begins no later holds all that this one has: it was written by a replay, which a crash
- * kept from removing this one. Such files are passed over. */
-static bool replaced(const uint64_t *first, size_t i, size_t count) {
-  for (size_t k = i + 1; k < count; k++)
-    if (first[k] <= first[i]) return true;
-  return false;
-}
-
-static int replay_files(struct replay *r, const struct names *files, const uint64_t *first,
-                        tally_error *error) {
+static int replay_files(struct replay *r, const struct wal_span *span, size_t count, tally_error *error) {
   int result = 0;
-  for (size_t i = 0; i < files->count && !result; i++) {
-    if (replaced(first, i, files->count)) continue;
-    size_t next = i + 1;
-    while (next < files->count && replaced(first, next, files->count)) next++;
-    char *path = wal_path(r->db->path, files->number[i], ".wal");
-    result =
-        path ? replay_file(r, path, files->number[i], next < files->count ? first[next] : UINT64_MAX, error)
-             : fail_memory(error, "recovery");
+  for (size_t i = 0; i < count && !result; i++) {
+    if (span[i].end <= span[i].first) continue; /* a later one has all of it */
+    char *path = wal_path(r->db->path, span[i].number, ".wal");
+    result = path ? replay_file(r, path, &span[i], error) : fail_memory(error, "recovery");
     mem_free(path);
   }
   if (result) return result;
@@ -406,25 +380,47 @@ static int take_over(struct db *db, tally_error *error) {
   return result ? result : remove_orphans(db, error);
 }
 
+/* A backup whose renewal ended half-way may have files of the new one. They go before the manifest is
+ * renewed, which ends its being a backup. */
+static int drop_foreign(struct db *db, const char *folder, struct names *files, tally_error *error) {
+  uint64_t end;
+  int result = mark_wal_end(db->os, db->path, db->manifest, &end, error), code = 0;
+  size_t all = files->count;
+  while (!result && files->count && files->number[files->count - 1] >= end) files->count--;
+  if (result || db->options.read_only || files->count == all) return result;
+  for (size_t i = files->count; i < all && !code; i++) {
+    char *path = wal_path(db->path, files->number[i], ".wal");
+    code = path ? db->os->unlink(db->os, path) : ENOMEM;
+    mem_free(path);
+  }
+  if (!code) code = db->os->sync_directory(db->os, folder);
+  return code ? os_fail(error, code, "remove files of a backup that did not end from", folder) : 0;
+}
+
+static int open_wal(struct db *db, const struct names *files, struct replay *r, tally_error *error) {
+  uint64_t number = files->count ? files->number[files->count - 1] + 1 : 1;
+  if (number < db->manifest->state.next_wal) number = db->manifest->state.next_wal;
+  if (db->options.read_only) return 0;
+  db->wal_number = number;
+  return wal_create(db->os, db->path, number, r->next, &db->wal, error);
+}
+
 static int recover_wal(struct db *db, tally_error *error) {
   struct names files;
-  uint64_t *first = NULL;
+  struct wal_span *span = NULL;
   char *folder = wal_path(db->path, 0, "");
   if (!folder) return fail_memory(error, "recovery");
   *strrchr(folder, '/') = '\0';
   int result = list_numbers(db, folder, ".wal", &files, error);
-  if (!result) result = first_of_all(db, &files, &first, error);
+  if (!result) result = drop_foreign(db, folder, &files, error);
+  if (!result) result = wal_spans(db->os, db->path, files.number, files.count, &span, error);
   if (!result) result = take_over(db, error);
   if (!db->options.read_only) remove_temporary(db, folder);
   mem_free(folder);
   const struct store_state *state = &db->manifest->state;
   struct replay r = {.db = db, .next = state->covered + 1, .durable = state->durable};
-  uint64_t number = files.count ? files.number[files.count - 1] + 1 : 1;
-  if (number < state->next_wal) number = state->next_wal;
-  if (!result && !db->options.read_only)
-    result = wal_create(db->os, db->path, number, r.next, &db->wal, error);
-  if (!result) db->wal_number = number;
-  if (!result) result = replay_files(&r, &files, first, error);
+  if (!result) result = open_wal(db, &files, &r, error);
+  if (!result) result = replay_files(&r, span, files.count, error);
   if (!result && !db->options.read_only) {
     result = publish_tail(db, &files, error);
     if (!result) result = note_opened(db, error);
@@ -433,7 +429,7 @@ static int recover_wal(struct db *db, tally_error *error) {
       db->wal_size = db->wal->size;
     }
   }
-  mem_free(first);
+  mem_free(span);
   mem_free(files.number);
   return result;
 }

@@ -254,7 +254,8 @@ static int write_wal(struct backup *b, const struct backup_file *from, tally_err
   char *path = wal_path(b->to->store, from->number, ".tmp");
   if (!path) return fail_memory(error, "a backup");
   result = copy_bytes(b->to, from->file, from->path, from->size, path, error);
-  if (!result) result = copy_check_wal(b->to, path, from->number, &b->wal_check, error);
+  const struct wal_span all = {from->number, 0, UINT64_MAX};
+  if (!result) result = copy_check_wal(b->to, path, &all, &b->wal_check, error);
   mem_free(path);
   b->report->copied += result == 0;
   return result;

@@ -104,12 +104,12 @@ static int count_rows(const struct wal_record *record, struct buffer *scratch, s
   return 0;
 }
 
-static int check_records(struct copier *c, struct wal_reader *reader, struct wal_check *check,
+static int check_records(struct copier *c, struct wal_reader *reader, uint64_t end, struct wal_check *check,
                          tally_error *error) {
   struct buffer scratch = {0};
   struct wal_record record;
   int result = 0;
-  while (!result) {
+  while (!result && reader->next < end) {
     uint64_t before = reader->offset;
     result = wal_reader_next(reader, &record, error);
     if (result != TALLY_ROW) break;
@@ -120,15 +120,15 @@ static int check_records(struct copier *c, struct wal_reader *reader, struct wal
   return result;
 }
 
-int copy_check_wal(struct copier *c, const char *path, uint64_t number, struct wal_check *check,
+int copy_check_wal(struct copier *c, const char *path, const struct wal_span *span, struct wal_check *check,
                    tally_error *error) {
   struct wal_reader reader;
   int result = wal_reader_open(c->os, path, &reader, error);
   if (result) return result;
-  if (reader.header.number != number || reader.header.first > check->next)
+  if (reader.header.number != span->number || reader.header.first > check->next)
     result = fail_corrupt(error, path, 0, "WAL files to copy follow each other");
-  if (!result) result = check_records(c, &reader, check, error);
-  if (!result && reader.offset != reader.size)
+  if (!result) result = check_records(c, &reader, span->end, check, error);
+  if (!result && reader.next < span->end && reader.offset != reader.size)
     result = fail_corrupt(error, path, reader.offset, reader.bad ? reader.bad : "WAL records fill the file");
   if (!result && reader.next > check->next) check->next = reader.next;
   wal_reader_close(&reader);

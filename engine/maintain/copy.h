@@ -7,6 +7,7 @@
 
 #include "os/pace.h"
 #include "segment/segment.h"
+#include "wal/order.h"
 
 /* Where to, and what it takes. */
 struct copier {
@@ -35,9 +36,9 @@ struct wal_check {
   uint64_t covered; /* rows of records beyond it are counted */
   uint64_t rows;
 };
-/* Every byte of the file at `path`, WAL file `number`, belongs to a record that is whole, and its records
- * continue those before. */
-int copy_check_wal(struct copier *c, const char *path, uint64_t number, struct wal_check *check,
+/* The file at `path` has the number and the records of `span`, all whole, and they continue those before.
+ * Where no later file begins within it, nothing else is in it. */
+int copy_check_wal(struct copier *c, const char *path, const struct wal_span *span, struct wal_check *check,
                    tally_error *error);
 
 /* Numbers of the files <16 hex digits><suffix> in a folder, ascending; freed with mem_free. A folder that is

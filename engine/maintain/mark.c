@@ -63,6 +63,18 @@ int mark_read(const struct os *os, const char *directory, uint64_t number, uint6
   return result;
 }
 
+int mark_wal_end(const struct os *os, const char *directory, const struct manifest *manifest, uint64_t *end,
+                 tally_error *error) {
+  uint64_t size = 0;
+  *end = UINT64_MAX;
+  int result = mark_read(os, directory, manifest->number, &size, error);
+  if (result) return result == TALLY_NOT_FOUND ? 0 : result;
+  if (size > manifest->size)
+    return fail_corrupt(error, manifest->path, manifest->size, "manifest is as long as its mark says");
+  if (size == manifest->size) *end = manifest->state.next_wal;
+  return 0;
+}
+
 void mark_remove(const struct os *os, const char *directory, uint64_t number) {
   char *path = mark_path(directory, number);
   if (path) (void)os->unlink(os, path);

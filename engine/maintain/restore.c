@@ -18,6 +18,7 @@ struct restore {
   struct copier *to;
   const char *backup;
   struct manifest *manifest; /* of the backup */
+  uint64_t wal_end;          /* files from this number on are not the backup's */
   struct os_file *lock;      /* of the backup, where one could be taken */
   struct target target;
 };
@@ -39,17 +40,6 @@ static int lock_backup(struct restore *r, tally_error *error) {
   return 0;
 }
 
-/* The mark tells a manifest that has lost its end; one that is longer was opened as a store. */
-static int check_mark(struct restore *r, tally_error *error) {
-  uint64_t size = 0;
-  int result = mark_read(r->to->os, r->backup, r->manifest->number, &size, error);
-  if (result == TALLY_NOT_FOUND) return 0; /* a copied store */
-  if (!result && size > r->manifest->size)
-    result =
-        fail_corrupt(error, r->manifest->path, r->manifest->size, "manifest is as long as its mark says");
-  return result;
-}
-
 static int open_backup(struct restore *r, tally_error *error) {
   bool other;
   int exists = manifest_exists(r->to->os, r->backup, &other, error);
@@ -59,7 +49,7 @@ static int open_backup(struct restore *r, tally_error *error) {
                 r->backup);
   int result = lock_backup(r, error);
   if (!result) result = manifest_read(r->to->os, r->backup, &r->manifest, error);
-  return result ? result : check_mark(r, error);
+  return result ? result : mark_wal_end(r->to->os, r->backup, r->manifest, &r->wal_end, error);
 }
 
 /* ------------------------------------------------------------------ the target */
@@ -169,13 +159,30 @@ static int copy_catalog(struct restore *r, tally_error *error) {
   return result;
 }
 
-static int copy_wal(struct restore *r, uint64_t number, struct wal_check *check, tally_error *error) {
-  char *from = wal_path(r->backup, number, ".wal"), *to = wal_path(r->to->store, number, ".wal");
+static int copy_wal(struct restore *r, const struct wal_span *span, struct wal_check *check,
+                    tally_error *error) {
+  char *from = wal_path(r->backup, span->number, ".wal"), *to = wal_path(r->to->store, span->number, ".wal");
   int result = from && to ? copy_file(r, from, to, 0, error) : fail_memory(error, "a restore");
-  if (!result && (result = copy_check_wal(r->to, to, number, check, error)) != 0)
+  if (!result && (result = copy_check_wal(r->to, to, span, check, error)) != 0)
     error_where(error, "copied from %s", from);
   mem_free(from);
   mem_free(to);
+  return result;
+}
+
+/* The log files that have something of this backup: those of others may stand beside them. */
+static int copy_own_wals(struct restore *r, const char *folder, struct wal_check *check, tally_error *error) {
+  const struct os *os = r->to->os;
+  uint64_t *number = NULL;
+  size_t count = 0;
+  struct wal_span *span = NULL;
+  int result = copy_list(os, folder, ".wal", &number, &count, error);
+  while (!result && count && number[count - 1] >= r->wal_end) count--;
+  if (!result) result = wal_spans(os, r->backup, number, count, &span, error);
+  for (size_t i = 0; i < count && !result; i++)
+    if (span[i].end > check->next) result = copy_wal(r, &span[i], check, error);
+  mem_free(span);
+  mem_free(number);
   return result;
 }
 
@@ -183,14 +190,11 @@ static int copy_wals(struct restore *r, tally_error *error) {
   const struct store_state *state = &r->manifest->state;
   struct wal_check check = {.next = state->covered + 1, .covered = state->covered};
   const struct os *os = r->to->os;
-  uint64_t *numbers = NULL;
-  size_t count = 0;
   char *from = mem_path(r->backup, "wal"), *to = mem_path(r->to->store, "wal");
-  int result =
-      from && to ? copy_list(os, from, ".wal", &numbers, &count, error) : fail_memory(error, "a restore");
+  int result = from && to ? 0 : fail_memory(error, "a restore");
   int code = result ? 0 : os->mkdir(os, to);
   if (code && code != EEXIST) result = os_fail(error, code, "make the directory", to);
-  for (size_t i = 0; i < count && !result; i++) result = copy_wal(r, numbers[i], &check, error);
+  if (!result) result = copy_own_wals(r, from, &check, error);
   if (!result && (code = os->sync_directory(os, to)) != 0)
     result = os_fail(error, code, "sync the directory", to);
   if (!result && check.next <= state->durable)
@@ -198,7 +202,6 @@ static int copy_wals(struct restore *r, tally_error *error) {
                   "the WAL of %s ends at record %" PRIu64 ", but records up to %" PRIu64
                   " belong to it: files are missing from it: take another backup",
                   r->backup, check.next - 1, state->durable);
-  mem_free(numbers);
   mem_free(from);
   mem_free(to);
   return result;

@@ -91,11 +91,14 @@ def files(store):
 def records(store, covered):
     """The records above `covered`, once each, in order; Damaged where the page calls it damage."""
     durable, next_sequence, out, all_files = covered, covered + 1, [], files(store)
-    for f in all_files:
+    for i, f in enumerate(all_files):
+        end = min([later.first for later in all_files[i + 1:]], default=1 << 64)
+        if end <= f.first:
+            continue
         expect(f.first <= next_sequence, f"WAL: a gap before {f.first}")
-        durable = max([durable, f.durable] + [r.durable for r in f.records])
+        durable = max([durable, f.durable] + [r.durable for r in f.records if r.sequence < end])
         for r in f.records:
-            if r.sequence == next_sequence:
+            if r.sequence == next_sequence and r.sequence < end:
                 out.append(r)
                 next_sequence += 1
     expect(durable < next_sequence, f"WAL: {next_sequence} is durable and missing")
