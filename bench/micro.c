@@ -96,7 +96,7 @@ struct batch_bench {
   struct buffer texts;  /* of the events */
   tally_event *event;   /* micro->rows of them */
   tally_batch *builder; /* for adding and finishing */
-  struct buffer scratch;
+  struct batch_scratch scratch;
 };
 
 /* Copies a text that the reader lent. The buffer does not move: it has room for the whole CSV. */
@@ -176,7 +176,7 @@ static void micro_batch(struct micro *m) {
   tally_batch_free(b.builder);
   mem_free(b.event);
   buffer_free(&b.texts);
-  buffer_free(&b.scratch);
+  batch_scratch_free(&b.scratch);
 }
 
 /* ------------------------------------------------------------------ the program */

@@ -25,7 +25,7 @@ struct store_bench {
   struct budget budget;
   uint32_t rows;
   struct batch *batch; /* opened, metadata decompressed */
-  struct buffer *scratch;
+  struct batch_scratch *scratch;
   uint32_t *(*ids)[DOMAINS]; /* of each batch's dictionaries */
   struct catalog *catalog;
   struct wal *wal;
@@ -283,7 +283,7 @@ static void tear_down(struct store_bench *b) {
   catalog_close(b->catalog);
   for (size_t i = 0; i < b->micro->batches.count; i++) {
     for (int d = 0; d < DOMAINS; d++) mem_free(b->ids[i][d]);
-    buffer_free(&b->scratch[i]);
+    batch_scratch_free(&b->scratch[i]);
   }
   mem_free(b->ids);
   mem_free(b->batch);

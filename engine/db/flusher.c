@@ -25,6 +25,20 @@ static struct sealed *claim(struct db *db) {
   return s;
 }
 
+#define MEMORY_TRY_US 100000 /* a try sorts all rows anew */
+#define MEMORY_TRIES (10 * GRACE_TRIES * GRACE_TRY_US / MEMORY_TRY_US)
+
+/* Waits a moment for memory that queries, merges or another flush have and will give back; false where nobody
+ * has any, or after ten seconds. */
+static bool memory_came(struct db *db, int *tries) {
+  os_lock(&db->lock);
+  bool others = db->flushers && (db->snapshots || db->flushing > 1 || atomic_load(&db->rewriting.total));
+  os_unlock(&db->lock);
+  if (!others || ++*tries > MEMORY_TRIES) return false;
+  os_sleep(MEMORY_TRY_US);
+  return true;
+}
+
 static int write_segments(struct db *db, const struct memtable *memtable, struct segment_info **info,
                           uint32_t *count, tally_error *error) {
   os_lock(&db->lock);
@@ -41,8 +55,11 @@ static int write_segments(struct db *db, const struct memtable *memtable, struct
   }
   if (!sorted) sorted = db->sorted[--db->sorted_free];
   os_unlock(&db->lock);
-  int result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, false, &db->flush_budget,
-                              info, count, error);
+  int result, tries = 0;
+  do {
+    result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, false, &db->flush_budget,
+                            info, count, error);
+  } while (result == TALLY_MEMORY_LIMIT && memory_came(db, &tries));
   os_lock(&db->lock);
   db->sorted[db->sorted_free++] = sorted;
   os_wake(&db->changed);

@@ -94,7 +94,8 @@ struct db {
   struct os_condition queue_changed;
   bool writing;
   struct append_call *queue, **queue_end;
-  struct buffer batch_scratch, id_scratch[DOMAINS]; /* the writer's role */
+  struct batch_scratch batch_scratch; /* the writer's role, */
+  struct buffer id_scratch[DOMAINS];  /* as this */
 
   struct os_mutex maintaining; /* one job that replaces segments at a time */
   struct meter rewriting;      /* rows; of who has `maintaining` */

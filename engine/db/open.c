@@ -36,8 +36,7 @@ static void share_memory(struct db *db) {
   uint64_t one = memtable_bytes(db->memtable_rows, db->memtable_metadata);
   budget_init(&db->total, memory, NULL);
   uint64_t work = memory / 4 > WORK_LEAST ? memory / 4 : WORK_LEAST, directories = memory / 16;
-  uint64_t flush = db->sealed_most == 1 ? flush_least(db) : 0; /* with more memory that much is left anyway */
-  budget_init(&db->firm, memory - flush - directories, &db->total);
+  budget_init(&db->firm, memory - flush_least(db) - directories, &db->total);
   budget_init(&db->memtable_budget, one * (2 * db->sealed_most + 2), &db->firm);
   uint64_t texts = db->firm.limit - 2 * one; /* the active memtable and a sorted copy stand beside them */
   budget_init(&db->text_budget, texts < memory / 3 ? texts : memory / 3, &db->firm);
@@ -73,7 +72,7 @@ static bool reclaim_for_query(void *arg, uint64_t bytes) {
   return gave;
 }
 
-/* For work on files: the same, and then what old snapshots keep. */
+/* For work on files and flushes: the same, and then what old snapshots keep. */
 static bool reclaim_for_work(void *arg, uint64_t bytes) {
   return reclaim_for_query(arg, bytes) || snapshots_give_memtable(arg);
 }
@@ -89,7 +88,7 @@ static int make_memory(struct db *db, tally_error *error) {
     asks[i]->reclaim_arg = db;
   }
   db->query_budget.reclaim = reclaim_for_query;
-  db->work_budget.reclaim = reclaim_for_work;
+  db->work_budget.reclaim = db->flush_budget.reclaim = reclaim_for_work;
   for (; db->sorted_free < db->sealed_most; db->sorted_free++, db->sorted_made++) {
     struct memtable *m = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
     if (!m) return fail_memory(error, "memtables");
@@ -256,7 +255,7 @@ static void free_all(struct db *db) {
   catalog_close(db->catalog);
   if (db->cache) cache_free(db->cache);
   if (db->lock_file) db->os->close(db->os, db->lock_file);
-  buffer_free(&db->batch_scratch);
+  batch_scratch_free(&db->batch_scratch);
   for (int d = 0; d < DOMAINS; d++) buffer_free(&db->id_scratch[d]);
   os_condition_destroy(&db->changed);
   os_condition_destroy(&db->queue_changed);

@@ -104,19 +104,45 @@ uint64_t bits_get(const uint8_t *packed, uint32_t total, unsigned width, uint32_
   return value & bits_mask(width);
 }
 
-void bits_pack(const uint64_t *values, uint32_t count, unsigned width, uint8_t *out) {
-  uint64_t mask = bits_mask(width), word = 0;
-  unsigned fill = 0; /* bits in word; always < 64 between values */
-  if (width == 0) return;
-  for (uint32_t i = 0; i < count; i++) {
-    uint64_t v = values[i] & mask;
-    word |= v << fill;
-    fill += width;
-    if (fill < 64) continue;
-    store64(out, word);
-    out += 8;
-    fill -= 64;
-    word = fill ? v >> (width - fill) : 0;
+/* Groups of eight values of a constant width are eight-byte words with shifts that are constants too. */
+INLINE void pack_width(const uint64_t *v, size_t groups, unsigned width, uint8_t *out) {
+  const uint64_t mask = bits_mask(width);
+  for (size_t g = 0; g < groups; g++, v += GROUP, out += width) {
+    uint64_t word = 0;
+    unsigned fill = 0, at = 0;
+    for (unsigned j = 0; j < GROUP; j++) {
+      uint64_t value = v[j] & mask;
+      word |= value << fill;
+      fill += width;
+      if (fill < 64) continue;
+      store64(out + at, word);
+      at += 8;
+      fill -= 64;
+      word = fill ? value >> (width - fill) : 0;
+    }
+    memcpy(out + at, &word, (fill + 7) / 8);
   }
-  memcpy(out, &word, (fill + 7) / 8);
+}
+
+#undef WIDTH
+#define WIDTH(w)                                                                                             \
+  case w:                                                                                                    \
+    pack_width(values, groups, w, out);                                                                      \
+    break;
+
+static void pack_groups(const uint64_t *values, size_t groups, unsigned width, uint8_t *out) {
+  switch (width) { WIDTHS(1) WIDTHS(9) WIDTHS(17) WIDTHS(25) WIDTHS(33) WIDTHS(41) WIDTHS(49) WIDTHS(57) }
+}
+
+void bits_pack(const uint64_t *values, uint32_t count, unsigned width, uint8_t *out) {
+  if (width == 0) return;
+  size_t groups = count / GROUP;
+  uint32_t rest = count % GROUP;
+  pack_groups(values, groups, width, out);
+  if (!rest) return;
+  uint64_t last[GROUP] = {0};
+  uint8_t packed[64];
+  memcpy(last, values + groups * GROUP, rest * sizeof *last);
+  pack_groups(last, 1, width, packed);
+  memcpy(out + groups * width, packed, bits_size(rest, width));
 }

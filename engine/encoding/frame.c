@@ -68,44 +68,95 @@ void int_frame_decode(const struct int_frame *f, uint32_t first, uint32_t count,
   if (f->exceptions) add_exceptions(f, first, count, out);
 }
 
-/* Positions and high parts of the values that do not fit, behind the packed values of `quotients`. */
-static void write_exceptions(const uint64_t *quotients, uint32_t count, const struct int_frame_plan *plan,
-                             struct buffer *out, uint64_t *positions, uint64_t *highs) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    if (quotients[i] >> plan->width == 0) continue;
-    positions[n] = i;
-    highs[n++] = zigzag((int64_t)quotients[i] >> plan->width);
-  }
-  unsigned width = position_width(count);
-  uint8_t *p = buffer_add(out, bits_size(n, width) + bits_size(n, plan->exception_width));
-  if (!p) return;
-  bits_pack(positions, n, width, p);
-  bits_pack(highs, n, plan->exception_width, p + bits_size(n, width));
+/* ---- writing ---- */
+
+size_t int_frame_exceptions_size(uint32_t exceptions, unsigned high, uint32_t count) {
+  if (!exceptions) return 0;
+  return varint_size(exceptions) + 1 + bits_size(exceptions, position_width(count)) +
+         bits_size(exceptions, high);
 }
 
-void int_frame_write(const int64_t *v, uint32_t count, const struct int_frame_plan *plan, struct buffer *out,
-                     struct buffer *work) {
+/* Room for `count` quotients, and for as many positions and high parts as there may be exceptions, and one.
+ */
+static uint64_t *quotients_of(const int64_t *v, uint32_t count, const struct int_frame_plan *plan,
+                              size_t exceptions, struct buffer *work) {
   buffer_clear(work);
-  uint64_t *q =
-      (uint64_t *)(void *)buffer_add(work, ((size_t)count + 2 * (size_t)plan->exceptions) * sizeof *q);
-  write8(out, plan->width);
-  write_varint(out, zigzag(plan->base));
-  if (plan->exceptions) {
-    write_varint(out, plan->exceptions);
-    write8(out, plan->exception_width);
-  }
-  uint8_t *packed = buffer_add(out, bits_size(count, plan->width));
-  if (!q || !packed) {
-    out->failed = true;
-    return;
-  }
+  uint64_t *q = (uint64_t *)(void *)buffer_add(work, (count + 2 * (exceptions + 1)) * sizeof *q);
+  if (!q) return NULL;
   uint64_t base = (uint64_t)plan->base, inverse = inverse_of_five_to_the(plan->exponent);
   if (plan->exponent == 0)
     for (uint32_t i = 0; i < count; i++) q[i] = (uint64_t)v[i] - base;
   else
     for (uint32_t i = 0; i < count; i++)
       q[i] = (uint64_t)((int64_t)((uint64_t)v[i] - base) >> plan->exponent) * inverse;
-  bits_pack(q, count, plan->width, packed);
-  if (plan->exceptions) write_exceptions(q, count, plan, out, q + count, q + count + plan->exceptions);
+  return q;
+}
+
+/* The places of quotients of more than `width` bits; one place behind them is overwritten. */
+static uint32_t find_exceptions(const uint64_t *q, uint32_t count, unsigned width, uint64_t *positions) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    positions[n] = i;
+    n += q[i] >> width != 0;
+  }
+  return n;
+}
+
+static void write_parts(const uint64_t *q, uint32_t count, const struct int_frame_plan *plan,
+                        uint64_t *positions, struct buffer *out) {
+  uint32_t n = plan->exceptions;
+  unsigned place = position_width(count);
+  write8(out, plan->width);
+  write_varint(out, zigzag(plan->base));
+  if (n) {
+    write_varint(out, n);
+    write8(out, plan->exception_width);
+  }
+  size_t low = bits_size(count, plan->width), at = bits_size(n, place);
+  uint8_t *p = buffer_add(out, low + at + bits_size(n, plan->exception_width));
+  if (!p) return;
+  bits_pack(q, count, plan->width, p);
+  if (!n) return;
+  uint64_t *highs = positions + n;
+  for (uint32_t i = 0; i < n; i++) highs[i] = zigzag((int64_t)q[positions[i]] >> plan->width);
+  bits_pack(positions, n, place, p + low);
+  bits_pack(highs, n, plan->exception_width, p + low + at);
+}
+
+void int_frame_write(const int64_t *v, uint32_t count, const struct int_frame_plan *plan, struct buffer *out,
+                     struct buffer *work) {
+  uint64_t *q = quotients_of(v, count, plan, plan->exceptions, work);
+  if (!q) {
+    out->failed = true;
+    return;
+  }
+  if (plan->exceptions) (void)find_exceptions(q, count, plan->width, q + count);
+  write_parts(q, count, plan, q + count, out);
+}
+
+/* The smallest value as base, and no exceptions. */
+static void plan_without_exceptions(struct int_frame_plan *plan, int64_t min, int64_t max) {
+  plan->base = min;
+  plan->width = (uint8_t)bits_length(((uint64_t)max - (uint64_t)min) / ten_to_the(plan->exponent));
+  plan->exceptions = plan->exception_width = 0;
+}
+
+void int_frame_write_quick(const int64_t *v, uint32_t count, int64_t min, int64_t max,
+                           struct int_frame_plan *plan, struct buffer *out, struct buffer *work) {
+  uint64_t *q = quotients_of(v, count, plan, plan->exception_width ? count : 0, work);
+  if (q && plan->exception_width) {
+    struct int_frame_plan simple = *plan;
+    plan_without_exceptions(&simple, min, max);
+    plan->exceptions = find_exceptions(q, count, plan->width, q + count);
+    if (bits_size(count, plan->width) +
+            int_frame_exceptions_size(plan->exceptions, plan->exception_width, count) >=
+        bits_size(count, simple.width)) {
+      *plan = simple;
+      q = quotients_of(v, count, plan, 0, work);
+    }
+  }
+  if (q)
+    write_parts(q, count, plan, q + count, out);
+  else
+    out->failed = true;
 }

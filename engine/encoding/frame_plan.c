@@ -141,6 +141,57 @@ static unsigned high_width(unsigned width, unsigned above, unsigned below, bool 
   return a > b ? a : b;
 }
 
+/* ---- from a sample ---- */
+
+#define QUICK_SAMPLE 256u
+#define QUICK_POWERS 16u /* values that must have a power of ten in common before all are asked */
+
+/* Of quotients at even distances: the width that is best for them, where the others are at most `longest`
+ * long, and those below the base at most `below`. */
+static unsigned sampled_width(const int64_t *v, uint32_t count, const struct int_frame_plan *plan,
+                              unsigned longest, unsigned below) {
+  uint32_t step = count / QUICK_SAMPLE + 1, n = 0, lengths[65] = {0}, negatives = 0;
+  uint64_t inverse = inverse_of_five_to_the(plan->exponent);
+  for (uint32_t i = 0; i < count; i += step, n++) {
+    int64_t q = (int64_t)((uint64_t)((int64_t)distance(plan->base, v[i]) >> plan->exponent) * inverse);
+    if (q < 0)
+      negatives++;
+    else
+      lengths[bits_length((uint64_t)q)]++;
+  }
+  unsigned best = longest, position = bits_length(count - 1);
+  uint64_t best_bits = UINT64_MAX, longer = negatives;
+  for (unsigned width = longest + 1; width-- > 0;) {
+    uint64_t bits = (uint64_t)width * n + longer * (position + high_width(width, longest, below, below > 0));
+    longer += lengths[width];
+    if (bits >= best_bits) continue;
+    best_bits = bits;
+    best = width;
+  }
+  return best;
+}
+
+static unsigned quick_exponent(const int64_t *v, uint32_t count, int64_t base) {
+  uint32_t few = count < QUICK_POWERS ? count : QUICK_POWERS;
+  return common_exponent(v, few, base) ? common_exponent(v, count, base) : 0;
+}
+
+struct int_frame_plan int_frame_plan_quick(const int64_t *v, uint32_t count, int64_t min, int64_t max) {
+  struct int_frame_plan plan = {.base = min, .width = (uint8_t)bits_length(distance(min, max))};
+  if (distance(min, max) > INT64_MAX) return plan;
+  plan.base = int_frame_guess(v, count, min, max).base;
+  plan.exponent = (uint8_t)quick_exponent(v, count, plan.base);
+  uint64_t scale = ten_to_the(plan.exponent);
+  unsigned longest = bits_length(distance(plan.base, max) / scale),
+           below = bits_length(distance(min, plan.base) / scale);
+  plan.width = (uint8_t)sampled_width(v, count, &plan, longest, below);
+  if (plan.width < longest || below)
+    plan.exception_width = (uint8_t)high_width(plan.width, longest, below, below > 0);
+  return plan;
+}
+
+/* ---- exactly ---- */
+
 struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, int64_t base) {
   struct int_frame_plan best = {.base = base, .exponent = (uint8_t)common_exponent(v, count, base)};
   struct lengths l;
@@ -155,10 +206,8 @@ struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, int64_t b
     longer += l.count[0][width + 1];
     uint32_t exceptions = longer + negatives;
     unsigned high = high_width(width, above, below, negatives > 0);
-    size_t size = 1 + varint_size(zigzag(base)) + bits_size(count, width);
-    if (exceptions)
-      size += varint_size(exceptions) + 1 + bits_size(exceptions, bits_length(count - 1)) +
-              bits_size(exceptions, high);
+    size_t size = 1 + varint_size(zigzag(base)) + bits_size(count, width) +
+                  int_frame_exceptions_size(exceptions, high, count);
     if (size > best.size || (size == best.size && exceptions > best.exceptions)) continue;
     best.size = size;
     best.width = (uint8_t)width;

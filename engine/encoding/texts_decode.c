@@ -138,6 +138,7 @@ static bool decode_pattern(struct decoding *d) {
   if (d->r.bad || reader_left(&d->r) != stream) return false;
   uint8_t *out = text_room(d->bytes, size * d->count);
   if (!out) return false;
+  bool adjacent = varying && where[varying - 1] - where[0] + 1u == varying;
   unsigned gap = (upper ? 'A' - '9' : 'a' - '9') - 1u;
   for (uint32_t i = 0; i < d->count; i++, out += size) {
     d->at[i] = start + (uint64_t)i * size;
@@ -146,7 +147,10 @@ static bool decode_pattern(struct decoding *d) {
       text_copy(out, digits + 1, size);
       continue;
     }
-    for (size_t k = 0; k < varying; k++) text[where[k]] = digits[1 + k];
+    if (adjacent)
+      memcpy(text + where[0], digits + 1, varying);
+    else
+      for (size_t k = 0; k < varying; k++) text[where[k]] = digits[1 + k];
     text_copy(out, text, size);
   }
   d->at[d->count] = start + (uint64_t)d->count * size;

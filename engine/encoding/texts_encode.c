@@ -84,19 +84,41 @@ static bool try_decimal(struct work *w) {
 
 /* ---- PATTERN ---- */
 
-/* Of each position: does it differ from the first string, does it hold what is no lower- or upper-case digit.
- */
+/* Of each position: does it differ from the first string, does it hold what is no lower- or upper-case digit
+ * (then the byte's highest bit is set). */
 struct positions {
   uint8_t differs[PATTERN_MAX], not_lower[PATTERN_MAX], not_upper[PATTERN_MAX];
 };
 
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGHS (ONES * 0x80)
+
+static void or_into(uint8_t *to, uint64_t bits) { store64(to, load64(to) | bits); }
+
+/* Eight positions. Bytes from 0x80 on are no digits; of the others, adding what is missing to 0x80 compares.
+ */
+static void look_at_eight(uint64_t text, uint64_t first, size_t at, struct positions *p) {
+  uint64_t low = text & ~HIGHS;
+  uint64_t no_digit = ~(low + ONES * (0x80 - '0')) | (low + ONES * (0x7F - '9'));
+  uint64_t no_lower = ~(low + ONES * (0x80 - 'a')) | (low + ONES * (0x7F - 'f'));
+  uint64_t no_upper = ~(low + ONES * (0x80 - 'A')) | (low + ONES * (0x7F - 'F'));
+  or_into(p->differs + at, text ^ first);
+  or_into(p->not_lower + at, ((no_digit & no_lower) | text) & HIGHS);
+  or_into(p->not_upper + at, ((no_digit & no_upper) | text) & HIGHS);
+}
+
+/* Strings of less than eight bytes are looked at with zeros behind them; the last eight bytes of others may
+ * have been looked at in part. */
 static void look_at_positions(const uint8_t *first, const uint8_t *text, size_t size, struct positions *p) {
-  for (size_t i = 0; i < size; i++) {
-    uint8_t c = text[i], no_digit = (uint8_t)(c - '0') > 9;
-    p->differs[i] |= c ^ first[i];
-    p->not_lower[i] |= no_digit & ((uint8_t)(c - 'a') > 5);
-    p->not_upper[i] |= no_digit & ((uint8_t)(c - 'A') > 5);
+  if (size < 8) {
+    uint64_t a = 0, b = 0;
+    memcpy(&a, text, size);
+    memcpy(&b, first, size);
+    look_at_eight(a, b, 0, p);
+    return;
   }
+  for (size_t i = 0; i + 8 < size; i += 8) look_at_eight(load64(text + i), load64(first + i), i, p);
+  look_at_eight(load64(text + size - 8), load64(first + size - 8), size - 8, p);
 }
 
 /* True if every differing position holds digits of one case. */
@@ -153,11 +175,12 @@ static void write_digits(struct work *w, const struct positions *p, size_t size,
     if (p->differs[i]) where[digits++] = (uint8_t)i;
   uint8_t *packed = buffer_add(out, (l->count * digits + 1) / 2);
   if (!packed) return;
+  bool adjacent = where[digits - 1] - where[0] + 1u == digits;
   for (uint32_t i = 0; i < l->count; i++) {
     const uint8_t *text = (const uint8_t *)text_of(l, i);
-    if (digits == size && size % 8 == 0) {
-      pack_text(text, size, packed);
-      packed += size / 2;
+    if (adjacent && digits % 8 == 0) {
+      pack_text(text + where[0], digits, packed);
+      packed += digits / 2;
       continue;
     }
     for (size_t d = 0; d < digits; d++) stream[held + d] = text[where[d]];
@@ -368,4 +391,10 @@ void texts_encode(const uint64_t *at, uint32_t count, const char *bytes, struct 
                   struct ints_scratch *scratch) {
   struct text_list list = {at, count, bytes ? bytes : ""};
   text_list_encode(&list, TEXT_ALLOW_ALL, 0, out, scratch);
+}
+
+void texts_encode_entries(const uint64_t *at, uint32_t count, const char *bytes, struct buffer *out,
+                          struct ints_scratch *scratch) {
+  struct text_list list = {at, count, bytes ? bytes : ""};
+  text_list_encode(&list, TEXT_ALLOW_ENTRY, 0, out, scratch);
 }

@@ -94,7 +94,7 @@ int copy_check_segment(struct copier *c, const struct segment_info *info, bool a
   return result ? result : fault.found ? TALLY_CORRUPT : 0;
 }
 
-static int count_rows(const struct wal_record *record, struct buffer *scratch, struct wal_check *check,
+static int count_rows(const struct wal_record *record, struct batch_scratch *scratch, struct wal_check *check,
                       tally_error *error) {
   struct batch batch;
   if (record->sequence <= check->covered) return 0;
@@ -106,7 +106,7 @@ static int count_rows(const struct wal_record *record, struct buffer *scratch, s
 
 static int check_records(struct copier *c, struct wal_reader *reader, uint64_t end, struct wal_check *check,
                          tally_error *error) {
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   struct wal_record record;
   int result = 0;
   while (!result && reader->next < end) {
@@ -116,7 +116,7 @@ static int check_records(struct copier *c, struct wal_reader *reader, uint64_t e
     result = count_rows(&record, &scratch, check, error);
     if (!result) result = pace_take(c->pace, reader->offset - before, error);
   }
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
   return result;
 }
 

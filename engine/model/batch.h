@@ -10,10 +10,12 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "encoding/ints.h"
 #include "model/schema.h"
 
 #define BATCH_MAGIC 0x31424C54u /* "TLB1" */
 #define BATCH_VERSION 1
+enum batch_packed { PACKED_VALUES = 1, PACKED_DICTIONARY = 2 }; /* bits of a descriptor */
 #define BATCH_METADATA_RAW (8u << 20) /* the most metadata bytes of one batch, uncompressed */
 
 /* One column of an opened batch. The value of row i is base + the unsigned little-endian integer of
@@ -41,10 +43,18 @@ struct batch {
   size_t metadata_size;
 };
 
-/* Opens a batch: every count, width and size is checked against the bytes that are there, before anything
- * is allocated. Metadata that is stored as LZ4 is decompressed into *scratch (the caller's, reused from
- * batch to batch, freed by it). *batch borrows bytes and scratch. TALLY_INVALID_BATCH, TALLY_NO_MEMORY. */
-int batch_open(const void *bytes, size_t size, struct buffer *scratch, struct batch *batch,
+/* What a batch's packed columns, dictionaries and metadata are unpacked into; reused from batch to batch.
+ * Zero it before its first use. */
+struct batch_scratch {
+  struct buffer values, metadata, offsets, texts[DOMAINS];
+  struct ints_scratch ints;
+};
+void batch_scratch_free(struct batch_scratch *scratch);
+
+/* Opens a batch: every count, width and size is checked against the bytes that are there before anything is
+ * allocated, and what is packed is unpacked. *batch borrows bytes and scratch (the caller's).
+ * TALLY_INVALID_BATCH, TALLY_NO_MEMORY. */
+int batch_open(const void *bytes, size_t size, struct batch_scratch *scratch, struct batch *batch,
                tally_error *error);
 /* Checks the meaning: dictionary indexes, text limits and UTF-8, int32 and cost ranges, timestamps
  * from 0 to TIME_MAX and at most `latest`, metadata lengths and JSON; TALLY_INVALID_ROW with row

@@ -35,6 +35,9 @@ void tally_batch_free(tally_batch *batch) {
   for (int i = 0; i < DOMAINS; i++) dictionary_free(&batch->dictionary[i]);
   buffer_free(&batch->metadata);
   buffer_free(&batch->out);
+  buffer_free(&batch->work);
+  buffer_free(&batch->packed);
+  ints_scratch_free(&batch->scratch);
   mem_free(batch->memory);
   mem_free(batch);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "encoding/ints.h"
 #include "model/batch_dictionary.h"
 #include "model/schema.h"
 
@@ -23,13 +24,11 @@ struct tally_batch {
   uint32_t in_all,
       in_any; /* the masks' conjunction and disjunction: columns without NULL, and with a value */
   struct dictionary dictionary[DOMAINS];
-  struct buffer metadata; /* the rows' texts, one after the other */
-  struct buffer out;      /* what tally_batch_finish lent */
+  struct buffer metadata;     /* the rows' texts, one after the other */
+  struct buffer out;          /* what tally_batch_finish lent */
+  struct buffer work, packed; /* batch_pack.c: a column's values widened; one part, packed */
+  struct ints_scratch scratch;
 };
-
-static inline bool column_wide(int column) {
-  return column == TALLY_COL_TIMESTAMP || column == TALLY_COL_COST;
-}
 
 /* The most bytes that this many rows can take: every value at its greatest width, metadata raw. */
 uint64_t batch_bound(uint64_t rows, uint64_t entries, uint64_t texts, uint64_t metadata);

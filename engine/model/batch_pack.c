@@ -1,17 +1,20 @@
 /* batch_pack.c - the bytes of a batch from the builder's columns (docs/format/batch.md).
  *
- * Each column gets its least value as base and the fewest bytes that hold the greatest difference from
- * it; the bitmap is left out where nothing is NULL, the column where everything is. NULL rows store 0. */
+ * Values and dictionaries are packed where that is smaller. If not, a column gets its least value as base and
+ * the fewest bytes that hold the greatest difference from it. The bitmap is left out where nothing is NULL,
+ * the column where everything is. NULL rows store the least value. The same rows give the same bytes. */
 #include <lz4.h>
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "encoding/texts.h"
 #include "model/batch.h"
 #include "model/batch_builder.h"
 
 #define HEADER_SIZE 16u
 #define DESCRIPTOR_SIZE 24u
-#define SPILL 8u /* a value is written as eight bytes, of which the last may lie beyond its end */
+#define PACKED_HEAD 4u /* the size in front of what is packed */
+#define SPILL 8u       /* a value is written as eight bytes, of which the last may lie beyond its end */
 
 /* The bytes of each column's values at their widest: int64 or, for differences of int32, four; an index of
  * at most 65,536 entries two; a size of at most 1 MiB three. */
@@ -82,11 +85,56 @@ static uint8_t *put_validity(const struct tally_batch *b, int column, uint8_t *o
   return out + size;
 }
 
-static uint8_t *put_dictionary(const struct dictionary *d, uint8_t *out) {
-  memcpy(out, d->sizes, d->entries * sizeof *d->sizes);
-  out += d->entries * sizeof *d->sizes;
+/* u32 size, and what is in b->packed. */
+static uint8_t *put_packed(const struct tally_batch *b, uint8_t *out) {
+  store32(out, (uint32_t)b->packed.size);
+  memcpy(out + PACKED_HEAD, b->packed.data, b->packed.size);
+  return out + PACKED_HEAD + b->packed.size;
+}
+
+static int64_t *clear_work(struct tally_batch *b, size_t count) {
+  buffer_clear(&b->packed);
+  buffer_clear(&b->work);
+  int64_t *work = (int64_t *)(void *)buffer_add(&b->work, count * sizeof *work);
+  b->packed.failed = !work;
+  return work;
+}
+
+/* Fills b->packed; true if that is smaller than `plain` bytes, false also without memory (packed.failed). */
+static bool pack_dictionary(struct tally_batch *b, const struct dictionary *d, size_t plain) {
+  uint64_t *at = (uint64_t *)clear_work(b, d->entries + (size_t)1);
+  if (!at) return false;
+  at[0] = 0;
+  for (uint32_t i = 0; i < d->entries; i++) at[i + 1] = at[i] + d->sizes[i];
+  texts_encode_entries(at, d->entries, (const char *)d->texts.data, &b->packed, &b->scratch);
+  return !b->packed.failed && PACKED_HEAD + b->packed.size < plain;
+}
+
+static uint8_t *put_dictionary(struct tally_batch *b, const struct dictionary *d, uint8_t *descriptor,
+                               uint8_t *out) {
+  store32(descriptor + 4, d->entries);
+  store32(descriptor + 8, (uint32_t)d->texts.size);
+  size_t sizes = d->entries * sizeof *d->sizes;
+  if (pack_dictionary(b, d, sizes + d->texts.size)) {
+    descriptor[3] |= PACKED_DICTIONARY;
+    return put_packed(b, out);
+  }
+  memcpy(out, d->sizes, sizes);
+  out += sizes;
   if (d->texts.size) memcpy(out, d->texts.data, d->texts.size);
   return out + d->texts.size;
+}
+
+/* The same of a column's values. */
+static bool pack_values(struct tally_batch *b, int column, struct range range, size_t plain) {
+  int64_t *wide = column_wide(column) ? b->wide[column] : clear_work(b, b->rows);
+  if (!wide) return false;
+  if (column_wide(column))
+    buffer_clear(&b->packed);
+  else
+    for (uint32_t i = 0; i < b->rows; i++) wide[i] = b->narrow[column][i];
+  ints_encode_quick(wide, b->rows, range.least, range.greatest, &b->packed, &b->scratch);
+  return !b->packed.failed && PACKED_HEAD + b->packed.size < plain;
 }
 
 /* Stores values less their base in ascending order of address; each spills over into the next. */
@@ -126,26 +174,36 @@ static uint8_t *put_metadata(const struct buffer *metadata, uint8_t *out, uint8_
 
 /* ------------------------------------------------------------------ the whole */
 
-/* Writes the descriptor and the parts of one column that has values; returns the end of its parts. */
-static uint8_t *put_column(struct tally_batch *b, int column, uint8_t *descriptor, uint8_t *out) {
-  bool nulls = !(b->in_all >> column & 1);
-  struct range range = column_range(b, column, nulls);
+static uint8_t *put_values(struct tally_batch *b, int column, struct range range, uint8_t *descriptor,
+                           uint8_t *out) {
   unsigned width = width_of((uint64_t)range.greatest - (uint64_t)range.least);
-  descriptor[0] = nulls ? 2 : 1;
+  size_t plain = (size_t)b->rows * width;
+  if (pack_values(b, column, range, plain)) {
+    descriptor[3] |= PACKED_VALUES;
+    return put_packed(b, out);
+  }
   descriptor[1] = (uint8_t)width;
   store64(descriptor + 16, (uint64_t)range.least);
-  if (nulls) out = put_validity(b, column, out);
-  if (column_kind(column) == KIND_TEXT) {
-    const struct dictionary *d = &b->dictionary[column_domain(column)];
-    store32(descriptor + 4, d->entries);
-    store32(descriptor + 8, (uint32_t)d->texts.size);
-    out = put_dictionary(d, out);
-  }
   if (column_wide(column))
     put_wide(b->wide[column], b->rows, range.least, width, out);
   else
     put_narrow(b->narrow[column], b->rows, range.least, width, out);
-  out += (size_t)b->rows * width;
+  return out + plain;
+}
+
+/* Writes the descriptor and the parts of one column that has values; returns the end of its parts. NULL
+ * without memory. */
+static uint8_t *put_column(struct tally_batch *b, int column, uint8_t *descriptor, uint8_t *out) {
+  bool nulls = !(b->in_all >> column & 1);
+  struct range range = column_range(b, column, nulls);
+  descriptor[0] = nulls ? 2 : 1;
+  if (nulls) out = put_validity(b, column, out);
+  if (column_kind(column) == KIND_TEXT) {
+    out = put_dictionary(b, &b->dictionary[column_domain(column)], descriptor, out);
+    if (b->packed.failed) return NULL;
+  }
+  out = put_values(b, column, range, descriptor, out);
+  if (b->packed.failed) return NULL;
   if (column_kind(column) != KIND_JSON) return out;
   uint8_t *end = put_metadata(&b->metadata, out, &descriptor[2]);
   store32(descriptor + 8, (uint32_t)(end - out));
@@ -164,9 +222,10 @@ bool batch_pack(struct tally_batch *b) {
   uint8_t *start = b->out.data, *descriptors = start + HEADER_SIZE;
   uint8_t *out = descriptors + COLUMNS * DESCRIPTOR_SIZE;
   memset(start, 0, HEADER_SIZE + COLUMNS * DESCRIPTOR_SIZE);
-  for (int column = 0; column < COLUMNS; column++)
+  for (int column = 0; column < COLUMNS && out; column++)
     if (b->in_any >> column & 1)
       out = put_column(b, column, descriptors + column * (int)DESCRIPTOR_SIZE, out);
+  if (!out) return false;
   b->out.size = (size_t)(out - start);
   store32(start, BATCH_MAGIC);
   store16(start + 4, BATCH_VERSION);

@@ -28,6 +28,10 @@ static inline enum column_kind column_kind(int column) {
          : column == TALLY_COL_COST        ? KIND_COST
                                            : KIND_JSON;
 }
+/* Are its values wider than 32 bits? */
+static inline bool column_wide(int column) {
+  return column == TALLY_COL_TIMESTAMP || column == TALLY_COL_COST;
+}
 /* Text columns 1..4 are domains 0..3. */
 static inline int column_domain(int column) { return column - TALLY_COL_USER_ID; }
 static inline int domain_column(int domain) { return domain + TALLY_COL_USER_ID; }

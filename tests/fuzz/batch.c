@@ -96,7 +96,7 @@ static void end_rows(struct rows_of *r) {
 static void check_meaning(const struct batch *b) {
   struct rows_of r, again;
   struct batch made;
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   tally_error e = {0};
   tally_batch *builder = tally_batch_new();
   if (!builder) abort();
@@ -125,12 +125,12 @@ static void check_meaning(const struct batch *b) {
     end_rows(&again);
   }
   end_rows(&r);
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
   tally_batch_free(builder);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   struct batch b;
   tally_error e = {0};
   fuzz_bound(4096, 255, size); /* LZ4 cannot make more of a byte */
@@ -140,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   require(!result || *e.text, "a refusal has a text");
   fuzz_unbound();
   if (!result) check_meaning(&b);
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
   return 0;
 }
 

@@ -375,6 +375,36 @@ Test(db, a_query_gets_the_memory_of_memtables_that_nobody_uses_and_ingest_goes_o
   end(&f);
 }
 
+static uint64_t held;
+
+static void *give_later(void *arg) {
+  os_sleep(700000);
+  budget_give(arg, held);
+  return NULL;
+}
+
+Test(db, a_flush_waits_for_the_memory_of_a_query_and_the_append_behind_it_is_not_refused) {
+  struct fixture f = {.directory = temporary_make(), .os = *os_posix()};
+  tally_error e;
+  tally_options o = {.create = true, .memory = 256u << 20};
+  cr_assert_eq(db_open(&f.os, f.directory.path, &o, &f.db, &e), 0, "%s", e.text);
+  struct db_snapshot *s; /* the query's */
+  cr_assert_eq(db_snapshot_take(f.db, &s, &e), 0);
+  struct budget *all = db_query_budget(f.db)->parent->parent;
+  held = budget_left(all) - (40u << 20); /* an active memtable has a place, a flush beside it none */
+  cr_assert(budget_take(all, held));
+  struct os_thread thread;
+  cr_assert_eq(os_thread_start(&thread, give_later, all), 0);
+  uint64_t total = 0;
+  for (int i = 0; i < 24; i++, total += 50000)
+    cr_assert_eq(append(&f, NULL, 0, 0, (int64_t)total, 50000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+  os_thread_join(&thread);
+  db_snapshot_release(s);
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  cr_assert_eq(rows(&f), total);
+  end(&f);
+}
+
 static int merges;
 
 static int count_merge(void *arg, const struct rewrite_report *report) {
@@ -541,10 +571,10 @@ static int gate_open(const struct os *os, const char *path, enum os_open how, st
 static int gate_write(const struct os *os, struct os_file *file, const void *from, size_t size,
                       uint64_t offset) {
   os_lock(&gate);
-  bool held = file == first_segment && !refused;
-  for (int i = 0; held && segments_synced == 0 && i < 100; i++)
+  bool first = file == first_segment && !refused;
+  for (int i = 0; first && segments_synced == 0 && i < 100; i++)
     (void)os_wait_for(&gate_changed, &gate, 100000);
-  bool refuse = held && refuse_first;
+  bool refuse = first && refuse_first;
   if (refuse) refused = true;
   os_unlock(&gate);
   return refuse ? ENOSPC : os_posix()->write(os, file, from, size, offset);

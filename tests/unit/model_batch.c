@@ -126,7 +126,7 @@ static void check_values(const struct batch *batch) {
   free(all);
 }
 
-static void round_trip(tally_batch *b, struct buffer *scratch, uint32_t rows) {
+static void round_trip(tally_batch *b, struct batch_scratch *scratch, uint32_t rows) {
   struct shape shape = random_shape();
   tally_event *events = malloc(rows * sizeof *events);
   char(*rooms)[5][64] = malloc(rows * sizeof *rooms);
@@ -161,11 +161,11 @@ static void round_trip(tally_batch *b, struct buffer *scratch, uint32_t rows) {
 Test(model_batch, what_goes_in_comes_out) {
   random_start();
   tally_batch *b = tally_batch_new();
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   for (int i = 0; i < 300; i++) round_trip(b, &scratch, 1 + (uint32_t)random_below(40));
   for (int i = 0; i < 15; i++) round_trip(b, &scratch, 1 + (uint32_t)random_below(5000));
   tally_batch_free(b);
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
 }
 
 /* ------------------------------------------------------------------ packing */
@@ -175,7 +175,7 @@ static tally_event plain_event(int64_t timestamp) {
   return e;
 }
 
-static struct batch open_built(tally_batch *b, struct buffer *scratch, size_t *size) {
+static struct batch open_built(tally_batch *b, struct batch_scratch *scratch, size_t *size) {
   const void *bytes;
   tally_error error;
   struct batch batch;
@@ -188,7 +188,7 @@ static struct batch open_built(tally_batch *b, struct buffer *scratch, size_t *s
 /* Each column in its fewest bytes; finishing twice gives the same; adding behind it goes on. */
 Test(model_batch, columns_are_packed) {
   tally_batch *b = tally_batch_new();
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   size_t size, again;
   tally_error error;
   tally_event e = plain_event(1700000000000000);
@@ -228,14 +228,14 @@ Test(model_batch, columns_are_packed) {
   cr_assert_eq(tally_batch_finish(b, &bytes, &size, NULL), TALLY_USAGE);
   tally_batch_free(b);
   tally_batch_free(NULL);
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
 }
 
 /* Metadata is compressed only where that saves a tenth. */
 Test(model_batch, metadata_is_compressed_where_it_pays) {
   random_start();
   tally_batch *b = tally_batch_new();
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   tally_error error;
   for (int pays = 0; pays < 2; pays++) {
     size_t raw = 0, size;
@@ -259,7 +259,7 @@ Test(model_batch, metadata_is_compressed_where_it_pays) {
                  !pays);
   }
   tally_batch_free(b);
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
 }
 
 /* ------------------------------------------------------------------ refusing rows in the builder */
@@ -328,7 +328,7 @@ static void check_metadata_limits(tally_batch *b) {
 
 Test(model_batch, the_builder_refuses_what_breaks_a_limit_and_stays_as_it_was) {
   tally_batch *b = tally_batch_new();
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   tally_error error;
   static const size_t limits[] = {255, 100, 255, 10};
   for (int i = 0; i < 4; i++) check_text_limits(b, 1 + i, limits[i]);
@@ -362,12 +362,12 @@ Test(model_batch, the_builder_refuses_what_breaks_a_limit_and_stays_as_it_was) {
   struct batch batch = open_built(b, &scratch, &size);
   cr_assert_eq(batch.rows, tally_batch_rows(b));
   tally_batch_free(b);
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
 }
 
 Test(model_batch, a_full_batch_says_so_and_fits) {
   tally_batch *b = tally_batch_new();
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   tally_error error;
   size_t size;
   tally_event e = plain_event(5);
@@ -413,7 +413,7 @@ Test(model_batch, a_full_batch_says_so_and_fits) {
   cr_assert_leq(batch_bound(rows, users->entries, users->texts.size, 0), TALLY_BATCH_BYTES);
   cr_assert_gt(batch_bound(rows + 1, users->entries + 1, users->texts.size + 48, 0), TALLY_BATCH_BYTES);
   tally_batch_free(b);
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
 }
 
 static int allocations_left;
@@ -424,7 +424,7 @@ static int fail_later(size_t size) {
 
 /* Whichever allocation fails, the call says so, the rows that were there stay, and the next try works. */
 Test(model_batch, every_allocation_may_fail) {
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   tally_error error;
   for (int limit = 0; limit < 60; limit++) {
     tally_batch *b = tally_batch_new();
@@ -452,16 +452,16 @@ Test(model_batch, every_allocation_may_fail) {
     cr_assert_eq(batch.rows, 1500);
     cr_assert_eq(batch.column[TALLY_COL_USER_ID].entries, 1500);
     if (limit == 0) {
-      buffer_free(&scratch);
+      batch_scratch_free(&scratch);
       mem_test_hook = fail_later;
       cr_assert_eq(batch_open(batch.bytes, size, &scratch, &batch, &error), TALLY_NO_MEMORY);
       cr_assert_null(tally_batch_new());
       mem_test_hook = NULL;
-      buffer_free(&scratch);
+      batch_scratch_free(&scratch);
     }
     tally_batch_free(b);
   }
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
 }
 
 Test(model_batch, columns_have_names) {

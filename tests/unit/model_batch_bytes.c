@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "encoding/texts.h"
 #include "model/batch.h"
 #include "unit/model_random.h"
 
@@ -23,25 +24,67 @@ struct naive {
   const char *metadata;
 };
 
+static bool packed; /* the naive writer packs all values and dictionaries */
+
+static void put_part(struct buffer *parts, struct buffer *part) {
+  cr_assert_not(part->failed);
+  write32(parts, (uint32_t)part->size);
+  buffer_append(parts, part->data, part->size);
+  buffer_free(part);
+}
+
+static void packed_dictionary(const struct naive *n, int column, struct buffer *parts) {
+  struct ints_scratch scratch = {0};
+  struct buffer texts = {0}, part = {0};
+  uint64_t at[9] = {0};
+  for (uint32_t i = 0; i < n->entries[column]; i++) {
+    buffer_append(&texts, n->text[column][i], n->text_size[column][i]);
+    at[i + 1] = texts.size;
+  }
+  texts_encode(at, n->entries[column], (const char *)texts.data, &part, &scratch);
+  put_part(parts, &part);
+  buffer_free(&texts);
+  ints_scratch_free(&scratch);
+}
+
+static void plain_dictionary(const struct naive *n, int column, struct buffer *parts) {
+  for (uint32_t i = 0; i < n->entries[column]; i++) write16(parts, n->text_size[column][i]);
+  for (uint32_t i = 0; i < n->entries[column]; i++)
+    buffer_append(parts, n->text[column][i], n->text_size[column][i]);
+}
+
+static void naive_values(const struct naive *n, int column, struct buffer *parts) {
+  struct ints_scratch scratch = {0};
+  struct buffer part = {0};
+  if (!packed) {
+    for (uint32_t i = 0; i < n->rows; i++) write64(parts, (uint64_t)n->value[column][i]);
+    return;
+  }
+  ints_encode(n->value[column], n->rows, &part, &scratch);
+  put_part(parts, &part);
+  ints_scratch_free(&scratch);
+}
+
 static void naive_column(const struct naive *n, int column, struct buffer *descriptors,
                          struct buffer *parts) {
   uint32_t texts = 0, raw = 0;
+  bool dictionary = n->kind[column] && column_kind(column) == KIND_TEXT;
   if (n->kind[column] == 2) write8(parts, n->valid[column]);
-  for (uint32_t i = 0; i < n->entries[column]; i++) write16(parts, n->text_size[column][i]);
-  for (uint32_t i = 0; i < n->entries[column]; i++) {
-    buffer_append(parts, n->text[column][i], n->text_size[column][i]);
-    texts += n->text_size[column][i];
-  }
-  if (n->kind[column])
-    for (uint32_t i = 0; i < n->rows; i++) write64(parts, (uint64_t)n->value[column][i]);
+  for (uint32_t i = 0; i < n->entries[column]; i++) texts += n->text_size[column][i];
+  if (packed && dictionary)
+    packed_dictionary(n, column, parts);
+  else
+    plain_dictionary(n, column, parts);
+  if (n->kind[column]) naive_values(n, column, parts);
   if (column == TALLY_COL_METADATA && n->kind[column]) {
     raw = (uint32_t)strlen(n->metadata);
     buffer_text(parts, n->metadata);
     texts = raw;
   }
   write8(descriptors, n->kind[column]);
-  write8(descriptors, n->kind[column] ? 8 : 0);
-  write16(descriptors, 0);
+  write8(descriptors, n->kind[column] && !packed ? 8 : 0);
+  write8(descriptors, 0);
+  write8(descriptors, !packed || !n->kind[column] ? 0 : PACKED_VALUES | (dictionary ? PACKED_DICTIONARY : 0));
   write32(descriptors, n->entries[column]);
   write32(descriptors, texts);
   write32(descriptors, raw);
@@ -86,18 +129,20 @@ static struct naive naive_make(void) {
 }
 
 static int read_naive(const struct naive *n, int64_t latest, tally_error *error) {
-  struct buffer b = naive_write(n), scratch = {0};
+  struct buffer b = naive_write(n);
+  struct batch_scratch scratch = {0};
   struct batch batch;
   int code = batch_open(b.data, b.size, &scratch, &batch, error);
   if (!code) code = batch_check(&batch, latest, error);
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
   buffer_free(&b);
   return code;
 }
 
-Test(model_batch_bytes, a_naive_batch_is_understood) {
+static void check_understood(void) {
   struct naive n = naive_make();
-  struct buffer b = naive_write(&n), scratch = {0};
+  struct buffer b = naive_write(&n);
+  struct batch_scratch scratch = {0};
   struct batch batch;
   tally_error error;
   cr_assert_eq(batch_open(b.data, b.size, &scratch, &batch, &error), TALLY_OK, "%s", error.text);
@@ -113,7 +158,14 @@ Test(model_batch_bytes, a_naive_batch_is_understood) {
   }
   cr_assert(memcmp(batch.metadata, n.metadata, strlen(n.metadata)) == 0);
   buffer_free(&b);
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
+}
+
+Test(model_batch_bytes, a_naive_batch_is_understood) {
+  for (int i = 0; i < 2; i++) {
+    packed = i;
+    check_understood();
+  }
 }
 
 /* ------------------------------------------------------------------ limits, by row and column */
@@ -205,7 +257,7 @@ static void check_metadata_limits(void) {
   cr_assert(strstr(error.text, "metadata"), "%s", error.text);
 }
 
-Test(model_batch_bytes, each_limit_is_refused_with_row_and_column) {
+static void check_limits(void) {
   check_number_limits();
   check_text_limits();
   check_metadata_limits();
@@ -220,6 +272,13 @@ Test(model_batch_bytes, each_limit_is_refused_with_row_and_column) {
   check_row(&n, INT64_MAX, 0, 10, "9,000,000,000");
   n.value[0][0] = -1;
   check_row(&n, INT64_MAX, 0, 0, "1970");
+}
+
+Test(model_batch_bytes, each_limit_is_refused_with_row_and_column) {
+  for (int i = 0; i < 2; i++) {
+    packed = i;
+    check_limits();
+  }
 }
 
 /* A number out of its range at a random row of a random width is found at exactly that row. */
@@ -255,26 +314,27 @@ Test(model_batch_bytes, the_first_faulty_row_is_found_in_long_columns) {
 static int read_bytes_of(const uint8_t *bytes, size_t size, tally_error *error) {
   uint8_t *copy = malloc(size ? size : 1); /* exactly so large, so that ASan sees a step outside */
   if (size) memcpy(copy, bytes, size);
-  struct buffer scratch = {0};
+  struct batch_scratch scratch = {0};
   struct batch batch;
   int code = batch_open(copy, size, &scratch, &batch, error);
   if (!code) code = batch_check(&batch, INT64_MAX, error);
   if (!code) {
-    int64_t v[8];
+    static int64_t v[TALLY_BATCH_ROWS];
     for (int c = 0; c < COLUMNS; c++)
       if (!batch.column[c].absent) batch_values(&batch.column[c], 0, batch.rows, v);
   }
-  buffer_free(&scratch);
+  batch_scratch_free(&scratch);
   free(copy);
   return code;
 }
 
-static struct buffer packed_batch(void) {
+static struct buffer built_batch(int rows) {
   tally_batch *b = tally_batch_new();
   tally_error error;
-  for (int i = 0; i < 5; i++) {
+  for (int i = 0; i < rows; i++) {
     tally_event e = {.timestamp = 1700000000000000 + i * 100000, .present = i == 2 ? 0 : 0x7E0u};
-    e.user_id = i % 2 ? TEXT("user_1") : TEXT("user_2");
+    char user[24];
+    e.user_id = (tally_text){user, (size_t)sprintf(user, "user_%04x", i / 2 * 40503 % 65536)};
     if (i != 3) e.service_name = TEXT("caf\xC3\xA9");
     e.cost = i * 1000;
     e.status_code = 200 + i * 300;
@@ -309,7 +369,8 @@ static void damage(struct buffer *b) {
       b->data[at] = (uint8_t)value;
       int code = read_bytes_of(b->data, b->size, &error);
       cr_assert(code == TALLY_OK || code == TALLY_INVALID_BATCH || code == TALLY_INVALID_ROW);
-      if (value != stored && at < 16) cr_assert(code, "byte %zu of the header is %d", at, value);
+      if (value != stored && at < 16 && !(packed && at == 8)) /* few packed rows may be a row more */
+        cr_assert(code, "byte %zu of the header is %d", at, value);
       if (code == TALLY_INVALID_ROW) cr_assert(error.row >= 0 && error.column >= 0);
     }
     b->data[at] = stored;
@@ -324,32 +385,45 @@ static void damage(struct buffer *b) {
 }
 
 Test(model_batch_bytes, damage_is_refused_or_harmless) {
-  struct buffer packed = packed_batch();
-  cr_assert_eq(packed.data[16 + 24 * TALLY_COL_METADATA + 2], 1, "metadata is LZ4 here");
-  damage(&packed);
-  buffer_free(&packed);
-  struct naive n = naive_make();
-  struct buffer naive = naive_write(&n);
-  damage(&naive);
-  buffer_free(&naive);
+  struct buffer built = built_batch(5);
+  cr_assert_eq(built.data[16 + 24 * TALLY_COL_METADATA + 2], 1, "metadata is LZ4 here");
+  damage(&built);
+  buffer_free(&built);
+  built = built_batch(120);
+  cr_assert_eq(built.data[16 + 24 * TALLY_COL_USER_ID + 3], PACKED_VALUES | PACKED_DICTIONARY);
+  damage(&built);
+  buffer_free(&built);
+  for (int i = 0; i < 2; i++) {
+    packed = i;
+    struct naive n = naive_make();
+    struct buffer naive = naive_write(&n);
+    damage(&naive);
+    buffer_free(&naive);
+  }
+}
+
+static void random_damage(const struct buffer *b) {
+  tally_error error;
+  uint8_t *copy = malloc(b->size);
+  for (int i = 0; i < 30000; i++) {
+    memcpy(copy, b->data, b->size);
+    for (uint64_t changes = 1 + random_below(4); changes > 0; changes--) {
+      size_t at = 16 + random_below(b->size - 16);
+      copy[at] = random_below(2) ? (uint8_t)random_next() : (uint8_t)random_below(9);
+    }
+    read_bytes_of(copy, b->size, &error);
+  }
+  free(copy);
 }
 
 /* Random bytes over several places at once, which single changes cannot reach. */
 Test(model_batch_bytes, random_damage_is_harmless) {
   random_start();
-  struct buffer b = packed_batch();
-  tally_error error;
-  uint8_t *copy = malloc(b.size);
-  for (int i = 0; i < 30000; i++) {
-    memcpy(copy, b.data, b.size);
-    for (uint64_t changes = 1 + random_below(4); changes > 0; changes--) {
-      size_t at = 16 + random_below(b.size - 16);
-      copy[at] = random_below(2) ? (uint8_t)random_next() : (uint8_t)random_below(9);
-    }
-    read_bytes_of(copy, b.size, &error);
+  for (int rows = 5; rows <= 120; rows += 115) {
+    struct buffer b = built_batch(rows);
+    random_damage(&b);
+    buffer_free(&b);
   }
-  free(copy);
-  buffer_free(&b);
 }
 
 /* ------------------------------------------------------------------ descriptors */
@@ -375,7 +449,7 @@ Test(model_batch_bytes, descriptors_are_checked_before_they_are_used) {
   check_descriptor(&b, 1, 0, 1, 3, "kind 3");
   check_descriptor(&b, 1, 1, 1, 9, "width 9");
   check_descriptor(&b, 1, 2, 1, 1, "form");
-  check_descriptor(&b, 1, 3, 1, 1, "byte 3");
+  check_descriptor(&b, 1, 3, 1, 4, "byte 3");
   check_descriptor(&b, 1, 4, 4, 4, "4 dictionary entries, but only 3 rows");
   check_descriptor(&b, 1, 8, 4, UINT32_MAX, "beyond the end");
   check_descriptor(&b, 1, 8, 4, 6, "add up to 5");
@@ -395,12 +469,31 @@ Test(model_batch_bytes, descriptors_are_checked_before_they_are_used) {
   cr_assert(strstr(error.text, "unused bits"), "%s", error.text);
   buffer_free(&b);
 
-  struct buffer packed = packed_batch();
-  uint32_t raw = load32(packed.data + 16 + 24 * TALLY_COL_METADATA + 12);
-  check_descriptor(&packed, 11, 12, 4, raw + 1, "does not give");
-  check_descriptor(&packed, 11, 12, 4, raw - 1, "does not give");
-  check_descriptor(&packed, 11, 12, 4, 0, "use form 0");
-  buffer_free(&packed);
+  struct buffer built = built_batch(5);
+  uint32_t raw = load32(built.data + 16 + 24 * TALLY_COL_METADATA + 12);
+  check_descriptor(&built, 11, 12, 4, raw + 1, "does not give");
+  check_descriptor(&built, 11, 12, 4, raw - 1, "does not give");
+  check_descriptor(&built, 11, 12, 4, 0, "use form 0");
+  buffer_free(&built);
+
+  packed = true;
+  b = naive_write(&n);
+  packed = false;
+  check_descriptor(&b, 1, 1, 1, 1, "own width");
+  check_descriptor(&b, 5, 16, 8, 1, "own width");
+  check_descriptor(&b, 5, 3, 1, 3, "mean nothing");
+  check_descriptor(&b, 11, 3, 1, 3, "mean nothing");
+  check_descriptor(&b, 1, 8, 4, TALLY_BATCH_BYTES + 1, "limit");
+  check_descriptor(&b, 1, 8, 4, 6, "6 bytes together");
+  check_descriptor(&b, 1, 8, 4, 4, "4 bytes together");
+  b.data[PARTS] ^= 0x40; /* the size of timestamp's packed values */
+  cr_assert_eq(read_bytes_of(b.data, b.size, &error), TALLY_INVALID_BATCH);
+  cr_assert(strstr(error.text, "beyond the end"), "%s", error.text);
+  b.data[PARTS] ^= 0x40;
+  b.data[PARTS + 4] = 7; /* their scheme */
+  cr_assert_eq(read_bytes_of(b.data, b.size, &error), TALLY_INVALID_BATCH);
+  cr_assert(strstr(error.text, "sequence of 3 integers"), "%s", error.text);
+  buffer_free(&b);
 
   /* more bytes than the limit */
   static uint8_t huge[TALLY_BATCH_BYTES + 1] = "TLB1\1";

@@ -1,0 +1,68 @@
+/* ints_quick.c - ints_encode_quick of ints.h: for batches on their way, whose bytes are sent and logged once.
+ */
+#include "encoding/bits.h"
+#include "encoding/ints.h"
+#include "encoding/ints_format.h"
+
+#define SAMPLE 64u /* values, and differences, that decide between FOR and DELTA */
+
+struct bounds {
+  int64_t min, max;
+};
+
+static struct bounds bounds_of(const int64_t *v, uint32_t count) {
+  int64_t min = v[0], max = v[0];
+  for (uint32_t i = 1; i < count; i++) {
+    min = v[i] < min ? v[i] : min;
+    max = v[i] > max ? v[i] : max;
+  }
+  return (struct bounds){min, max};
+}
+
+static uint64_t bits_of_sample(const int64_t *some, uint32_t n) {
+  struct bounds b = bounds_of(some, n);
+  return int_frame_guess(some, n, b.min, b.max).bits;
+}
+
+/* Do differences of neighbours need a bit a value less than the values? */
+static bool delta_pays(const int64_t *v, uint32_t count) {
+  int64_t values[SAMPLE] = {0}, differences[SAMPLE] = {0};
+  uint32_t step = (count - 1) / SAMPLE + 1, n = 0;
+  for (uint32_t i = 1; i < count; i += step, n++) {
+    values[n] = v[i];
+    differences[n] = (int64_t)((uint64_t)v[i] - (uint64_t)v[i - 1]);
+  }
+  return bits_of_sample(differences, n) + SAMPLE < bits_of_sample(values, n);
+}
+
+static void write_frame(uint8_t scheme, const int64_t *v, uint32_t count, struct bounds b, int64_t first,
+                        struct buffer *out, struct ints_scratch *scratch) {
+  struct int_frame_plan plan = int_frame_plan_quick(v, count, b.min, b.max);
+  size_t head = out->size;
+  write8(out, scheme);
+  if (scheme == INTS_DELTA) write_varint(out, zigzag(first));
+  int_frame_write_quick(v, count, b.min, b.max, &plan, out, &scratch->ints->quotients);
+  if (!out->failed) out->data[head] |= (uint8_t)(plan.exponent << 3 | (plan.exceptions ? 128 : 0));
+}
+
+void ints_encode_quick(const int64_t *v, uint32_t count, int64_t min, int64_t max, struct buffer *out,
+                       struct ints_scratch *scratch) {
+  if (min == max) {
+    write8(out, INTS_CONST);
+    write_varint(out, zigzag(min));
+    return;
+  }
+  if (count <= 2 || !delta_pays(v, count)) {
+    write_frame(INTS_FOR, v, count, (struct bounds){min, max}, 0, out, scratch);
+    return;
+  }
+  struct buffer *deltas = &scratch->ints->deltas;
+  buffer_clear(deltas);
+  int64_t *d = (int64_t *)(void *)buffer_add(deltas, (count - 1) * sizeof *d);
+  if (!d) {
+    out->failed = true;
+    return;
+  }
+  for (uint32_t i = 0; i + 1 < count; i++) d[i] = (int64_t)((uint64_t)v[i + 1] - (uint64_t)v[i]);
+  write_frame(INTS_DELTA, d, count - 1, bounds_of(d, count - 1), v[0], out, scratch);
+}
