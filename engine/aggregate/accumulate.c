@@ -2,6 +2,7 @@
  * group, which the compiler turns into vector code, and one for rows of many groups. */
 #include "aggregate/accumulator.h"
 #include "base/bitmap.h"
+#include "base/kernel.h"
 
 /* All bits where the value is there, none where it is NULL. */
 static inline int64_t keep(const uint64_t *valid, uint32_t i) { return -(int64_t)bitmap_get(valid, i); }
@@ -39,16 +40,51 @@ static void add_nulls(uint64_t *restrict nulls, const struct input *in) {
     EACH_ROW(in->rows, i, nulls[groups[i]] += !bitmap_get(valid, i));
 }
 
-/* The sum of up to 2^31 values: halves are summed on their own, so that no addition overflows. */
-static int128 sum_of(const int64_t *values, const uint64_t *valid, uint32_t rows) {
-  int64_t high = 0;
-  uint64_t low = 0;
+/* A sum of up to 2^31 values by their halves, so that no addition overflows. The upper half is that of v +
+ * 2^63: so it needs no shift that keeps a sign, which vectors lack. */
+struct halves {
+  uint64_t high, low, count;
+};
+
+static int128 halves_sum(const struct halves *h) {
+  return (int128)h->high * ((int128)1 << 32) + (int128)h->low - (int128)h->count * ((int128)1 << 63);
+}
+
+KERNEL static struct halves sum_all(const int64_t *values, uint32_t rows) {
+  uint64_t high = 0, low = 0;
   for (uint32_t i = 0; i < rows; i++) {
-    int64_t v = valid ? values[i] & keep(valid, i) : values[i];
+    uint64_t v = (uint64_t)values[i] ^ (UINT64_C(1) << 63);
     high += v >> 32;
-    low += (uint64_t)v & UINT32_MAX;
+    low += v & UINT32_MAX;
   }
-  return (int128)high * ((int128)1 << 32) + (int128)low;
+  return (struct halves){high, low, rows};
+}
+
+/* Words of the map whose values are all there or all NULL, which most are, need no look at their bits. */
+KERNEL static struct halves sum_valid(const int64_t *values, const uint64_t *valid, uint32_t rows) {
+  uint64_t high = 0, low = 0;
+  for (uint32_t first = 0; first < rows; first += 64) {
+    uint32_t n = rows - first < 64 ? rows - first : 64;
+    uint64_t word = valid[first / 64];
+    if (word == 0) continue;
+    for (uint32_t i = 0; i < n; i++) {
+      uint64_t v = ((uint64_t)values[first + i] & (0 - (word >> i & 1))) ^ (UINT64_C(1) << 63);
+      high += v >> 32;
+      low += v & UINT32_MAX;
+    }
+  }
+  return (struct halves){high, low, 0};
+}
+
+static int128 sum_of(const int64_t *values, const uint64_t *valid, uint32_t rows) {
+  if (!valid) {
+    struct halves h = sum_all(values, rows);
+    return halves_sum(&h);
+  }
+  struct halves h = sum_valid(values, valid, rows);
+  for (uint32_t first = 0; first < rows; first += 64)
+    if (valid[first / 64]) h.count += rows - first < 64 ? rows - first : 64;
+  return halves_sum(&h);
 }
 
 static void add_sum(int128 *restrict sum, const struct input *in) {
@@ -63,15 +99,63 @@ static void add_sum(int128 *restrict sum, const struct input *in) {
     EACH_ROW(in->rows, i, sum[groups[i]] += values[i] & keep(valid, i));
 }
 
+struct range {
+  int64_t least, greatest;
+};
+
+KERNEL static struct range range_all(const int64_t *values, uint32_t rows, struct range r) {
+  int64_t least = r.least, greatest = r.greatest;
+  for (uint32_t i = 0; i < rows; i++) {
+    least = values[i] < least ? values[i] : least;
+    greatest = values[i] > greatest ? values[i] : greatest;
+  }
+  return (struct range){least, greatest};
+}
+
+/* NULLs count as what is the least, or greatest, already. */
+KERNEL static struct range range_valid(const int64_t *values, const uint64_t *valid, uint32_t rows,
+                                       struct range r) {
+  int64_t least = r.least, greatest = r.greatest;
+  for (uint32_t first = 0; first < rows; first += 64) {
+    uint32_t n = rows - first < 64 ? rows - first : 64;
+    uint64_t word = valid[first / 64];
+    for (uint32_t i = 0; i < n; i++) {
+      int64_t there = -(int64_t)(word >> i & 1), v = values[first + i];
+      int64_t low = (v & there) | (least & ~there), high = (v & there) | (greatest & ~there);
+      least = low < least ? low : least;
+      greatest = high > greatest ? high : greatest;
+    }
+  }
+  return (struct range){least, greatest};
+}
+
 static void add_range(int64_t *restrict least, int64_t *restrict greatest, const struct input *in) {
   const uint32_t *groups = in->groups;
   const int64_t *values = in->values;
+  if (!groups) {
+    struct range r = {least[in->one], greatest[in->one]};
+    r = in->valid ? range_valid(values, in->valid, in->rows, r) : range_all(values, in->rows, r);
+    least[in->one] = r.least;
+    greatest[in->one] = r.greatest;
+    return;
+  }
   for (uint32_t i = 0; i < in->rows; i++) {
     if (in->valid && !bitmap_get(in->valid, i)) continue;
-    uint32_t g = groups ? groups[i] : in->one;
+    uint32_t g = groups[i];
     if (values[i] < least[g]) least[g] = values[i];
     if (values[i] > greatest[g]) greatest[g] = values[i];
   }
+}
+
+/* The bits of the rows in a map whose value is an error's. */
+KERNEL static uint64_t count_errors(const int64_t *values, const uint64_t *valid, uint32_t rows) {
+  uint64_t n = 0;
+  for (uint32_t first = 0; first < rows; first += 64) {
+    uint32_t count = rows - first < 64 ? rows - first : 64;
+    uint64_t word = valid ? valid[first / 64] : UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++) n += (values[first + i] >= ERROR_STATUS) & (word >> i & 1);
+  }
+  return n;
 }
 
 static uint64_t is_error(const struct input *in, const int64_t *values, uint32_t i) {
@@ -81,13 +165,10 @@ static uint64_t is_error(const struct input *in, const int64_t *values, uint32_t
 static void add_errors(uint64_t *restrict errors, const struct input *in) {
   const uint32_t *groups = in->groups;
   const int64_t *values = in->values;
-  uint64_t n = 0;
-  if (groups) {
+  if (groups)
     for (uint32_t i = 0; i < in->rows; i++) errors[groups[i]] += is_error(in, values, i);
-    return;
-  }
-  for (uint32_t i = 0; i < in->rows; i++) n += is_error(in, values, i);
-  errors[in->one] += n;
+  else
+    errors[in->one] += count_errors(values, in->valid, in->rows);
 }
 
 int accumulator_add(struct accumulator *a, const struct input *in, tally_error *error) {

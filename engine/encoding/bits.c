@@ -55,6 +55,74 @@ static void unpack_group(const uint8_t *packed, size_t size, unsigned width, siz
   unpack_groups(padded, 1, width, base, out);
 }
 
+/* ---- with AVX2 */
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define AVX2_WIDEST 57u   /* a value and the bits before it in its first byte fit eight bytes */
+#define AVX2_OVERREAD 16u /* bytes behind a group that its loads may touch */
+
+/* How the values 4h to 4h + 3 of a group come into the four lanes of a vector: two loads of 16 bytes, which
+ * have two values each; a shuffle that brings each value's bytes into its lane; a shift. */
+struct quarter {
+  __m256i shuffle, shift;
+  size_t low, high; /* where the loads begin */
+};
+
+__attribute__((target("avx2"))) static struct quarter quarter_make(unsigned width, unsigned h) {
+  struct quarter q = {.low = 4 * h * width / 8, .high = (4 * h + 2) * width / 8};
+  uint8_t shuffle[32];
+  uint64_t shift[4];
+  for (unsigned j = 0; j < 4; j++) {
+    unsigned bit = (4 * h + j) * width;
+    size_t from = bit / 8 - (j < 2 ? q.low : q.high);
+    for (unsigned k = 0; k < 8; k++) shuffle[8 * j + k] = (uint8_t)(from + k);
+    shift[j] = bit % 8;
+  }
+  q.shuffle = _mm256_loadu_si256((const __m256i *)(const void *)shuffle);
+  q.shift = _mm256_loadu_si256((const __m256i *)(const void *)shift);
+  return q;
+}
+
+__attribute__((target("avx2"))) static inline __m256i quarter_values(const uint8_t *p,
+                                                                     const struct quarter *q) {
+  __m128i low = _mm_loadu_si128((const __m128i *)(const void *)(p + q->low));
+  __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(p + q->high));
+  __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+  return _mm256_srlv_epi64(_mm256_shuffle_epi8(both, q->shuffle), q->shift);
+}
+
+__attribute__((target("avx2"))) static void unpack_groups_avx2(const uint8_t *p, size_t groups,
+                                                               unsigned width, uint64_t base, uint64_t *out) {
+  const struct quarter first = quarter_make(width, 0), second = quarter_make(width, 1);
+  const __m256i mask = _mm256_set1_epi64x((int64_t)bits_mask(width)),
+                bases = _mm256_set1_epi64x((int64_t)base);
+  for (; groups > 0; groups--, p += width, out += GROUP) {
+    __m256i a = _mm256_and_si256(quarter_values(p, &first), mask);
+    __m256i b = _mm256_and_si256(quarter_values(p, &second), mask);
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_add_epi64(a, bases));
+    _mm256_storeu_si256((__m256i *)(void *)(out + 4), _mm256_add_epi64(b, bases));
+  }
+}
+
+/* The groups from the first on that it has unpacked: all that lie AVX2_OVERREAD before the end, or none. */
+static size_t unpack_fast(const uint8_t *p, size_t left, size_t groups, unsigned width, uint64_t base,
+                          uint64_t *out) {
+  if (width > AVX2_WIDEST || groups < 4 || !__builtin_cpu_supports("avx2")) return 0;
+  size_t safe = left < AVX2_OVERREAD ? 0 : (left - AVX2_OVERREAD) / width;
+  if (groups > safe) groups = safe;
+  unpack_groups_avx2(p, groups, width, base, out);
+  return groups;
+}
+#else
+static size_t unpack_fast(const uint8_t *p, size_t left, size_t groups, unsigned width, uint64_t base,
+                          uint64_t *out) {
+  (void)p, (void)left, (void)groups, (void)width, (void)base, (void)out;
+  return 0;
+}
+#endif
+
 void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first, uint32_t count,
                  uint64_t base, uint64_t *out) {
   if (width == 0) {
@@ -71,6 +139,10 @@ void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t
     out += n;
     count -= n;
   }
+  size_t fast = unpack_fast(packed + g * width, size - g * width, count / GROUP, width, base, out);
+  g += fast;
+  out += fast * GROUP;
+  count -= (uint32_t)fast * GROUP;
   size_t safe = size < OVERREAD ? 0 : (size - OVERREAD) / width; /* groups [0, safe) may be overread */
   size_t groups = count / GROUP;
   if (groups > 0 && g < safe) {

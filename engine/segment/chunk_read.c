@@ -3,6 +3,7 @@
  * Checksums have passed by now; what is checked here is that the bytes make sense: sequences open, as many
  * bits as values, and every value within its zone, so that callers may trust zones and use ids as indexes. */
 #include "base/bitmap.h"
+#include "base/kernel.h"
 #include "base/status.h"
 #include "encoding/texts.h"
 #include "segment/cost_read.h"
@@ -72,7 +73,7 @@ static void spread(int64_t *v, const uint64_t *valid, uint32_t count, uint32_t l
 
 /* Where the zone is narrower than 2^63, v is inside if neither v - min nor max - v (modulo 2^64) has its top
  * bit set: two numbers below 2^63 that add up to max - min are both at most it. */
-static bool within(const int64_t *v, uint32_t count, int64_t min, int64_t max) {
+KERNEL static bool within(const int64_t *v, uint32_t count, int64_t min, int64_t max) {
   uint64_t low = (uint64_t)min, high = (uint64_t)max, bits = 0;
   if ((int64_t)(high - low) >= 0) {
     for (uint32_t i = 0; i < count; i++) bits |= ((uint64_t)v[i] - low) | (high - (uint64_t)v[i]);

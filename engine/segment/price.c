@@ -5,7 +5,10 @@
  * floor(n / d) = floor(n * m / 2^(63 + l)) with m = floor(2^(63 + l) / d) + 1, which is below 2^64. */
 #include "segment/price.h"
 
+#include <string.h>
+
 #include "base/int128.h"
+#include "base/kernel.h"
 
 /* 10^n, n at most 18. */
 static uint64_t power_of_ten(unsigned n) {
@@ -37,6 +40,37 @@ static inline int64_t divide_floor(const struct divisor *v, uint64_t n) {
   return (int64_t)(q - v->bias_quotient);
 }
 
+/* ---- by doubles, where all numbers are integers below 2^52, so that products and remainders are exact */
+
+#define ROUND                                                                                                \
+  0x1.8p52 /* added and taken away again, it leaves the nearest integer; its low bits are that integer */
+#define DOUBLE_MANTISSA (1 << 19)
+
+/* Do all tokens fit 32 bits? */
+KERNEL static bool tokens_narrow(const int64_t *tokens, uint32_t count) {
+  uint64_t beyond = 0;
+  for (uint32_t i = 0; i < count; i++) beyond |= ((uint64_t)tokens[i] + (UINT64_C(1) << 31)) >> 32;
+  return !beyond;
+}
+
+/* The quotient to the nearest is off by less than 3/4 from the exact one: its floor is it, or one less where
+ * the remainder is negative. */
+KERNEL static void apply_doubles(const int64_t *restrict tokens, uint32_t count, double mantissa, double half,
+                                 double divisor, bool even, uint64_t step, int64_t *restrict cost) {
+  const double inverse = 1 / divisor;
+  const int64_t ties = even;
+  for (uint32_t i = 0; i < count; i++) {
+    double n = (double)(int32_t)tokens[i] * mantissa + half;
+    double nearest = n * inverse + ROUND, q = nearest - ROUND, rest = n - q * divisor;
+    int64_t bits, zero;
+    memcpy(&bits, &nearest, sizeof bits);
+    memcpy(&zero, &(double){ROUND}, sizeof zero);
+    int64_t whole = bits - zero - (rest < 0);
+    whole -= whole & ties & (rest == 0);
+    cost[i] = (int64_t)((uint64_t)cost[i] + (uint64_t)whole * step);
+  }
+}
+
 void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, int sign, int64_t *cost) {
   const struct divisor v = divisor_make(power_of_ten(p->decimals + p->unit));
   const uint64_t mantissa = (uint64_t)p->mantissa;
@@ -46,6 +80,11 @@ void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, i
   if (v.d < 2) {
     for (uint32_t i = 0; i < count; i++)
       cost[i] = (int64_t)((uint64_t)cost[i] + (uint64_t)tokens[i] * mantissa * step);
+    return;
+  }
+  if (v.d < UINT64_C(1) << 50 && p->mantissa > -DOUBLE_MANTISSA && p->mantissa < DOUBLE_MANTISSA &&
+      tokens_narrow(tokens, count)) {
+    apply_doubles(tokens, count, (double)p->mantissa, (double)half, (double)v.d, even, step, cost);
     return;
   }
   for (uint32_t i = 0; i < count; i++) {
