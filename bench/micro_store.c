@@ -195,7 +195,8 @@ static void decode_metadata(void *arg) {
   struct buffer texts = {0};
   for (uint32_t chunk = 0; chunk < b->segment->chunks; chunk++) {
     buffer_clear(&texts);
-    if (segment_metadata(b->segment, chunk, at, &texts, valid, &all_valid, &error))
+    if (segment_metadata(b->segment, chunk, 0, segment_chunk_rows(b->segment, chunk), at, &texts, valid,
+                         &all_valid, &error))
       give_up("cannot decode", &error);
   }
   buffer_free(&texts);

@@ -94,7 +94,8 @@ static int search_metadata(struct search *s, struct segment *segment) {
   for (uint32_t chunk = 0; chunk < segment->chunks && !result; chunk++) { /* a thinned one has none */
     bool all_valid;
     buffer_clear(&bytes);
-    result = segment_metadata(segment, chunk, at, &bytes, valid, &all_valid, s->error);
+    result = segment_metadata(segment, chunk, 0, segment_chunk_rows(segment, chunk), at, &bytes, valid,
+                              &all_valid, s->error);
     for (uint32_t i = 0; i < segment_chunk_rows(segment, chunk) && !result; i++)
       if (at[i] < at[i + 1] && memmem(bytes.data + at[i], (size_t)(at[i + 1] - at[i]), s->text, s->size))
         s->found(s->arg, name, chunk * CHUNK_ROWS + i, "the metadata of this row has it");

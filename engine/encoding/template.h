@@ -51,7 +51,7 @@ bool template_match(const char *literal, size_t literal_size, const struct place
 /* Writes the strings as TEMPLATE to out, or nothing if that looks hopeless. False without memory. */
 bool template_encode(const struct text_list *list, struct buffer *out, struct ints_scratch *scratch);
 /* As text_list_decode(), for the bytes behind TEXT_TEMPLATE. */
-bool template_decode(struct reader *r, uint32_t count, size_t max_bytes, uint64_t *at, struct buffer *bytes,
-                     struct ints_scratch *scratch);
+bool template_decode(struct reader *r, struct text_range range, size_t max_bytes, uint64_t *at,
+                     struct buffer *bytes, struct ints_scratch *scratch);
 
 #endif

@@ -6,15 +6,18 @@
 #include "encoding/template.h"
 
 struct parts {
-  uint32_t templates, columns, places, count;
+  uint32_t templates, columns, places;
+  struct text_range range;
   const uint64_t *literal_at; /* templates + 1 */
   const uint8_t *literals;
   int64_t *place_counts; /* of each template */
   int64_t *gaps;         /* of each place */
   int64_t *column_of;    /* of each place */
   int64_t *rows;         /* the template of each row */
-  uint32_t first_place[TEMPLATES_MAX], rows_of[TEMPLATES_MAX];
-  uint32_t values_of[COLUMNS_MAX];
+  uint32_t first_place[TEMPLATES_MAX];
+  uint32_t rows_before[TEMPLATES_MAX], rows_in[TEMPLATES_MAX],
+      rows_of[TEMPLATES_MAX]; /* of the range; of all */
+  struct text_range values_of[COLUMNS_MAX];
   uint64_t next_value[COLUMNS_MAX]; /* of each column: where its next offset is */
 };
 
@@ -29,12 +32,12 @@ static int64_t *read_numbers(struct reader *r, uint32_t count, struct buffer *ro
   return numbers;
 }
 
-static bool read_texts(struct reader *r, uint32_t count, size_t max_bytes, uint64_t *at, struct buffer *bytes,
-                       struct ints_scratch *scratch) {
+static bool read_texts(struct reader *r, struct text_range range, size_t max_bytes, uint64_t *at,
+                       struct buffer *bytes, struct ints_scratch *scratch) {
   uint64_t size = read_varint(r);
   const uint8_t *encoded = size <= reader_left(r) ? read_bytes(r, (size_t)size) : NULL;
   return encoded &&
-         text_list_decode(encoded, (size_t)size, count, TEXT_ALLOW_COLUMN, 1, max_bytes, at, bytes, scratch);
+         text_list_decode(encoded, (size_t)size, range, TEXT_ALLOW_COLUMN, 1, max_bytes, at, bytes, scratch);
 }
 
 /* The places of each template lie within its literal and name columns, one that has not been named in it. */
@@ -63,12 +66,14 @@ static bool read_templates(struct reader *r, struct parts *p, uint64_t *literal_
   p->templates = (uint32_t)templates;
   p->columns = (uint32_t)columns;
   buffer_clear(literals);
-  if (!read_texts(r, p->templates, max_bytes, literal_at, literals, scratch)) return false;
+  const struct text_range all = {p->templates, 0, p->templates};
+  if (!read_texts(r, all, max_bytes, literal_at, literals, scratch)) return false;
   p->literal_at = literal_at;
   p->literals = literals->data;
   buffer_clear(numbers);
   /* All at once, so that what was read first stays where it is. */
-  if (!buffer_reserve(numbers, (templates * (1 + 2 * PLACES_MAX) + p->count) * sizeof(int64_t))) return false;
+  if (!buffer_reserve(numbers, (templates * (1 + 2 * PLACES_MAX) + p->range.count) * sizeof(int64_t)))
+    return false;
   if (!(p->place_counts = read_numbers(r, p->templates, numbers))) return false;
   for (uint32_t t = 0; t < p->templates; t++) {
     if ((uint64_t)p->place_counts[t] > PLACES_MAX) return false;
@@ -80,23 +85,45 @@ static bool read_templates(struct reader *r, struct parts *p, uint64_t *literal_
     if (!(p->gaps = read_numbers(r, p->places, numbers))) return false;
     if (!(p->column_of = read_numbers(r, p->places, numbers))) return false;
   }
-  return check_places(p) && (p->rows = read_numbers(r, p->count, numbers));
+  return check_places(p) && (p->rows = read_numbers(r, p->range.count, numbers));
 }
 
-/* Counts the values of each column, and the literal bytes of all rows. */
-static bool count_values(struct parts *p, size_t max_bytes, uint64_t *values, uint64_t *literal_bytes) {
-  *values = *literal_bytes = 0;
-  for (uint32_t i = 0; i < p->count; i++) {
+static bool count_rows(const struct parts *p, uint32_t first, uint32_t end, uint32_t *rows_of) {
+  for (uint32_t i = first; i < end; i++) {
     if ((uint64_t)p->rows[i] >= p->templates) return false;
-    p->rows_of[p->rows[i]]++;
+    rows_of[p->rows[i]]++;
   }
+  return true;
+}
+
+/* Counts the rows of each template, the values of each column, all values, and the literal bytes of all rows.
+ */
+static bool count_values(struct parts *p, size_t max_bytes, uint64_t *values, uint64_t *literal_bytes) {
+  uint32_t count = p->range.count, end = p->range.first + p->range.n;
+  *values = *literal_bytes = 0;
+  if (!count_rows(p, 0, p->range.first, p->rows_before) || !count_rows(p, p->range.first, end, p->rows_in) ||
+      !count_rows(p, end, count, p->rows_of))
+    return false;
   for (uint32_t t = 0; t < p->templates; t++) {
+    p->rows_of[t] += p->rows_before[t] + p->rows_in[t];
     *literal_bytes += p->rows_of[t] * (p->literal_at[t + 1] - p->literal_at[t]);
     *values += p->rows_of[t] * (uint64_t)p->place_counts[t];
-    for (uint32_t i = 0; i < p->place_counts[t]; i++)
-      p->values_of[p->column_of[p->first_place[t] + i]] += p->rows_of[t];
+    for (uint32_t i = 0; i < p->place_counts[t]; i++) {
+      struct text_range *v = &p->values_of[p->column_of[p->first_place[t] + i]];
+      v->count += p->rows_of[t];
+      v->first += p->rows_before[t];
+      v->n += p->rows_in[t];
+    }
   }
-  return *literal_bytes <= max_bytes && (*values <= p->count || *values - p->count <= max_bytes);
+  return *literal_bytes <= max_bytes && (*values <= count || *values - count <= max_bytes);
+}
+
+/* The literal bytes of the range. */
+static size_t literals_in(const struct parts *p) {
+  size_t bytes = 0;
+  for (uint32_t t = 0; t < p->templates; t++)
+    bytes += p->rows_in[t] * (size_t)(p->literal_at[t + 1] - p->literal_at[t]);
+  return bytes;
 }
 
 /* The values of all columns, in the buffers `at` and `values`. */
@@ -109,7 +136,7 @@ static bool read_columns(struct reader *r, struct parts *p, uint64_t count, size
   for (uint32_t c = 0; c < p->columns; c++) {
     p->next_value[c] = used;
     if (!read_texts(r, p->values_of[c], max_bytes - values->size, next + used, values, scratch)) return false;
-    used += p->values_of[c] + (uint64_t)1;
+    used += p->values_of[c].n + (uint64_t)1;
   }
   return !r->bad && reader_left(r) == 0;
 }
@@ -118,8 +145,9 @@ static bool read_columns(struct reader *r, struct parts *p, uint64_t count, size
 static void write_rows(struct parts *p, const uint64_t *value_at, const uint8_t *values, uint8_t *out,
                        uint64_t start, uint64_t *at) {
   uint8_t *begin = out - start;
-  for (uint32_t i = 0; i < p->count; i++) {
-    uint32_t t = (uint32_t)p->rows[i], place = p->first_place[t];
+  const int64_t *rows = p->rows + p->range.first;
+  for (uint32_t i = 0; i < p->range.n; i++) {
+    uint32_t t = (uint32_t)rows[i], place = p->first_place[t];
     const uint8_t *literal = p->literals + p->literal_at[t], *end = p->literals + p->literal_at[t + 1];
     at[i] = (uint64_t)(out - begin);
     for (uint32_t last = place + (uint32_t)p->place_counts[t]; place < last; place++) {
@@ -133,7 +161,7 @@ static void write_rows(struct parts *p, const uint64_t *value_at, const uint8_t 
     text_copy(out, literal, (size_t)(end - literal));
     out += end - literal;
   }
-  at[p->count] = (uint64_t)(out - begin);
+  at[p->range.n] = (uint64_t)(out - begin);
 }
 
 static bool decode(struct reader *r, struct parts *p, size_t max_bytes, uint64_t *at, struct buffer *bytes,
@@ -145,15 +173,15 @@ static bool decode(struct reader *r, struct parts *p, size_t max_bytes, uint64_t
   if (!read_columns(r, p, value_count, max_bytes - (size_t)literal_bytes, value_at, values, scratch))
     return false;
   uint64_t start = bytes->size;
-  uint8_t *out = text_room(bytes, (size_t)literal_bytes + values->size);
+  uint8_t *out = text_room(bytes, literals_in(p) + values->size);
   if (!out) return false;
   write_rows(p, (const uint64_t *)(const void *)value_at->data, values->data, out, start, at);
   return true;
 }
 
-bool template_decode(struct reader *r, uint32_t count, size_t max_bytes, uint64_t *at, struct buffer *bytes,
-                     struct ints_scratch *scratch) {
-  struct parts p = {.count = count};
+bool template_decode(struct reader *r, struct text_range range, size_t max_bytes, uint64_t *at,
+                     struct buffer *bytes, struct ints_scratch *scratch) {
+  struct parts p = {.range = range};
   struct texts_templates *work = &scratch->templates;
   buffer_clear(&work->literals); /* a failure of an earlier call is not one of this one */
   buffer_clear(&work->spans);

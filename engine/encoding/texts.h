@@ -41,6 +41,10 @@ void texts_encode_entries(const uint64_t *at, uint32_t count, const char *bytes,
  * without memory (then bytes->failed). */
 bool texts_decode(const void *encoded, size_t size, uint32_t count, size_t max_bytes, uint64_t *at,
                   struct buffer *bytes, struct ints_scratch *scratch);
+/* The same of strings [first, first + n) alone, which lie within the `count` that there are; `at` gets n + 1
+ * offsets. max_bytes is about all of them. Costs time by n and, much less, by count; LZ4 by all bytes. */
+bool texts_decode_some(const void *encoded, size_t size, uint32_t count, uint32_t first, uint32_t n,
+                       size_t max_bytes, uint64_t *at, struct buffer *bytes, struct ints_scratch *scratch);
 const char *texts_name(const void *encoded, size_t size); /* scheme, for statistics */
 
 #endif

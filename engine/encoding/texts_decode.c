@@ -12,7 +12,7 @@
 
 struct decoding {
   struct reader r;
-  uint32_t count;
+  uint32_t count, first, n; /* strings [first, first + n) of count */
   unsigned level;
   size_t max_bytes;
   uint64_t *at;
@@ -21,79 +21,118 @@ struct decoding {
   struct texts_level *work;
 };
 
-/* `count` integers that fill `size` bytes. */
-static bool read_ints(struct decoding *d, uint64_t size, int64_t *out) {
+/* Integers [first, first + n) of `count` that fill `size` bytes. */
+static bool read_ints(struct decoding *d, uint64_t size, uint32_t first, uint32_t n, int64_t *out) {
   if (d->r.bad || size > reader_left(&d->r)) return false;
   struct ints ints;
   const uint8_t *bytes = read_bytes(&d->r, (size_t)size);
   if (!ints_open(bytes, (size_t)size, d->count, &ints)) return false;
-  ints_decode(&ints, 0, d->count, out);
+  if (n) ints_decode(&ints, first, n, out);
   return true;
 }
 
-static int64_t *room_for_numbers(struct decoding *d, size_t times) {
+static int64_t *room_for_numbers(struct decoding *d, size_t count) {
   buffer_clear(&d->work->numbers);
-  int64_t *numbers = (int64_t *)(void *)buffer_add(&d->work->numbers, times * d->count * sizeof *numbers);
+  int64_t *numbers = (int64_t *)(void *)buffer_add(&d->work->numbers, count * sizeof *numbers);
   if (!numbers) d->bytes->failed = true;
   return numbers;
 }
 
-/* Appends lengths one after the other; false if their sum is over the limit. */
-static bool set_offsets(struct decoding *d, const int64_t *lengths, size_t *total) {
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < d->count; i++) {
-    d->at[i] = d->bytes->size + sum;
-    if ((uint64_t)lengths[i] > d->max_bytes - sum) return false;
-    sum += (uint64_t)lengths[i];
+/* The bytes of strings before the range, of it, and of all. */
+struct extent {
+  size_t before, within, all;
+};
+
+static bool add_up(const int64_t *lengths, uint32_t count, size_t limit, size_t *sum) {
+  for (uint32_t i = 0; i < count; i++) {
+    if ((uint64_t)lengths[i] > limit - *sum) return false;
+    *sum += (size_t)lengths[i];
   }
-  d->at[d->count] = d->bytes->size + sum;
-  *total = (size_t)sum;
+  return true;
+}
+
+/* False if the strings have more than max_bytes. */
+static bool measure(const struct decoding *d, const int64_t *lengths, struct extent *e) {
+  size_t sum = 0;
+  uint32_t end = d->first + d->n;
+  if (!add_up(lengths, d->first, d->max_bytes, &sum)) return false;
+  e->before = sum;
+  if (!add_up(lengths + d->first, d->n, d->max_bytes, &sum)) return false;
+  e->within = sum - e->before;
+  if (!add_up(lengths + end, d->count - end, d->max_bytes, &sum)) return false;
+  e->all = sum;
+  return true;
+}
+
+static void set_offsets(struct decoding *d, const int64_t *lengths) {
+  uint64_t at = d->bytes->size;
+  for (uint32_t i = 0; i < d->n; i++) {
+    d->at[i] = at;
+    at += (uint64_t)lengths[d->first + i];
+  }
+  d->at[d->n] = at;
+}
+
+/* All of the block is decompressed, straight to its place if all of it is asked for. */
+static bool decompress(struct decoding *d, const struct extent *e) {
+  size_t left = reader_left(&d->r);
+  if (e->all > INT_MAX || left > INT_MAX) return false;
+  uint8_t *out = text_room(d->bytes, e->within), *whole = out;
+  if (!out) return false;
+  if (e->within < e->all) {
+    buffer_clear(&d->work->bytes);
+    whole = buffer_add(&d->work->bytes, e->all);
+    if (!whole) d->bytes->failed = true;
+    if (!whole) return false;
+  }
+  if (LZ4_decompress_safe((const char *)d->r.at, (char *)whole, (int)left, (int)e->all) != (int)e->all)
+    return false;
+  if (whole != out) memcpy(out, whole + e->before, e->within);
   return true;
 }
 
 static bool decode_raw(struct decoding *d, bool compressed) {
-  int64_t *lengths = room_for_numbers(d, 1);
-  size_t total;
-  if (!lengths || !read_ints(d, read_varint(&d->r), lengths) || !set_offsets(d, lengths, &total))
-    return false;
-  size_t left = reader_left(&d->r);
-  if (compressed ? total > INT_MAX || left > INT_MAX : total != left) return false;
-  uint8_t *out = text_room(d->bytes, total);
-  if (!out) return false;
-  if (compressed)
-    return LZ4_decompress_safe((const char *)d->r.at, (char *)out, (int)left, (int)total) == (int)total;
-  memcpy(out, d->r.at, total);
-  return true;
+  int64_t *lengths = room_for_numbers(d, d->count);
+  struct extent e;
+  if (!lengths || !read_ints(d, read_varint(&d->r), 0, d->count, lengths)) return false;
+  if (!measure(d, lengths, &e) || (!compressed && e.all != reader_left(&d->r))) return false;
+  set_offsets(d, lengths);
+  if (compressed) return decompress(d, &e);
+  uint8_t *out = text_room(d->bytes, e.within);
+  if (out) memcpy(out, d->r.at + e.before, e.within);
+  return out != NULL;
 }
 
 static bool decode_const(struct decoding *d) {
   size_t size = reader_left(&d->r);
-  if (size && d->count > d->max_bytes / size) return false;
+  if (size && d->n > d->max_bytes / size) return false;
   uint64_t start = d->bytes->size;
-  uint8_t *out = text_room(d->bytes, size * d->count);
+  uint8_t *out = text_room(d->bytes, size * d->n);
   if (!out) return false;
-  for (uint32_t i = 0; i < d->count; i++, out += size) {
+  for (uint32_t i = 0; i < d->n; i++, out += size) {
     d->at[i] = start + (uint64_t)i * size;
     text_copy(out, d->r.at, size);
   }
-  d->at[d->count] = start + (uint64_t)d->count * size;
+  d->at[d->n] = start + (uint64_t)d->n * size;
   return true;
 }
 
 static bool decode_decimal(struct decoding *d) {
-  int64_t *mantissas = room_for_numbers(d, 2);
+  int64_t *mantissas = room_for_numbers(d, 2 * (size_t)d->n);
   if (!mantissas) return false;
-  int64_t *places = mantissas + d->count;
-  if (!read_ints(d, read_varint(&d->r), mantissas) || !read_ints(d, reader_left(&d->r), places)) return false;
+  int64_t *places = mantissas + d->n;
+  if (!read_ints(d, read_varint(&d->r), d->first, d->n, mantissas) ||
+      !read_ints(d, reader_left(&d->r), d->first, d->n, places))
+    return false;
   size_t start = d->bytes->size;
-  for (uint32_t i = 0; i < d->count; i++) {
+  for (uint32_t i = 0; i < d->n; i++) {
     if ((uint64_t)places[i] > DECIMAL_DIGITS || !buffer_reserve(d->bytes, DECIMAL_TEXT_MAX)) return false;
     d->at[i] = d->bytes->size;
     d->bytes->size +=
         decimal_text_print(mantissas[i], (unsigned)places[i], (char *)d->bytes->data + d->bytes->size);
     if (d->bytes->size - start > d->max_bytes) return false;
   }
-  d->at[d->count] = d->bytes->size;
+  d->at[d->n] = d->bytes->size;
   return true;
 }
 
@@ -127,7 +166,7 @@ static bool decode_pattern(struct decoding *d) {
   size_t size = read8(&d->r), varying = 0;
   uint8_t upper = read8(&d->r);
   const uint8_t *mask = read_bytes(&d->r, (size + 7) / 8);
-  if (!mask || size == 0 || upper > 1 || d->count > d->max_bytes / size) return false;
+  if (!mask || size == 0 || upper > 1 || d->n > d->max_bytes / size) return false;
   for (size_t i = 0; i < size; i++) {
     if (mask[i / 8] >> i % 8 & 1)
       where[varying++] = (uint8_t)i;
@@ -136,13 +175,13 @@ static bool decode_pattern(struct decoding *d) {
   }
   size_t stream = ((size_t)d->count * varying + 1) / 2, start = d->bytes->size;
   if (d->r.bad || reader_left(&d->r) != stream) return false;
-  uint8_t *out = text_room(d->bytes, size * d->count);
+  uint8_t *out = text_room(d->bytes, size * d->n);
   if (!out) return false;
   bool adjacent = varying && where[varying - 1] - where[0] + 1u == varying;
   unsigned gap = (upper ? 'A' - '9' : 'a' - '9') - 1u;
-  for (uint32_t i = 0; i < d->count; i++, out += size) {
+  for (uint32_t i = 0; i < d->n; i++, out += size) {
     d->at[i] = start + (uint64_t)i * size;
-    unpack_text(d->r.at, stream, i * varying, varying, gap, digits + 1);
+    unpack_text(d->r.at, stream, ((size_t)d->first + i) * varying, varying, gap, digits + 1);
     if (varying == size) {
       text_copy(out, digits + 1, size);
       continue;
@@ -153,7 +192,7 @@ static bool decode_pattern(struct decoding *d) {
       for (size_t k = 0; k < varying; k++) text[where[k]] = digits[1 + k];
     text_copy(out, text, size);
   }
-  d->at[d->count] = start + (uint64_t)d->count * size;
+  d->at[d->n] = start + (uint64_t)d->n * size;
   return true;
 }
 
@@ -163,29 +202,30 @@ static bool decode_dict(struct decoding *d) {
   uint64_t n = read_varint(&d->r), size = read_varint(&d->r);
   if (d->r.bad || n == 0 || n > d->count || size > reader_left(&d->r)) return false;
   const uint8_t *entries = read_bytes(&d->r, (size_t)size);
-  int64_t *numbers = room_for_numbers(d, 1);
+  int64_t *numbers = room_for_numbers(d, d->n);
   buffer_clear(&w->at);
   buffer_clear(&w->bytes);
   uint64_t *entry_at = (uint64_t *)(void *)buffer_add(&w->at, (size_t)(n + 1) * sizeof *entry_at);
   if (!entry_at) d->bytes->failed = true;
   if (!numbers || !entry_at) return false;
-  if (!text_list_decode(entries, (size_t)size, (uint32_t)n, TEXT_ALLOW_ENTRY, d->level + 1, d->max_bytes,
-                        entry_at, &w->bytes, d->scratch)) {
+  const struct text_range all = {(uint32_t)n, 0, (uint32_t)n};
+  if (!text_list_decode(entries, (size_t)size, all, TEXT_ALLOW_ENTRY, d->level + 1, d->max_bytes, entry_at,
+                        &w->bytes, d->scratch)) {
     d->bytes->failed |= w->bytes.failed;
     return false;
   }
-  if (!read_ints(d, reader_left(&d->r), numbers)) return false;
+  if (!read_ints(d, reader_left(&d->r), d->first, d->n, numbers)) return false;
   uint64_t total = 0, start = d->bytes->size;
-  for (uint32_t i = 0; i < d->count; i++) {
+  for (uint32_t i = 0; i < d->n; i++) {
     if ((uint64_t)numbers[i] >= n) return false;
     d->at[i] = start + total;
     total += entry_at[numbers[i] + 1] - entry_at[numbers[i]];
     if (total > d->max_bytes) return false;
   }
-  d->at[d->count] = start + total;
+  d->at[d->n] = start + total;
   uint8_t *out = text_room(d->bytes, (size_t)total);
   if (!out) return false;
-  for (uint32_t i = 0; i < d->count; i++) {
+  for (uint32_t i = 0; i < d->n; i++) {
     size_t length = (size_t)(d->at[i + 1] - d->at[i]);
     text_copy(out, w->bytes.data + entry_at[numbers[i]], length);
     out += length;
@@ -193,13 +233,15 @@ static bool decode_dict(struct decoding *d) {
   return true;
 }
 
-bool text_list_decode(const void *encoded, size_t size, uint32_t count, unsigned allowed, unsigned level,
-                      size_t max_bytes, uint64_t *at, struct buffer *bytes, struct ints_scratch *scratch) {
-  struct decoding d = {reader_make(encoded, size), count, level, max_bytes, at, bytes, scratch,
-                       &scratch->texts[level]};
+bool text_list_decode(const void *encoded, size_t size, struct text_range range, unsigned allowed,
+                      unsigned level, size_t max_bytes, uint64_t *at, struct buffer *bytes,
+                      struct ints_scratch *scratch) {
+  struct decoding d = {
+      reader_make(encoded, size), range.count, range.first, range.n, level, max_bytes, at, bytes, scratch,
+      &scratch->texts[level]};
   uint8_t scheme = read8(&d.r);
-  if (d.r.bad || count > INTS_MAX || scheme >= TEXT_SCHEMES || !(allowed >> scheme & 1)) return false;
-  if (count == 0) {
+  if (d.r.bad || range.count > INTS_MAX || scheme >= TEXT_SCHEMES || !(allowed >> scheme & 1)) return false;
+  if (range.count == 0) {
     at[0] = bytes->size;
     return scheme == TEXT_RAW && size == 1;
   }
@@ -208,7 +250,7 @@ bool text_list_decode(const void *encoded, size_t size, uint32_t count, unsigned
   case TEXT_LZ4:
     return decode_raw(&d, scheme == TEXT_LZ4);
   case TEXT_TEMPLATE:
-    return template_decode(&d.r, count, max_bytes, at, bytes, scratch);
+    return template_decode(&d.r, range, max_bytes, at, bytes, scratch);
   case TEXT_CONST:
     return decode_const(&d);
   case TEXT_DECIMAL:
@@ -220,10 +262,16 @@ bool text_list_decode(const void *encoded, size_t size, uint32_t count, unsigned
   }
 }
 
+bool texts_decode_some(const void *encoded, size_t size, uint32_t count, uint32_t first, uint32_t n,
+                       size_t max_bytes, uint64_t *at, struct buffer *bytes, struct ints_scratch *scratch) {
+  buffer_clear(bytes);
+  return text_list_decode(encoded, size, (struct text_range){count, first, n}, TEXT_ALLOW_ALL, 0, max_bytes,
+                          at, bytes, scratch);
+}
+
 bool texts_decode(const void *encoded, size_t size, uint32_t count, size_t max_bytes, uint64_t *at,
                   struct buffer *bytes, struct ints_scratch *scratch) {
-  buffer_clear(bytes);
-  return text_list_decode(encoded, size, count, TEXT_ALLOW_ALL, 0, max_bytes, at, bytes, scratch);
+  return texts_decode_some(encoded, size, count, 0, count, max_bytes, at, bytes, scratch);
 }
 
 const char *texts_name(const void *encoded, size_t size) {

@@ -57,10 +57,15 @@ size_t decimal_text_print(int64_t mantissa, unsigned places, char *text);
 /* Appends the smallest allowed encoding to out; level counts the nesting from 0. */
 void text_list_encode(const struct text_list *list, unsigned allowed, unsigned level, struct buffer *out,
                       struct ints_scratch *scratch);
-/* Appends the strings to bytes, which may grow by max_bytes at most, and their offsets in it to at[0..count].
- */
-bool text_list_decode(const void *encoded, size_t size, uint32_t count, unsigned allowed, unsigned level,
-                      size_t max_bytes, uint64_t *at, struct buffer *bytes, struct ints_scratch *scratch);
+/* Strings [first, first + n) of `count`. */
+struct text_range {
+  uint32_t count, first, n;
+};
+/* Appends the strings of the range to bytes, which may grow by max_bytes at most, and their offsets in it to
+ * at[0..n]. */
+bool text_list_decode(const void *encoded, size_t size, struct text_range range, unsigned allowed,
+                      unsigned level, size_t max_bytes, uint64_t *at, struct buffer *bytes,
+                      struct ints_scratch *scratch);
 
 /* memcpy() and memcmp() == 0 for the few bytes that most values and literals have: no call, and for 8 bytes
  * or more two that overlap. */

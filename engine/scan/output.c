@@ -130,7 +130,7 @@ int output_take(struct scanner *s, tally_error *error) {
   int result = 0;
   if (n > room) n = room;
   if (wanted(s, TALLY_COL_METADATA)) {
-    result = source_metadata(s, error);
+    result = n ? source_metadata(s, list[0], list[n - 1] + 1u, error) : 0;
     if (!result) n = metadata_rows(s, list, n);
     if (!result) result = take_metadata(s, list, n, error);
   }

@@ -18,9 +18,10 @@ struct column_buffer {
   uint32_t first, count;
 };
 
-/* The metadata of the current chunk. In a segment `at` and the bytes are decoded, in a memtable borrowed. */
+/* The metadata of rows [first, end) of the current chunk, none: end 0. In a segment `at` and the bytes are
+ * decoded, in a memtable borrowed. */
 struct metadata_buffer {
-  bool loaded;
+  uint32_t first, end;
   uint64_t *decoded; /* CHUNK_ROWS + 1 */
   struct buffer bytes;
   const uint64_t *at;
@@ -74,12 +75,14 @@ int source_load(struct scanner *s, int column, uint32_t first, uint32_t count, t
 /* Decodes them elsewhere; valid is as in segment_values. */
 int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count, int64_t *values,
                   uint64_t *valid, bool *all_valid, tally_error *error);
-int source_metadata(struct scanner *s, tally_error *error);
-/* A row's metadata, after source_metadata; data NULL if it has none. */
+/* Makes the metadata of rows [first, end) stand in s->metadata, which may have more. */
+int source_metadata(struct scanner *s, uint32_t first, uint32_t end, tally_error *error);
+/* The metadata of a row that is there; data NULL if it has none. */
 static inline tally_text source_text(const struct scanner *s, uint32_t row) {
   const struct metadata_buffer *m = &s->metadata;
-  if (!m->all_valid && !bitmap_get(m->valid, row)) return (tally_text){NULL, 0};
-  return (tally_text){m->text + m->at[row], (size_t)(m->at[row + 1] - m->at[row])};
+  uint32_t i = row - m->first;
+  if (!m->all_valid && !bitmap_get(m->valid, i)) return (tally_text){NULL, 0};
+  return (tally_text){m->text + m->at[i], (size_t)(m->at[i + 1] - m->at[i])};
 }
 
 /* select.c: finds the rows of the current chunk that pass; s->list and s->selected. */

@@ -66,7 +66,7 @@ static int filter_metadata(struct scanner *s, tally_error *error) {
   uint32_t first, end;
   if (s->segment && scan_chunk_passes(s->scan, s->segment, s->current, TALLY_COL_METADATA)) return 0;
   if (!select_bounds(s->selection, &first, &end)) return 0;
-  int result = source_metadata(s, error);
+  int result = source_metadata(s, 0, s->current_rows, error);
   if (result) return result;
   bool null = s->scan->filter[TALLY_COL_METADATA].passes_null;
   if (!s->metadata.all_valid)
@@ -79,7 +79,7 @@ static int filter_metadata(struct scanner *s, tally_error *error) {
 static int filter_key(struct scanner *s, const struct predicate *p, tally_error *error) {
   uint32_t first, end;
   if (!select_bounds(s->selection, &first, &end)) return 0;
-  int result = source_metadata(s, error);
+  int result = source_metadata(s, first, end, error);
   for (uint32_t w = first / 64; !result && w <= (end - 1) / 64; w++)
     for (uint64_t word = s->selection[w]; !result && word; word &= word - 1) {
       uint32_t row = w * 64 + (uint32_t)__builtin_ctzll(word);

@@ -92,13 +92,14 @@ int source_load(struct scanner *s, int column, uint32_t first, uint32_t count, t
   return 0;
 }
 
-static int load_segment_metadata(struct scanner *s, tally_error *error) {
+static int load_segment_metadata(struct scanner *s, uint32_t first, uint32_t end, tally_error *error) {
   struct metadata_buffer *m = &s->metadata;
   int result = hold_reserve(&s->hold, &m->bytes, segment_metadata_bytes(s->segment, s->current), error);
   if (result) return result;
   size_t capacity = m->bytes.capacity;
   s->stats.blocks_read++;
-  result = segment_metadata(s->segment, s->current, m->decoded, &m->bytes, m->map, &m->all_valid, error);
+  result = segment_metadata(s->segment, s->current, first, end - first, m->decoded, &m->bytes, m->map,
+                            &m->all_valid, error);
   if (m->bytes.capacity > capacity) { /* the decoder's own growth: count it too */
     if (!budget_take(s->hold.budget, m->bytes.capacity - capacity)) {
       budget_give(s->hold.budget, capacity);
@@ -114,11 +115,18 @@ static int load_segment_metadata(struct scanner *s, tally_error *error) {
   return result;
 }
 
-int source_metadata(struct scanner *s, tally_error *error) {
+#define FEW_ROWS                                                                                             \
+  8u /* an eighth of a chunk: more than that is decoded with the rest, which may be asked for too */
+
+int source_metadata(struct scanner *s, uint32_t first, uint32_t end, tally_error *error) {
   struct metadata_buffer *m = &s->metadata;
-  if (m->loaded) return 0;
+  if (m->first <= first && end <= m->end) return 0;
+  bool few = s->segment && m->end == 0 && (end - first) * FEW_ROWS < s->current_rows;
+  m->first = few ? first : 0;
+  m->end = 0;
+  end = few ? end : s->current_rows;
   if (s->segment) {
-    int result = load_segment_metadata(s, error);
+    int result = load_segment_metadata(s, m->first, end, error);
     if (result) return result;
   } else {
     uint32_t row = s->current * CHUNK_ROWS;
@@ -128,6 +136,6 @@ int source_metadata(struct scanner *s, tally_error *error) {
     m->valid = m->map;
     m->all_valid = false;
   }
-  m->loaded = true;
+  m->end = end;
   return 0;
 }

@@ -216,42 +216,54 @@ int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids
 
 /* ---- metadata */
 
-static int read_metadata(struct segment *s, uint32_t chunk, const struct zone *z, const struct block *b,
-                         uint64_t *at, struct buffer *bytes, uint64_t *valid, tally_error *error) {
-  uint32_t rows = segment_chunk_rows(s, chunk), n = rows - z->nulls;
+static int read_metadata(const struct part *p, const struct block *b, uint64_t *at, struct buffer *bytes,
+                         uint64_t *valid, tally_error *error) {
   struct reader r = reader_make(b->payload, b->size);
-  if (z->nulls && !read_validity(&r, rows, z->nulls, valid))
-    return block_damage(s, b, "segment-metadata-validity", error);
+  uint64_t validity[CHUNK_ROWS / 64];
+  uint32_t texts = p->rows - p->zone->nulls, first = p->first, n = p->count;
+  if (p->zone->nulls) {
+    if (!read_validity(&r, p->rows, p->zone->nulls, validity))
+      return block_damage(p->s, b, "segment-metadata-validity", error);
+    cut_bits(validity, p->first, p->count, valid);
+    first = (uint32_t)bitmap_count(validity, p->first);
+    n = (uint32_t)bitmap_count(valid, p->count);
+  }
   struct ints_scratch scratch = {0};
-  uint64_t size = segment_metadata_bytes(s, chunk);
-  bool sound = texts_decode(r.at, reader_left(&r), n, size, at, bytes, &scratch);
+  uint64_t size = segment_metadata_bytes(p->s, p->chunk);
+  bool sound = texts_decode_some(r.at, reader_left(&r), texts, first, n, size, at, bytes, &scratch);
   ints_scratch_free(&scratch);
   if (!sound && bytes->failed) return fail_memory(error, "metadata of a segment");
-  if (!sound || at[n] != size) return block_damage(s, b, "segment-metadata-texts", error);
-  if (!z->nulls) return 0;
-  for (uint32_t i = rows + 1, rank = n;
+  if (!sound || at[n] > size || (n == texts && at[n] != size))
+    return block_damage(p->s, b, "segment-metadata-texts", error);
+  if (!p->zone->nulls) return 0;
+  for (uint32_t i = p->count + 1, rank = n;
        i-- > 0;) { /* at[i] = at[texts before row i], in place from the end */
-    if (i < rows) rank -= bitmap_get(valid, i);
+    if (i < p->count) rank -= bitmap_get(valid, i);
     at[i] = at[rank];
   }
   return 0;
 }
 
-int segment_metadata(struct segment *s, uint32_t chunk, uint64_t *at, struct buffer *bytes, uint64_t *valid,
-                     bool *all_valid, tally_error *error) {
-  const struct zone *z = zone_of(s, SLOT_METADATA, chunk);
-  uint32_t rows = segment_chunk_rows(s, chunk);
-  *all_valid = z->nulls == 0;
-  if (z->nulls == rows) {
+int segment_metadata(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, uint64_t *at,
+                     struct buffer *bytes, uint64_t *valid, bool *all_valid, tally_error *error) {
+  struct part p = {.s = s,
+                   .column = TALLY_COL_METADATA,
+                   .chunk = chunk,
+                   .first = first,
+                   .count = count,
+                   .zone = zone_of(s, SLOT_METADATA, chunk),
+                   .rows = segment_chunk_rows(s, chunk)};
+  *all_valid = p.zone->nulls == 0;
+  if (p.zone->nulls == p.rows) {
     buffer_clear(bytes);
-    memset(at, 0, (rows + 1) * sizeof *at);
-    memset(valid, 0, bitmap_words(rows) * sizeof *valid);
+    memset(at, 0, (count + 1) * sizeof *at);
+    memset(valid, 0, bitmap_words(count) * sizeof *valid);
     return 0;
   }
   struct block b;
   int result = block_pin(s, SLOT_METADATA * s->chunks + chunk, &b, error);
   if (result) return result;
-  result = read_metadata(s, chunk, z, &b, at, bytes, valid, error);
+  result = read_metadata(&p, &b, at, bytes, valid, error);
   block_release(s, &b);
   return result;
 }

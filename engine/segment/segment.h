@@ -187,10 +187,10 @@ int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids
  * valid has room for CHUNK_ROWS bits. */
 int segment_values(struct segment *s, int column, uint32_t chunk, uint32_t first, uint32_t count,
                    int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error);
-/* Decodes the whole metadata chunk: at (rows + 1 offsets) and bytes; NULL rows are empty and their bit in
- * valid is clear. */
-int segment_metadata(struct segment *s, uint32_t chunk, uint64_t *at, struct buffer *bytes, uint64_t *valid,
-                     bool *all_valid, tally_error *error);
+/* Decodes metadata of rows [first, first + count) of a chunk: at (count + 1 offsets) and bytes; NULL rows are
+ * empty. *all_valid, or valid has count bits (bit 0 is row `first`); it has room for CHUNK_ROWS. */
+int segment_metadata(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, uint64_t *at,
+                     struct buffer *bytes, uint64_t *valid, bool *all_valid, tally_error *error);
 
 /* ---- runs */
 

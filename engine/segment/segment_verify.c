@@ -60,7 +60,7 @@ static int verify_chunk(struct verify *v, int slot, uint32_t chunk, tally_error 
   int result = take_pace(v, (uint32_t)slot * v->s.chunks + chunk, error);
   if (result) return result;
   result = slot == SLOT_METADATA
-               ? segment_metadata(&v->s, chunk, v->at, &v->bytes, v->valid, &all_valid, error)
+               ? segment_metadata(&v->s, chunk, 0, rows, v->at, &v->bytes, v->valid, &all_valid, error)
                : segment_values(&v->s, column, chunk, 0, rows, v->values, v->valid, &all_valid, error);
   bool measured = column >= TALLY_COL_REQUEST_SIZE && slot != SLOT_METADATA;
   if (!result && measured) add_measure(v, column, rows);

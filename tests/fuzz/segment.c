@@ -86,7 +86,7 @@ static void read_chunk(struct segment *s, uint32_t chunk) {
   }
   struct buffer bytes = {0};
   bool all;
-  int result = segment_metadata(s, chunk, m.at, &bytes, m.valid, &all, &e);
+  int result = segment_metadata(s, chunk, 0, segment_chunk_rows(s, chunk), m.at, &bytes, m.valid, &all, &e);
   expect(result, &e);
   if (!result)
     for (uint32_t i = 0; i < rows; i++)

@@ -148,6 +148,17 @@ static uint32_t any_count(void) {
   }
 }
 
+/* A range of the strings, also an empty one, is what stands there in all of them. */
+static void check_some(void) {
+  uint32_t first = below(count + 1), n = below(below(2) ? count - first + 1 : 1 + (count - first) / 9);
+  cr_assert(texts_decode_some(out.data, out.size, count, first, n, text.size, back_at, &back, &scratch),
+            "%u of %u from %u, %s", n, count, first, texts_name(out.data, out.size));
+  cr_assert_eq(back.size, at[first + n] - at[first]);
+  cr_assert(back.size == 0 || memcmp(back.data, text.data + at[first], back.size) == 0,
+            "%u of %u from %u, %s", n, count, first, texts_name(out.data, out.size));
+  for (uint32_t i = 0; i <= n; i++) cr_assert_eq(back_at[i], at[first + i] - at[first]);
+}
+
 Test(texts, decode_inverts_encode, .fini = done) {
   seed();
   unsigned used[TEXT_SCHEMES] = {0};
@@ -160,6 +171,7 @@ Test(texts, decode_inverts_encode, .fini = done) {
     cr_assert_eq(back.size, text.size);
     cr_assert(text.size == 0 || memcmp(back.data, text.data, text.size) == 0, "shape %u", round % SHAPES);
     cr_assert(memcmp(at, back_at, (count + 1) * sizeof *at) == 0);
+    for (unsigned k = 0; k < 4; k++) check_some();
     cr_assert(text.size == 0 ||
                   !texts_decode(out.data, out.size, count, text.size - 1, back_at, &back, &scratch),
               "went over the limit");
@@ -328,6 +340,9 @@ static void try_bytes(const uint8_t *bytes, size_t size, uint32_t rows, size_t l
   memcpy(copy, bytes, size);
   largest = 0;
   mem_test_hook = note_size;
+  uint32_t first = below(rows + 1), n = below(rows - first + 1);
+  if (texts_decode_some(copy, size, rows, first, n, limit, back_at, &back, &scratch))
+    cr_assert(back.size <= limit && back_at[0] == 0 && back_at[n] == back.size);
   bool decoded = texts_decode(copy, size, rows, limit, back_at, &back, &scratch);
   mem_test_hook = NULL;
   cr_assert(largest <= 2 * (8 * (limit + 3 * (size_t)rows + 2000) + 8 * 256 * 129),

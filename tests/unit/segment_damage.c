@@ -66,7 +66,8 @@ static bool digest_segment(struct fixture *f, uint64_t *digest, tally_error *err
         h = hash_mix(h ^ (uint64_t)values[i]) + (all || bitmap_get(valid, i));
     }
     struct buffer bytes = {0};
-    if (!result) result = segment_metadata(s, chunk, at, &bytes, valid, &all, error);
+    if (!result)
+      result = segment_metadata(s, chunk, 0, segment_chunk_rows(s, chunk), at, &bytes, valid, &all, error);
     if (!result) h = hash_mix(h ^ hash64(bytes.data ? (const char *)bytes.data : "", bytes.size)) + at[rows];
     buffer_free(&bytes);
   }

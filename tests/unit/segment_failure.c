@@ -134,7 +134,8 @@ Test(segment, failing_memory_is_an_error) {
     struct buffer bytes = {0};
     bool all;
     result = segment_open(os_posix(), f.path, &f.info, f.cache, &f.budget, &s, &error);
-    if (!result) result = segment_metadata(s, 0, at, &bytes, valid, &all, &error);
+    if (!result)
+      result = segment_metadata(s, 0, 0, segment_chunk_rows(s, 0), at, &bytes, valid, &all, &error);
     mem_test_hook = NULL;
     if (result) cr_assert_eq(result, TALLY_NO_MEMORY, "allocation %zu: %s", n, error.text);
     buffer_free(&bytes);

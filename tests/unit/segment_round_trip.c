@@ -31,15 +31,16 @@ static void check_values(struct segment *s, const struct rows *rows, int column,
   }
 }
 
-static void check_metadata(struct segment *s, const struct rows *rows, uint32_t chunk) {
+static void check_metadata_of(struct segment *s, const struct rows *rows, uint32_t chunk, uint32_t from,
+                              uint32_t n) {
   uint64_t at[CHUNK_ROWS + 1], valid[CHUNK_ROWS / 64];
   bool all;
   struct buffer bytes = {0};
   tally_error error = {0};
-  uint32_t first = chunk * CHUNK_ROWS;
-  cr_assert_eq(segment_metadata(s, chunk, at, &bytes, valid, &all, &error), 0, "%s", error.text);
-  cr_assert_eq(bytes.size, segment_metadata_bytes(s, chunk));
-  for (uint32_t i = 0; i < segment_chunk_rows(s, chunk); i++) {
+  uint32_t first = chunk * CHUNK_ROWS + from;
+  cr_assert_eq(segment_metadata(s, chunk, from, n, at, &bytes, valid, &all, &error), 0, "%s", error.text);
+  if (n == segment_chunk_rows(s, chunk)) cr_assert_eq(bytes.size, segment_metadata_bytes(s, chunk));
+  for (uint32_t i = 0; i < n; i++) {
     bool there = bitmap_get(rows->valid[VALID_METADATA], first + i);
     uint64_t size = rows->metadata_at[first + i + 1] - rows->metadata_at[first + i];
     cr_assert_eq(all || bitmap_get(valid, i), there);
@@ -48,6 +49,13 @@ static void check_metadata(struct segment *s, const struct rows *rows, uint32_t 
       cr_assert_eq(memcmp(bytes.data + at[i], rows->metadata + rows->metadata_at[first + i], size), 0);
   }
   buffer_free(&bytes);
+}
+
+static void check_metadata(struct segment *s, const struct rows *rows, uint32_t chunk) {
+  uint32_t n = segment_chunk_rows(s, chunk);
+  check_metadata_of(s, rows, chunk, 0, n);
+  for (uint32_t from = 0; from < n; from += 1 + n / 7)
+    check_metadata_of(s, rows, chunk, from, (n - from + 2) / 3);
 }
 
 static void check_zone(struct segment *s, const struct rows *rows, int column, uint32_t chunk) {
