@@ -272,9 +272,8 @@ static void set_up(struct store_bench *b) {
   b->memtable = need(memtable_new(b->rows, metadata + 64, &b->budget));
   b->sorted = need(memtable_new(b->rows, metadata + 64, &b->budget));
   b->order = need(mem_zalloc(b->rows, sizeof *b->order));
-  b->order_scratch.rows = need(mem_zalloc(b->rows, sizeof *b->order_scratch.rows));
   for (int k = 0; k < 2; k++)
-    b->order_scratch.key[k] = need(mem_zalloc(b->rows, sizeof *b->order_scratch.key[k]));
+    b->order_scratch.entry[k] = need(mem_zalloc(b->rows, sizeof *b->order_scratch.entry[k]));
   b->values = need(mem_zalloc(CHUNK_ROWS, sizeof *b->values));
 }
 
@@ -290,9 +289,8 @@ static void tear_down(struct store_bench *b) {
   mem_free(b->batch);
   mem_free(b->scratch);
   mem_free(b->order);
-  mem_free(b->order_scratch.rows);
-  mem_free(b->order_scratch.key[0]);
-  mem_free(b->order_scratch.key[1]);
+  mem_free(b->order_scratch.entry[0]);
+  mem_free(b->order_scratch.entry[1]);
   mem_free(b->values);
 }
 

@@ -19,7 +19,7 @@
  * up to more than there is: the cache gives way. Memtables, texts, marks and queries leave room for
  * one flush and for directories of segments, so that rows can always leave memory, and what was written can
  * be opened. */
-#define FLUSH_ROW (24u + 52u) /* order and keys; what is summed up of a run of one row */
+#define FLUSH_ROW (20u + 52u) /* order and keys; what is summed up of a run of one row */
 
 static uint64_t flush_least(const struct db *db) {
   return (uint64_t)db->memtable_rows * FLUSH_ROW + db->memtable_metadata + (5u << 20);

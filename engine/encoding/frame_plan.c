@@ -1,16 +1,16 @@
 /* frame_plan.c - how to write a frame smallest: base, power of ten, width; see frame.h.
  *
- * The base comes from a sorted sample with the two extremes, which costs the same for any length; power and
- * width are exact, from one pass each. */
+ * The base comes from a sorted sample with the two extremes, which costs the same for any length. The power
+ * is exact, from one pass. The width is the best for a sample, or one beside it, by exact size. */
 #include <string.h>
 
+#include "base/kernel.h"
 #include "encoding/bits.h"
 #include "encoding/frame.h"
 #include "encoding/powers.h"
 
 #define SAMPLE 64u
-#define LANES 4u  /* histograms side by side, so that equal neighbours do not wait for each other */
-#define FEW 1024u /* values for which adding the lanes up costs more than waiting */
+#define FEW 512u /* values whose lengths are all counted */
 
 static void sort_sample(int64_t *s, unsigned n) {
   for (unsigned i = 1; i < n; i++) {
@@ -113,19 +113,17 @@ static unsigned length_bin(uint64_t q) {
   return (unsigned)(63 ^ __builtin_clzll(x << 1 | 1)) + 64 * (unsigned)sign;
 }
 
+static uint64_t quotient(int64_t v, int64_t base, unsigned exponent, uint64_t inverse) {
+  return (uint64_t)((int64_t)distance(base, v) >> exponent) * inverse;
+}
+
 static void count_lengths(const int64_t *v, uint32_t count, int64_t base, unsigned exponent,
                           struct lengths *l) {
-  uint32_t bins[LANES][128], lanes = count < FEW ? 1 : LANES;
+  uint32_t bins[128] = {0};
   uint64_t inverse = inverse_of_five_to_the(exponent);
-  memset(bins, 0, lanes * sizeof bins[0]);
-  if (exponent == 0)
-    for (uint32_t i = 0; i < count; i++) bins[i & (lanes - 1)][length_bin(distance(base, v[i]))]++;
-  else
-    for (uint32_t i = 0; i < count; i++)
-      bins[i & (lanes - 1)][length_bin((uint64_t)((int64_t)distance(base, v[i]) >> exponent) * inverse)]++;
-  *l = (struct lengths){{{0}}};
-  for (unsigned b = 0; b < 128; b++)
-    for (unsigned lane = 0; lane < lanes; lane++) l->count[b / 64][b % 64] += bins[lane][b];
+  for (uint32_t i = 0; i < count; i++) bins[length_bin(quotient(v[i], base, exponent, inverse))]++;
+  for (unsigned b = 0; b < 128; b++) l->count[b / 64][b % 64] = bins[b];
+  l->count[0][64] = l->count[1][64] = 0;
 }
 
 static unsigned longest(const uint32_t *counts) {
@@ -149,11 +147,11 @@ static unsigned high_width(unsigned width, unsigned above, unsigned below, bool 
 /* Of quotients at even distances: the width that is best for them, where the others are at most `longest`
  * long, and those below the base at most `below`. */
 static unsigned sampled_width(const int64_t *v, uint32_t count, const struct int_frame_plan *plan,
-                              unsigned longest, unsigned below) {
+                              unsigned longest, unsigned below, bool negative) {
   uint32_t step = count / QUICK_SAMPLE + 1, n = 0, lengths[65] = {0}, negatives = 0;
   uint64_t inverse = inverse_of_five_to_the(plan->exponent);
   for (uint32_t i = 0; i < count; i += step, n++) {
-    int64_t q = (int64_t)((uint64_t)((int64_t)distance(plan->base, v[i]) >> plan->exponent) * inverse);
+    int64_t q = (int64_t)quotient(v[i], plan->base, plan->exponent, inverse);
     if (q < 0)
       negatives++;
     else
@@ -162,7 +160,7 @@ static unsigned sampled_width(const int64_t *v, uint32_t count, const struct int
   unsigned best = longest, position = bits_length(count - 1);
   uint64_t best_bits = UINT64_MAX, longer = negatives;
   for (unsigned width = longest + 1; width-- > 0;) {
-    uint64_t bits = (uint64_t)width * n + longer * (position + high_width(width, longest, below, below > 0));
+    uint64_t bits = (uint64_t)width * n + longer * (position + high_width(width, longest, below, negative));
     longer += lengths[width];
     if (bits >= best_bits) continue;
     best_bits = bits;
@@ -184,7 +182,7 @@ struct int_frame_plan int_frame_plan_quick(const int64_t *v, uint32_t count, int
   uint64_t scale = ten_to_the(plan.exponent);
   unsigned longest = bits_length(distance(plan.base, max) / scale),
            below = bits_length(distance(min, plan.base) / scale);
-  plan.width = (uint8_t)sampled_width(v, count, &plan, longest, below);
+  plan.width = (uint8_t)sampled_width(v, count, &plan, longest, below, below > 0);
   if (plan.width < longest || below)
     plan.exception_width = (uint8_t)high_width(plan.width, longest, below, below > 0);
   return plan;
@@ -192,28 +190,106 @@ struct int_frame_plan int_frame_plan_quick(const int64_t *v, uint32_t count, int
 
 /* ---- exactly ---- */
 
-struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, int64_t base) {
-  struct int_frame_plan best = {.base = base, .exponent = (uint8_t)common_exponent(v, count, base)};
+/* The size of a plan whose width is set, with so many exceptions. */
+static struct int_frame_plan plan_of(struct int_frame_plan plan, uint32_t count, unsigned width,
+                                     uint32_t exceptions, unsigned high) {
+  plan.width = (uint8_t)width;
+  plan.exceptions = exceptions;
+  plan.exception_width = exceptions ? (uint8_t)high : 0;
+  plan.size = 1 + varint_size(zigzag(plan.base)) + bits_size(count, width) +
+              int_frame_exceptions_size(exceptions, high, count);
+  return plan;
+}
+
+/* On a tie fewer exceptions win. */
+static bool smaller(const struct int_frame_plan *a, const struct int_frame_plan *b) {
+  return a->size < b->size || (a->size == b->size && a->exceptions <= b->exceptions);
+}
+
+static struct int_frame_plan plan_few(const int64_t *v, uint32_t count, struct int_frame_plan plan) {
   struct lengths l;
-  count_lengths(v, count, base, best.exponent, &l);
+  count_lengths(v, count, plan.base, plan.exponent, &l);
   unsigned above = longest(l.count[0]), below = longest(l.count[1]);
   uint32_t negatives = 0, longer = 0; /* longer: quotients >= 0 of more than `width` bits */
   for (unsigned b = 0; b < 65; b++) negatives += l.count[1][b];
-  best.width = 64;
-  best.size = 1 + varint_size(zigzag(base)) + bits_size(count, 64);
-  /* Downward: on a tie fewer exceptions stay. Wider than the longest does not pay. */
+  struct int_frame_plan best = plan_of(plan, count, 64, 0, 0);
+  /* Wider than the longest does not pay. */
   for (unsigned width = above < 64 ? above + 1 : 64; width-- > 0;) {
     longer += l.count[0][width + 1];
-    uint32_t exceptions = longer + negatives;
-    unsigned high = high_width(width, above, below, negatives > 0);
-    size_t size = 1 + varint_size(zigzag(base)) + bits_size(count, width) +
-                  int_frame_exceptions_size(exceptions, high, count);
-    if (size > best.size || (size == best.size && exceptions > best.exceptions)) continue;
-    best.size = size;
-    best.width = (uint8_t)width;
-    best.exceptions = exceptions;
-    best.exception_width = exceptions ? (uint8_t)high : 0;
+    struct int_frame_plan p =
+        plan_of(plan, count, width, longer + negatives, high_width(width, above, below, negatives > 0));
+    if (smaller(&p, &best)) best = p;
   }
-  if (best.width == 0 && best.exceptions == 0) best.exponent = 0;
   return best;
+}
+
+/* The bits of all quotients >= 0, and of the complements of all others; are there others? */
+struct reach {
+  uint64_t above, below, negative;
+};
+
+KERNEL static struct reach reach_of(const int64_t *v, uint32_t count, int64_t base, unsigned exponent) {
+  uint64_t above = 0, below = 0, any = 0, inverse = inverse_of_five_to_the(exponent);
+  if (exponent == 0) {
+    for (uint32_t i = 0; i < count; i++) {
+      uint64_t q = distance(base, v[i]), negative = (uint64_t) - (int64_t)((int64_t)q < 0);
+      above |= q & ~negative;
+      below |= ~q & negative;
+      any |= negative;
+    }
+  } else {
+    for (uint32_t i = 0; i < count; i++) {
+      uint64_t q = quotient(v[i], base, exponent, inverse), negative = (uint64_t) - (int64_t)((int64_t)q < 0);
+      above |= q & ~negative;
+      below |= ~q & negative;
+      any |= negative;
+    }
+  }
+  return (struct reach){above, below, any};
+}
+
+/* The quotients that have more than width - 1, width and width + 1 bits, or are negative. */
+struct longer {
+  uint32_t less, equal, more;
+};
+
+KERNEL static struct longer count_longer(const int64_t *v, uint32_t count, int64_t base, unsigned exponent,
+                                         unsigned width) {
+  uint64_t less = 0, equal = 0, more = 0, inverse = inverse_of_five_to_the(exponent);
+  for (uint32_t i = 0; i < count; i++) {
+    uint64_t q = exponent ? quotient(v[i], base, exponent, inverse) : distance(base, v[i]);
+    uint64_t high = q >> (width - 1);
+    less += high != 0;
+    equal += high >> 1 != 0;
+    more += high >> 2 != 0;
+  }
+  return (struct longer){(uint32_t)less, (uint32_t)equal, (uint32_t)more};
+}
+
+/* The width that suits a sample, and those beside it. */
+static struct int_frame_plan plan_many(const int64_t *v, uint32_t count, struct int_frame_plan plan) {
+  struct reach reach = reach_of(v, count, plan.base, plan.exponent);
+  unsigned above = bits_length(reach.above), below = bits_length(reach.below);
+  bool negative = reach.negative != 0;
+  struct int_frame_plan best = plan_of(plan, count, 64, 0, 0);
+  if (!negative) best = plan_of(plan, count, above, 0, 0);
+  unsigned width = sampled_width(v, count, &plan, above, below, negative);
+  if (width == above && !negative) return best;
+  if (width < 1) width = 1;
+  struct longer n = count_longer(v, count, plan.base, plan.exponent, width);
+  const uint32_t exceptions[] = {n.less, n.equal, n.more};
+  for (unsigned k = 3; k-- > 0;) {
+    unsigned w = width - 1 + k;
+    if (w > above || w > 63) continue;
+    struct int_frame_plan p = plan_of(plan, count, w, exceptions[k], high_width(w, above, below, negative));
+    if (smaller(&p, &best)) best = p;
+  }
+  return best;
+}
+
+struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, int64_t base) {
+  struct int_frame_plan plan = {.base = base, .exponent = (uint8_t)common_exponent(v, count, base)};
+  plan = count < FEW ? plan_few(v, count, plan) : plan_many(v, count, plan);
+  if (plan.width == 0 && plan.exceptions == 0) plan.exponent = 0;
+  return plan;
 }

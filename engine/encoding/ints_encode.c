@@ -6,6 +6,7 @@
  * values, DICT when its distinct values alone cost too much, RLE when runs are short. Of a column's chunks,
  * one after the other, most look like the one before: its scheme goes first, and while it does as well as
  * then, the others are not looked at (ints_memory). */
+#include "base/kernel.h"
 #include "encoding/bits.h"
 #include "encoding/ints.h"
 #include "encoding/ints_format.h"
@@ -21,7 +22,7 @@ struct survey {
   uint32_t runs;
 };
 
-static struct survey survey_of(const int64_t *v, uint32_t count) {
+KERNEL static struct survey survey_of(const int64_t *v, uint32_t count) {
   struct survey s = {v[0], v[0], 1};
   for (uint32_t i = 1; i < count; i++) {
     s.min = v[i] < s.min ? v[i] : s.min;

@@ -1,5 +1,6 @@
 /* ints_quick.c - ints_encode_quick of ints.h: for batches on their way, whose bytes are sent and logged once.
  */
+#include "base/kernel.h"
 #include "encoding/bits.h"
 #include "encoding/ints.h"
 #include "encoding/ints_format.h"
@@ -10,7 +11,7 @@ struct bounds {
   int64_t min, max;
 };
 
-static struct bounds bounds_of(const int64_t *v, uint32_t count) {
+KERNEL static struct bounds bounds_of(const int64_t *v, uint32_t count) {
   int64_t min = v[0], max = v[0];
   for (uint32_t i = 1; i < count; i++) {
     min = v[i] < min ? v[i] : min;

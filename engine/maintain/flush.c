@@ -10,7 +10,7 @@
 #include "maintain/order.h"
 
 uint64_t flush_scratch_bytes(uint32_t rows) {
-  return (uint64_t)rows * (2 * sizeof(uint32_t) + 2 * sizeof(uint64_t));
+  return (uint64_t)rows * (sizeof(uint32_t) + 2 * sizeof(uint64_t));
 }
 
 struct flush {
@@ -26,7 +26,15 @@ struct flush {
   bool archived;
 };
 
-static void gather_valid(uint64_t *to, const uint64_t *from, const uint32_t *order, uint32_t n) {
+/* `all`: how many rows there are; in most columns all have a value, or none. */
+static void gather_valid(uint64_t *to, const uint64_t *from, uint32_t all, const uint32_t *order,
+                         uint32_t n) {
+  size_t there = bitmap_count(from, all);
+  if (there == 0 || there == all) {
+    memset(to, there ? 0xFF : 0, bitmap_words(n) * sizeof *to);
+    if (there && n % 64) to[n / 64] &= ((uint64_t)1 << n % 64) - 1;
+    return;
+  }
   for (uint32_t i = 0; i < n; i += 64) {
     uint64_t word = 0;
     uint32_t bits = n - i < 64 ? n - i : 64;
@@ -34,6 +42,8 @@ static void gather_valid(uint64_t *to, const uint64_t *from, const uint32_t *ord
     to[i / 64] = word;
   }
 }
+
+#define AHEAD 16u /* rows whose metadata is on its way while those before are copied */
 
 /* Copies rows order[0..n) into the scratch memtable's arrays. */
 static void gather(const struct rows *from, struct rows *to, const uint32_t *order, uint32_t n) {
@@ -44,10 +54,11 @@ static void gather(const struct rows *from, struct rows *to, const uint32_t *ord
   for (int c = 0; c < INT_COLUMNS; c++)
     for (uint32_t i = 0; i < n; i++) to->number[c][i] = from->number[c][order[i]];
   for (uint32_t i = 0; i < n; i++) to->cost[i] = from->cost[order[i]];
-  for (int v = 0; v < INT_COLUMNS + 2; v++) gather_valid(to->valid[v], from->valid[v], order, n);
+  for (int v = 0; v < INT_COLUMNS + 2; v++) gather_valid(to->valid[v], from->valid[v], from->count, order, n);
   uint64_t at = 0;
   to->metadata_at[0] = 0;
   for (uint32_t i = 0; i < n; i++) {
+    if (i + AHEAD < n) __builtin_prefetch(from->metadata + from->metadata_at[order[i + AHEAD]]);
     uint64_t start = from->metadata_at[order[i]], size = from->metadata_at[order[i] + 1] - start;
     if (size) memcpy(to->metadata + at, from->metadata + start, size);
     to->metadata_at[i + 1] = at += size;
@@ -102,10 +113,9 @@ int flush_memtable(const struct os *os, const char *store, const struct memtable
   char *scratch = mem_alloc(bytes);
   int result = scratch ? 0 : fail_memory(error, "a flush");
   if (!result) {
-    uint64_t *keys = (uint64_t *)(void *)scratch;
-    uint32_t *rows = (uint32_t *)(void *)(keys + 2 * (size_t)n);
-    f.order = rows;
-    order_rows(f.from, f.order, &(struct order_scratch){rows + n, {keys, keys + n}});
+    uint64_t *entries = (uint64_t *)(void *)scratch;
+    f.order = (uint32_t *)(void *)(entries + 2 * (size_t)n);
+    order_rows(f.from, f.order, &(struct order_scratch){{entries, entries + n}});
     result = write_months(&f, error);
   }
   mem_free(scratch);

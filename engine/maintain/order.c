@@ -5,8 +5,9 @@
 
 #include "model/civil.h"
 
-#define DIGIT_BITS 11u
-#define DIGITS (1u << DIGIT_BITS)
+#define DIGIT_BITS 12u /* at most: the ends of 4,096 places stay in the second cache */
+#define FEW 16384u     /* rows, below which longer digits cost more to count than they save */
+#define FEW_DIGIT_BITS 8u
 
 int32_t month_of(int64_t timestamp) {
   int64_t year;
@@ -17,78 +18,126 @@ int32_t month_of(int64_t timestamp) {
 
 int64_t month_start(int32_t month) { return civil_to_days(1970 + month / 12, month % 12 + 1, 1) * DAY_US; }
 
-/* Sorts (key, row) pairs stably by key; keys are below 2^bits. The result is in *rows. */
-static void radix(uint32_t count, unsigned bits, uint64_t **key, uint32_t **rows, uint64_t **key2,
-                  uint32_t **rows2) {
-  for (unsigned shift = 0; shift < bits; shift += DIGIT_BITS) {
-    uint32_t start[DIGITS] = {0};
-    const uint64_t *k = *key;
-    for (uint32_t i = 0; i < count; i++) start[k[i] >> shift & (DIGITS - 1)]++;
-    if (start[k[0] >> shift & (DIGITS - 1)] == count) continue; /* all agree */
-    uint32_t sum = 0;
-    for (uint32_t d = 0; d < DIGITS; d++) {
-      uint32_t n = start[d];
-      start[d] = sum;
-      sum += n;
-    }
-    const uint32_t *from = *rows;
-    uint32_t *to = *rows2;
-    uint64_t *to_key = *key2;
-    for (uint32_t i = 0; i < count; i++) {
-      uint32_t at = start[k[i] >> shift & (DIGITS - 1)]++;
-      to[at] = from[i];
-      to_key[at] = k[i];
-    }
-    uint64_t *swap_key = *key;
-    *key = *key2;
-    *key2 = swap_key;
-    uint32_t *swap_rows = *rows;
-    *rows = *rows2;
-    *rows2 = swap_rows;
-  }
-}
+/* What is sorted: 64-bit entries, a key above and the number of its row below, so that a pass moves eight
+ * bytes a row. A key that does not fit beside the row is sorted by its lower half first, then by its upper
+ * one. */
+struct sort {
+  const struct rows *rows;
+  uint32_t count;
+  unsigned row_bits;
+  uint64_t *entry, *other;
+};
 
 static unsigned bits_of(uint64_t v) { return v ? 64u - (unsigned)__builtin_clzll(v) : 0; }
 
-static bool one_month(int64_t least, int64_t most) { return month_of(least) == month_of(most); }
+static uint32_t row_of(const struct sort *s, uint32_t i) {
+  return (uint32_t)(s->entry[i] & (((uint64_t)1 << s->row_bits) - 1));
+}
 
-/* Keys of the second sort: service and user ids side by side, both as narrow as their largest. */
-static unsigned text_keys(const struct rows *rows, const uint32_t *order, uint64_t *key) {
-  const uint32_t *user = rows->text[column_domain(TALLY_COL_USER_ID)];
-  const uint32_t *service = rows->text[column_domain(TALLY_COL_SERVICE_NAME)];
-  uint32_t most_user = 0, most_service = 0;
-  for (uint32_t i = 0; i < rows->count; i++) {
-    most_user |= user[i];
-    most_service |= service[i];
+static void pass(struct sort *s, unsigned shift, unsigned bits) {
+  uint32_t start[1u << DIGIT_BITS];
+  const uint64_t *from = s->entry, mask = ((uint64_t)1 << bits) - 1;
+  uint64_t *to = s->other;
+  memset(start, 0, (mask + 1) * sizeof *start);
+  for (uint32_t i = 0; i < s->count; i++) start[from[i] >> shift & mask]++;
+  if (start[from[0] >> shift & mask] == s->count) return; /* all agree */
+  uint32_t sum = 0;
+  for (uint32_t d = 0; d <= mask; d++) {
+    uint32_t n = start[d];
+    start[d] = sum;
+    sum += n;
   }
-  unsigned shift = bits_of(most_user);
-  for (uint32_t i = 0; i < rows->count; i++) key[i] = (uint64_t)service[order[i]] << shift | user[order[i]];
-  return shift + bits_of(most_service);
+  for (uint32_t i = 0; i < s->count; i++) to[start[from[i] >> shift & mask]++] = from[i];
+  s->entry = to;
+  s->other = (uint64_t *)from;
+}
+
+/* Sorts stably by the entries' keys of `bits` bits, in passes over digits that are about equally long. */
+static void sort_entries(struct sort *s, unsigned bits) {
+  unsigned most = s->count < FEW ? FEW_DIGIT_BITS : DIGIT_BITS, passes = (bits + most - 1) / most;
+  for (unsigned done = 0; passes > 0; passes--) {
+    unsigned digit = (bits - done + passes - 1) / passes;
+    pass(s, s->row_bits + done, digit);
+    done += digit;
+  }
+}
+
+/* ---- keys */
+
+enum key { BY_TIME, BY_TEXTS, BY_MONTH };
+
+struct keys {
+  int64_t least;  /* BY_TIME */
+  int32_t first;  /* BY_MONTH */
+  unsigned shift; /* BY_TEXTS: the bits of user ids */
+};
+
+static inline uint64_t key_of(const struct rows *rows, enum key what, const struct keys *k, uint32_t row) {
+  switch (what) {
+  case BY_TIME:
+    return (uint64_t)rows->timestamp[row] - (uint64_t)k->least;
+  case BY_TEXTS:
+    return (uint64_t)rows->text[column_domain(TALLY_COL_SERVICE_NAME)][row] << k->shift |
+           rows->text[column_domain(TALLY_COL_USER_ID)][row];
+  default:
+    return (uint64_t)(month_of(rows->timestamp[row]) - k->first);
+  }
+}
+
+/* Bits [from, from + bits) of the keys. */
+static inline __attribute__((always_inline)) void sort_part(struct sort *s, enum key what,
+                                                            const struct keys *k, unsigned from,
+                                                            unsigned bits) {
+  const uint64_t mask = bits < 64 ? ((uint64_t)1 << bits) - 1 : UINT64_MAX;
+  for (uint32_t i = 0; i < s->count; i++) {
+    uint32_t row = row_of(s, i);
+    s->entry[i] = (key_of(s->rows, what, k, row) >> from & mask) << s->row_bits | row;
+  }
+  sort_entries(s, bits);
+}
+
+static inline __attribute__((always_inline)) void sort_by(struct sort *s, enum key what, const struct keys *k,
+                                                          unsigned bits) {
+  unsigned low = bits > 64 - s->row_bits ? 32 : bits;
+  sort_part(s, what, k, 0, low);
+  if (low < bits) sort_part(s, what, k, low, bits - low);
+}
+
+static void sort_by_texts(struct sort *s) {
+  const uint32_t *user = s->rows->text[column_domain(TALLY_COL_USER_ID)];
+  const uint32_t *service = s->rows->text[column_domain(TALLY_COL_SERVICE_NAME)];
+  uint32_t users = 0, services = 0;
+  for (uint32_t i = 0; i < s->count; i++) {
+    users |= user[i];
+    services |= service[i];
+  }
+  const struct keys k = {.shift = bits_of(users)};
+  sort_by(s, BY_TEXTS, &k, k.shift + bits_of(services));
+}
+
+static void sort_by_time(struct sort *s, int64_t least, int64_t most) {
+  const struct keys k = {.least = least};
+  sort_by(s, BY_TIME, &k, bits_of((uint64_t)most - (uint64_t)least));
+}
+
+static void sort_by_month(struct sort *s, int64_t least, int64_t most) {
+  const struct keys k = {.first = month_of(least)};
+  sort_by(s, BY_MONTH, &k, bits_of((uint64_t)(month_of(most) - k.first)));
 }
 
 void order_rows(const struct rows *rows, uint32_t *order, const struct order_scratch *scratch) {
-  uint32_t count = rows->count, *now = order, *other = scratch->rows;
-  uint64_t *key = scratch->key[0], *other_key = scratch->key[1];
+  struct sort s = {rows, rows->count, bits_of(rows->count), scratch->entry[0], scratch->entry[1]};
   int64_t least = INT64_MAX, most = INT64_MIN;
   bool sorted = true;
-  for (uint32_t i = 0; i < count; i++) {
-    now[i] = i;
+  for (uint32_t i = 0; i < s.count; i++) {
+    s.entry[i] = i;
     int64_t t = rows->timestamp[i];
     sorted = sorted && t >= most;
     if (t < least) least = t;
     if (t > most) most = t;
   }
-  if (count < 2) return;
-  if (!sorted) {
-    for (uint32_t i = 0; i < count; i++) key[i] = (uint64_t)rows->timestamp[i] - (uint64_t)least;
-    radix(count, bits_of((uint64_t)most - (uint64_t)least), &key, &now, &other_key, &other);
-  }
-  unsigned bits = text_keys(rows, now, key);
-  radix(count, bits, &key, &now, &other_key, &other);
-  if (!one_month(least, most)) {
-    int32_t first = month_of(least);
-    for (uint32_t i = 0; i < count; i++) key[i] = (uint64_t)(month_of(rows->timestamp[now[i]]) - first);
-    radix(count, bits_of((uint64_t)(month_of(most) - first)), &key, &now, &other_key, &other);
-  }
-  if (now != order) memcpy(order, now, count * sizeof *order);
+  if (!sorted) sort_by_time(&s, least, most);
+  if (s.count > 1) sort_by_texts(&s);
+  if (s.count > 1 && month_of(least) != month_of(most)) sort_by_month(&s, least, most);
+  for (uint32_t i = 0; i < s.count; i++) order[i] = row_of(&s, i);
 }

@@ -13,11 +13,10 @@
 int32_t month_of(int64_t timestamp);
 int64_t month_start(int32_t month);
 
-/* Fills order[0..rows->count) with row numbers in storage order. `scratch` has room for count row numbers,
- * keys for count 64-bit words each of two arrays. */
+/* Fills order[0..rows->count) with row numbers in storage order. Each array of `scratch` has
+ * room for count words. */
 struct order_scratch {
-  uint32_t *rows;
-  uint64_t *key[2];
+  uint64_t *entry[2];
 };
 void order_rows(const struct rows *rows, uint32_t *order, const struct order_scratch *scratch);
 
