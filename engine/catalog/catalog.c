@@ -43,9 +43,19 @@ uint32_t catalog_find(struct catalog *c, int domain, const char *text, size_t si
   return id ? id : CATALOG_NONE;
 }
 
-/* A block of texts at a time: hash all, ask for their slots early, then look them up, so that the misses
- * overlap. */
+/* A block of texts at a time, so that the misses overlap: hash all and ask for their slots, then for the
+ * places of the texts that will be found there, then for those texts; then look them up. */
 #define AHEAD 32u
+
+static void expect_found(const struct catalog *c, int domain, const uint32_t *hash, uint32_t n) {
+  uint32_t likely[AHEAD];
+  for (uint32_t i = 0; i < n; i++) {
+    likely[i] = texts_likely(&c->dictionary[domain], hash[i]);
+    if (likely[i]) catalog_expect_place(c, domain, likely[i]);
+  }
+  for (uint32_t i = 0; i < n; i++)
+    if (likely[i]) catalog_expect_text(c, domain, likely[i]);
+}
 
 int catalog_intern(struct catalog *c, int domain, uint32_t count, const uint8_t *sizes, const char *texts,
                    uint32_t *ids, tally_error *error) {
@@ -61,6 +71,7 @@ int catalog_intern(struct catalog *c, int domain, uint32_t count, const uint8_t 
       __builtin_prefetch(&d->slot[hash[i] & d->mask]);
       texts += size;
     }
+    expect_found(c, domain, hash, n);
     for (uint32_t i = 0; i < n; i++) {
       size_t size = load16(sizes + 2 * (size_t)(first + i));
       uint32_t id = texts_find(d, hash[i], text[i], size);

@@ -37,6 +37,12 @@ void texts_free(struct dictionary *d);
 static inline uint32_t text_hash(uint64_t hash) { return (uint32_t)(hash ^ hash >> 32); }
 /* The id, or 0. Writer, or under the lock. */
 uint32_t texts_find(const struct dictionary *d, uint32_t hash, const char *text, size_t size);
+/* The id that texts_find will most likely give, or 0, without a look at the text. Writer, or under the lock.
+ */
+static inline uint32_t texts_likely(const struct dictionary *d, uint32_t hash) {
+  const struct slot *slot = &d->slot[hash & d->mask];
+  return slot->hash == hash ? slot->id : 0;
+}
 /* Gives a text that has none the next id. Writer. */
 int texts_add(struct dictionary *d, uint32_t hash, const char *text, size_t size, uint32_t *id,
               tally_error *error);
