@@ -168,8 +168,10 @@ static void expect(int service, int64_t from, char out[200]) {
   (void)snprintf(fraction, sizeof fraction, "%09lld", (long long)(cost % 1000000000));
   size_t digits = 9;
   while (digits > 4 && fraction[digits - 1] == '0') digits--;
+  char sum[24] = "\\N"; /* the sum of nothing but NULL */
+  if (with) (void)snprintf(sum, sizeof sum, "%lld", (long long)tokens);
   if (n)
-    (void)snprintf(out, 200, "%lld %lld %lld %lld.%.*s ", (long long)n, (long long)tokens, (long long)with,
+    (void)snprintf(out, 200, "%lld %s %lld %lld.%.*s ", (long long)n, sum, (long long)with,
                    (long long)(cost / 1000000000), (int)digits, fraction);
   else
     (void)snprintf(out, 200, "0 \\N 0 \\N ");
