@@ -76,12 +76,12 @@ size_t int_frame_exceptions_size(uint32_t exceptions, unsigned high, uint32_t co
          bits_size(exceptions, high);
 }
 
-/* Room for `count` quotients, and for as many positions and high parts as there may be exceptions, and one.
- */
+/* The quotients, and room behind them for the positions and high parts of the exceptions, and one more. */
 static uint64_t *quotients_of(const int64_t *v, uint32_t count, const struct int_frame_plan *plan,
-                              size_t exceptions, struct buffer *work) {
+                              struct buffer *work) {
   buffer_clear(work);
-  uint64_t *q = (uint64_t *)(void *)buffer_add(work, (count + 2 * (exceptions + 1)) * sizeof *q);
+  size_t room = count + 2 * (plan->exceptions + (size_t)1);
+  uint64_t *q = (uint64_t *)(void *)buffer_add(work, room * sizeof *q);
   if (!q) return NULL;
   uint64_t base = (uint64_t)plan->base, inverse = inverse_of_five_to_the(plan->exponent);
   if (plan->exponent == 0)
@@ -93,13 +93,12 @@ static uint64_t *quotients_of(const int64_t *v, uint32_t count, const struct int
 }
 
 /* The places of quotients of more than `width` bits; one place behind them is overwritten. */
-static uint32_t find_exceptions(const uint64_t *q, uint32_t count, unsigned width, uint64_t *positions) {
+static void find_exceptions(const uint64_t *q, uint32_t count, unsigned width, uint64_t *positions) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < count; i++) {
     positions[n] = i;
     n += q[i] >> width != 0;
   }
-  return n;
 }
 
 static void write_parts(const uint64_t *q, uint32_t count, const struct int_frame_plan *plan,
@@ -125,38 +124,11 @@ static void write_parts(const uint64_t *q, uint32_t count, const struct int_fram
 
 void int_frame_write(const int64_t *v, uint32_t count, const struct int_frame_plan *plan, struct buffer *out,
                      struct buffer *work) {
-  uint64_t *q = quotients_of(v, count, plan, plan->exceptions, work);
+  uint64_t *q = quotients_of(v, count, plan, work);
   if (!q) {
     out->failed = true;
     return;
   }
-  if (plan->exceptions) (void)find_exceptions(q, count, plan->width, q + count);
+  if (plan->exceptions) find_exceptions(q, count, plan->width, q + count);
   write_parts(q, count, plan, q + count, out);
-}
-
-/* The smallest value as base, and no exceptions. */
-static void plan_without_exceptions(struct int_frame_plan *plan, int64_t min, int64_t max) {
-  plan->base = min;
-  plan->width = (uint8_t)bits_length(((uint64_t)max - (uint64_t)min) / ten_to_the(plan->exponent));
-  plan->exceptions = plan->exception_width = 0;
-}
-
-void int_frame_write_quick(const int64_t *v, uint32_t count, int64_t min, int64_t max,
-                           struct int_frame_plan *plan, struct buffer *out, struct buffer *work) {
-  uint64_t *q = quotients_of(v, count, plan, plan->exception_width ? count : 0, work);
-  if (q && plan->exception_width) {
-    struct int_frame_plan simple = *plan;
-    plan_without_exceptions(&simple, min, max);
-    plan->exceptions = find_exceptions(q, count, plan->width, q + count);
-    if (bits_size(count, plan->width) +
-            int_frame_exceptions_size(plan->exceptions, plan->exception_width, count) >=
-        bits_size(count, simple.width)) {
-      *plan = simple;
-      q = quotients_of(v, count, plan, 0, work);
-    }
-  }
-  if (q)
-    write_parts(q, count, plan, q + count, out);
-  else
-    out->failed = true;
 }

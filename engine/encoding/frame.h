@@ -47,19 +47,14 @@ struct int_frame_guess {
   uint32_t alike;
 };
 struct int_frame_guess int_frame_guess(const int64_t *v, uint32_t count, int64_t min, int64_t max);
-/* The smallest frame of v[0..count) with this base; any base is right. */
+/* The smallest frame of v[0..count) with this base; any base is right. Of many values, widths are compared
+ * near the one that is best for a sample. */
 struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, int64_t base);
 /* Bytes of so many exceptions of `high` bits among `count` values. */
 size_t int_frame_exceptions_size(uint32_t exceptions, unsigned high, uint32_t count);
-/* A plan by a look at some of the values, for int_frame_write_quick; min and max are those of all. Size and
- * number of exceptions are not known yet. */
-struct int_frame_plan int_frame_plan_quick(const int64_t *v, uint32_t count, int64_t min, int64_t max);
 /* Appends it; `work` is overwritten. */
 void int_frame_write(const int64_t *v, uint32_t count, const struct int_frame_plan *plan, struct buffer *out,
                      struct buffer *work);
-/* The same by such a plan, which it completes; without exceptions if they would take more than they save. */
-void int_frame_write_quick(const int64_t *v, uint32_t count, int64_t min, int64_t max,
-                           struct int_frame_plan *plan, struct buffer *out, struct buffer *work);
 
 /* Reads a frame of `count` values that fills the rest of the reader exactly. */
 bool int_frame_open(struct reader *r, uint32_t count, unsigned exponent, bool exceptions,

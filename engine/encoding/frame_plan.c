@@ -139,16 +139,13 @@ static unsigned high_width(unsigned width, unsigned above, unsigned below, bool 
   return a > b ? a : b;
 }
 
-/* ---- from a sample ---- */
-
-#define QUICK_SAMPLE 256u
-#define QUICK_POWERS 16u /* values that must have a power of ten in common before all are asked */
+#define WIDTH_SAMPLE 256u
 
 /* Of quotients at even distances: the width that is best for them, where the others are at most `longest`
  * long, and those below the base at most `below`. */
 static unsigned sampled_width(const int64_t *v, uint32_t count, const struct int_frame_plan *plan,
                               unsigned longest, unsigned below, bool negative) {
-  uint32_t step = count / QUICK_SAMPLE + 1, n = 0, lengths[65] = {0}, negatives = 0;
+  uint32_t step = count / WIDTH_SAMPLE + 1, n = 0, lengths[65] = {0}, negatives = 0;
   uint64_t inverse = inverse_of_five_to_the(plan->exponent);
   for (uint32_t i = 0; i < count; i += step, n++) {
     int64_t q = (int64_t)quotient(v[i], plan->base, plan->exponent, inverse);
@@ -168,27 +165,6 @@ static unsigned sampled_width(const int64_t *v, uint32_t count, const struct int
   }
   return best;
 }
-
-static unsigned quick_exponent(const int64_t *v, uint32_t count, int64_t base) {
-  uint32_t few = count < QUICK_POWERS ? count : QUICK_POWERS;
-  return common_exponent(v, few, base) ? common_exponent(v, count, base) : 0;
-}
-
-struct int_frame_plan int_frame_plan_quick(const int64_t *v, uint32_t count, int64_t min, int64_t max) {
-  struct int_frame_plan plan = {.base = min, .width = (uint8_t)bits_length(distance(min, max))};
-  if (distance(min, max) > INT64_MAX) return plan;
-  plan.base = int_frame_guess(v, count, min, max).base;
-  plan.exponent = (uint8_t)quick_exponent(v, count, plan.base);
-  uint64_t scale = ten_to_the(plan.exponent);
-  unsigned longest = bits_length(distance(plan.base, max) / scale),
-           below = bits_length(distance(min, plan.base) / scale);
-  plan.width = (uint8_t)sampled_width(v, count, &plan, longest, below, below > 0);
-  if (plan.width < longest || below)
-    plan.exception_width = (uint8_t)high_width(plan.width, longest, below, below > 0);
-  return plan;
-}
-
-/* ---- exactly ---- */
 
 /* The size of a plan whose width is set, with so many exceptions. */
 static struct int_frame_plan plan_of(struct int_frame_plan plan, uint32_t count, unsigned width,

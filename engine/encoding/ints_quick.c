@@ -38,12 +38,10 @@ static bool delta_pays(const int64_t *v, uint32_t count) {
 
 static void write_frame(uint8_t scheme, const int64_t *v, uint32_t count, struct bounds b, int64_t first,
                         struct buffer *out, struct ints_scratch *scratch) {
-  struct int_frame_plan plan = int_frame_plan_quick(v, count, b.min, b.max);
-  size_t head = out->size;
-  write8(out, scheme);
+  struct int_frame_plan plan = int_frame_plan(v, count, int_frame_guess(v, count, b.min, b.max).base);
+  write8(out, (uint8_t)(scheme | plan.exponent << 3 | (plan.exceptions ? 128 : 0)));
   if (scheme == INTS_DELTA) write_varint(out, zigzag(first));
-  int_frame_write_quick(v, count, b.min, b.max, &plan, out, &scratch->ints->quotients);
-  if (!out->failed) out->data[head] |= (uint8_t)(plan.exponent << 3 | (plan.exceptions ? 128 : 0));
+  int_frame_write(v, count, &plan, out, &scratch->ints->quotients);
 }
 
 void ints_encode_quick(const int64_t *v, uint32_t count, int64_t min, int64_t max, struct buffer *out,
