@@ -128,6 +128,9 @@ def verify_names_damage(c, binaries, folder):
     c.check(os.path.basename(segment) in done.stdout.decode(), f"verify names the file: {done.stdout.decode()!r}")
 
 
+FULL_ROWS = 1000000  # their segments alone are more than the disk of full_disk
+
+
 def full_disk(c, binaries, folder):
     mount = os.path.join(folder, "small")
     os.mkdir(mount)
@@ -137,20 +140,20 @@ def full_disk(c, binaries, folder):
     try:
         big = os.path.join(folder, "big.csv")
         with open(big, "wb") as f:
-            subprocess.run([os.path.join(binaries, "tally"), "generate", "--rows", "600000"], stdout=f, check=True)
+            subprocess.run([os.path.join(binaries, "tally"), "generate", "--rows", str(FULL_ROWS)], stdout=f, check=True)
         server = Server(binaries, os.path.join(mount, "store")).start()
         tool = Tool(binaries, "--server", server.address)
         done = tool.run("ingest", "--producer", "p", "--retry-for", "0s", big)
         sane(c, done, "ingest into a full disk", "space")
         before = int(tool.rows("query")[0][0])
-        c.check(0 < before < 600000, f"reads go on, {before} rows are in")
+        c.check(0 < before < FULL_ROWS, f"reads go on, {before} rows are in")
         sane(c, tool.run("ingest", "--producer", "p", "--retry-for", "0s", big), "again while it is full", "space")
         after = int(tool.rows("query")[0][0])  # a flush gives the WAL's space back: a batch more may fit
-        c.check(before <= after < 600000, f"nothing is lost: {before} rows, then {after}")
+        c.check(before <= after < FULL_ROWS, f"nothing is lost: {before} rows, then {after}")
         subprocess.run(["mount", "-o", "remount,size=200m", mount], check=True)
         done = tool.run("ingest", "--producer", "p", big)
         c.equal(done.returncode, 0, f"writes resume when space returns, without a restart: {done.stderr.decode()[-300:]}")
-        c.equal(int(tool.rows("query")[0][0]), 600000, "every row once")
+        c.equal(int(tool.rows("query")[0][0]), FULL_ROWS, "every row once")
         c.equal(server.stop(), 0, "tallyd stops")
     finally:
         subprocess.run(["umount", mount], check=False)
