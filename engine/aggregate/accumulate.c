@@ -60,30 +60,25 @@ KERNEL static struct halves sum_all(const int64_t *values, uint32_t rows) {
   return (struct halves){high, low, rows};
 }
 
-/* Words of the map whose values are all there or all NULL, which most are, need no look at their bits. */
+/* Words of the map in which all are NULL are passed over. */
 KERNEL static struct halves sum_valid(const int64_t *values, const uint64_t *valid, uint32_t rows) {
-  uint64_t high = 0, low = 0;
+  uint64_t high = 0, low = 0, count = 0;
   for (uint32_t first = 0; first < rows; first += 64) {
     uint32_t n = rows - first < 64 ? rows - first : 64;
     uint64_t word = valid[first / 64];
     if (word == 0) continue;
+    count += n;
     for (uint32_t i = 0; i < n; i++) {
       uint64_t v = ((uint64_t)values[first + i] & (0 - (word >> i & 1))) ^ (UINT64_C(1) << 63);
       high += v >> 32;
       low += v & UINT32_MAX;
     }
   }
-  return (struct halves){high, low, 0};
+  return (struct halves){high, low, count};
 }
 
 static int128 sum_of(const int64_t *values, const uint64_t *valid, uint32_t rows) {
-  if (!valid) {
-    struct halves h = sum_all(values, rows);
-    return halves_sum(&h);
-  }
-  struct halves h = sum_valid(values, valid, rows);
-  for (uint32_t first = 0; first < rows; first += 64)
-    if (valid[first / 64]) h.count += rows - first < 64 ? rows - first : 64;
+  struct halves h = valid ? sum_valid(values, valid, rows) : sum_all(values, rows);
   return halves_sum(&h);
 }
 
@@ -147,7 +142,7 @@ static void add_range(int64_t *restrict least, int64_t *restrict greatest, const
   }
 }
 
-/* The bits of the rows in a map whose value is an error's. */
+/* How many values that are there are an error's. */
 KERNEL static uint64_t count_errors(const int64_t *values, const uint64_t *valid, uint32_t rows) {
   uint64_t n = 0;
   for (uint32_t first = 0; first < rows; first += 64) {

@@ -338,16 +338,19 @@ static int replay_files(struct replay *r, const struct wal_span *span, size_t co
   return 0;
 }
 
+static int remove_wal(struct db *db, uint64_t number, const char *suffix) {
+  char *path = wal_path(db->path, number, suffix);
+  int code = path ? db->os->unlink(db->os, path) : ENOMEM;
+  mem_free(path);
+  return code;
+}
+
 /* The replayed tail is on the disk in a file of its own; the files it came from go. */
 static int publish_tail(struct db *db, const struct names *files, tally_error *error) {
   int result = wal_write(db->wal, error);
   if (!result) result = wal_publish(db->wal, db->path, error);
   if (result) return result;
-  for (size_t i = 0; i < files->count; i++) {
-    char *path = wal_path(db->path, files->number[i], ".wal");
-    if (path) (void)db->os->unlink(db->os, path);
-    mem_free(path);
-  }
+  for (size_t i = 0; i < files->count; i++) (void)remove_wal(db, files->number[i], ".wal");
   return 0;
 }
 
@@ -364,11 +367,7 @@ static void remove_temporary(struct db *db, const char *folder) {
   struct names names;
   tally_error ignored;
   if (!list_numbers(db, folder, ".tmp", &names, &ignored))
-    for (size_t i = 0; i < names.count; i++) {
-      char *path = wal_path(db->path, names.number[i], ".tmp");
-      if (path) (void)db->os->unlink(db->os, path);
-      mem_free(path);
-    }
+    for (size_t i = 0; i < names.count; i++) (void)remove_wal(db, names.number[i], ".tmp");
   mem_free(names.number);
 }
 
@@ -388,11 +387,7 @@ static int drop_foreign(struct db *db, const char *folder, struct names *files, 
   size_t all = files->count;
   while (!result && files->count && files->number[files->count - 1] >= end) files->count--;
   if (result || db->options.read_only || files->count == all) return result;
-  for (size_t i = files->count; i < all && !code; i++) {
-    char *path = wal_path(db->path, files->number[i], ".wal");
-    code = path ? db->os->unlink(db->os, path) : ENOMEM;
-    mem_free(path);
-  }
+  for (size_t i = files->count; i < all && !code; i++) code = remove_wal(db, files->number[i], ".wal");
   if (!code) code = db->os->sync_directory(db->os, folder);
   return code ? os_fail(error, code, "remove files of a backup that did not end from", folder) : 0;
 }
