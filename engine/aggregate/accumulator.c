@@ -125,7 +125,7 @@ static int merge_group(struct accumulator *a, uint32_t to, const struct accumula
   return 0;
 }
 
-int accumulator_merge(struct accumulator *a, const struct accumulator *from, const uint32_t *group_map,
+int accumulator_merge(struct accumulator *a, struct accumulator *from, const uint32_t *group_map,
                       const uint32_t *value_map, tally_error *error) {
   for (uint32_t g = 0; g < from->groups; g++) {
     int rc = merge_group(a, group_map[g], from, g, error);

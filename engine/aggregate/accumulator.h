@@ -56,10 +56,10 @@ int accumulator_add(struct accumulator *a, const struct input *input, tally_erro
 
 /* Asks the processor for what aggregate_result will read of a group, a while before. */
 void accumulator_expect(const struct accumulator *a, uint32_t group);
-/* Adds all of `from`: its group g to group_map[g], its value v (where values are query-local ids) as
- * value_map[v]; value_map NULL: as it is. The groups of `a` have been grown. TALLY_OVERFLOW for a sum beyond
- * 128 bits; TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
-int accumulator_merge(struct accumulator *a, const struct accumulator *from, const uint32_t *group_map,
+/* Moves all of `from`: its group g to group_map[g], its value v (where values are query-local ids) as
+ * value_map[v]; value_map NULL: as it is. The groups of `a` have been grown; `from` is fit only to be freed
+ * afterwards. TALLY_OVERFLOW for a sum beyond 128 bits; TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
+int accumulator_merge(struct accumulator *a, struct accumulator *from, const uint32_t *group_map,
                       const uint32_t *value_map, tally_error *error);
 /* Must come after the last add or merge and before aggregate_result. */
 int accumulator_seal(struct accumulator *a, tally_error *error);

@@ -21,68 +21,76 @@ void bag_free(struct bag *bag) {
   bag_init(bag, bag->budget);
 }
 
-/* Adds `entry` behind `n` sorted entries, or to the last one's count. Returns the new size. */
-static size_t put(struct bag_entry *entries, size_t n, const struct bag_entry *entry) {
-  if (n > 0) {
-    struct bag_entry *last = &entries[n - 1];
-    if (last->group == entry->group && last->value == entry->value &&
-        last->count <= UINT32_MAX - entry->count) {
-      last->count += entry->count;
-      return n;
-    }
-  }
-  entries[n] = *entry;
-  return n + 1;
-}
-
 static bool before(const struct bag_entry *a, const struct bag_entry *b) {
   return a->group != b->group ? a->group < b->group : a->value < b->value;
 }
 
-/* Sorts the pending entries and sums up equal ones. */
-static int sort_pending(struct bag *bag, tally_error *error) {
-  size_t n = bag->pending_size, bytes = n * sizeof *bag->pending;
-  struct bag_entry *scratch = grow_memory(bag->budget, NULL, 0, bytes, what, error);
+/* Sums two entries up if they are equal and their counts allow it. */
+static bool absorb(struct bag_entry *into, const struct bag_entry *entry) {
+  if (into->group != entry->group || into->value != entry->value || into->count > UINT32_MAX - entry->count)
+    return false;
+  into->count += entry->count;
+  return true;
+}
+
+/* Adds `entry` behind `n` entries, or to the last one's count. Returns the new size. */
+static size_t put(struct bag_entry *entries, size_t n, const struct bag_entry *entry) {
+  if (n > 0 && absorb(&entries[n - 1], entry)) return n;
+  entries[n] = *entry;
+  return n + 1;
+}
+
+/* Sorts entries and sums up equal ones. */
+static int sort_up(struct budget *budget, struct bag_entry *entries, size_t *size, tally_error *error) {
+  size_t n = *size, bytes = n * sizeof *entries;
+  struct bag_entry *scratch = grow_memory(budget, NULL, 0, bytes, what, error);
   if (!scratch) return error->code;
-  radix_entries(bag->pending, scratch, n);
-  grow_free(bag->budget, scratch, bytes);
+  radix_entries(entries, scratch, n);
+  grow_free(budget, scratch, bytes);
   size_t kept = 0;
   for (size_t i = 0; i < n; i++) {
-    struct bag_entry entry = bag->pending[i];
-    kept = put(bag->pending, kept, &entry);
+    struct bag_entry entry = entries[i];
+    kept = put(entries, kept, &entry);
   }
-  bag->pending_size = kept;
+  *size = kept;
+  return 0;
+}
+
+/* Merges `n` sorted entries into the run, within its own memory: from the back, where what is written never
+ * reaches what is still to be read, because no more is written than was read. */
+static int merge_sorted(struct bag *bag, const struct bag_entry *from, size_t n, tally_error *error) {
+  size_t end = bag->run_size + n;
+  if (end > bag->run_capacity) {
+    void *p = grow_array(bag->budget, bag->run, bag->run_capacity, end, sizeof *bag->run, what, error);
+    if (!p) return error->code;
+    bag->run = p;
+    bag->run_capacity = end;
+  }
+  struct bag_entry *run = bag->run;
+  size_t i = bag->run_size, j = n, to = end;
+  while (i + j > 0) {
+    bool from_run = i > 0 && (j == 0 || before(&from[j - 1], &run[i - 1]));
+    struct bag_entry entry = from_run ? run[--i] : from[--j];
+    if (to == end || !absorb(&run[to], &entry)) run[--to] = entry;
+    if (j == 0 && from_run) break; /* the rest of the run is where it was, and less than this entry */
+  }
+  memmove(run + i, run + to, (end - to) * sizeof *run);
+  bag->run_size = i + (end - to);
   return 0;
 }
 
 static int flush(struct bag *bag, tally_error *error) {
   if (bag->pending_size == 0) return 0;
-  int rc = sort_pending(bag, error);
-  if (rc) return rc;
-  size_t room = bag->run_size + bag->pending_size;
-  struct bag_entry *merged = grow_array(bag->budget, NULL, 0, room, sizeof *merged, what, error);
-  if (!merged) return error->code;
-  const struct bag_entry *a = bag->run, *b = bag->pending;
-  size_t i = 0, j = 0, n = 0;
-  while (i < bag->run_size && j < bag->pending_size)
-    n = before(&b[j], &a[i]) ? put(merged, n, &b[j++]) : put(merged, n, &a[i++]);
-  while (i < bag->run_size) n = put(merged, n, &a[i++]);
-  while (j < bag->pending_size) n = put(merged, n, &b[j++]);
-  grow_free(bag->budget, bag->run, bag->run_capacity * sizeof *bag->run);
-  bag->run = merged;
-  bag->run_size = n;
-  bag->run_capacity = room;
-  bag->pending_size = 0;
-  return 0;
+  int rc = sort_up(bag->budget, bag->pending, &bag->pending_size, error);
+  if (!rc) rc = merge_sorted(bag, bag->pending, bag->pending_size, error);
+  if (!rc) bag->pending_size = 0;
+  return rc;
 }
 
 /* Room for one more pending entry at least. */
 static int reserve(struct bag *bag, tally_error *error) {
   size_t most = bag->run_size / 2 > BAG_PENDING ? bag->run_size / 2 : BAG_PENDING;
-  if (bag->pending_capacity >= most) {
-    int rc = flush(bag, error);
-    return rc;
-  }
+  if (bag->pending_capacity >= most) return flush(bag, error);
   size_t room = bag->pending_capacity ? bag->pending_capacity * 2 : FIRST_PENDING;
   if (room > most) room = most;
   void *p =
@@ -122,21 +130,20 @@ int bag_add_times(struct bag *bag, uint32_t group, int64_t value, uint32_t times
   return add_entry(bag, &entry, error);
 }
 
-static int merge_entries(struct bag *bag, const struct bag_entry *from, size_t n, const uint32_t *group_map,
-                         const uint32_t *value_map, tally_error *error) {
-  for (size_t i = 0; i < n; i++) {
-    struct bag_entry entry = {value_map ? (int64_t)value_map[from[i].value] : from[i].value,
-                              group_map[from[i].group], from[i].count};
-    int rc = add_entry(bag, &entry, error);
-    if (rc) return rc;
-  }
-  return 0;
-}
-
-int bag_merge(struct bag *bag, const struct bag *from, const uint32_t *group_map, const uint32_t *value_map,
+int bag_merge(struct bag *bag, struct bag *from, const uint32_t *group_map, const uint32_t *value_map,
               tally_error *error) {
-  int rc = merge_entries(bag, from->run, from->run_size, group_map, value_map, error);
-  return rc ? rc : merge_entries(bag, from->pending, from->pending_size, group_map, value_map, error);
+  int rc = bag_seal(from, error);
+  if (!rc) rc = bag_seal(bag, error);
+  if (rc || from->run_size == 0) return rc;
+  for (size_t i = 0; i < from->run_size; i++) {
+    struct bag_entry *entry = &from->run[i];
+    entry->group = group_map[entry->group];
+    if (value_map) entry->value = value_map[entry->value];
+  }
+  rc = sort_up(bag->budget, from->run, &from->run_size, error);
+  if (!rc) rc = merge_sorted(bag, from->run, from->run_size, error);
+  if (!rc) bag_free(from);
+  return rc;
 }
 
 int bag_seal(struct bag *bag, tally_error *error) {

@@ -3,8 +3,9 @@
  *
  * A sorted run of (group, value, count), and unsorted pending entries that are sorted, summed up and merged
  * into the run when they reach half its size (at least BAG_PENDING). So memory is proportional to the number
- * of distinct (group, value) pairs, not of rows, and a row costs amortised constant time. Two entries of the
- * run are equal only where a count would pass 32 bits. */
+ * of distinct (group, value) pairs, not of rows: at most BAG_PAIR bytes a pair, and 2 * BAG_PENDING entries
+ * more. A row costs amortised constant time. Two entries of the run are equal only where a count would pass
+ * 32 bits. */
 #ifndef AGGREGATE_BAG_H
 #define AGGREGATE_BAG_H
 
@@ -16,6 +17,7 @@
 #include "base/budget.h"
 
 #define BAG_PENDING 65536u
+#define BAG_PAIR 40u /* 1.5 entries of the run, half an entry that is pending and its copy while sorting */
 
 struct bag {
   struct budget *budget;
@@ -33,8 +35,9 @@ int bag_add(struct bag *bag, const uint32_t *groups, uint32_t one, const int64_t
             const uint64_t *valid, uint32_t rows, tally_error *error);
 int bag_add_one(struct bag *bag, uint32_t group, int64_t value, tally_error *error);
 int bag_add_times(struct bag *bag, uint32_t group, int64_t value, uint32_t times, tally_error *error);
-/* Adds all of `from`: its group g as group_map[g], its value v as value_map[v] (NULL: as it is). */
-int bag_merge(struct bag *bag, const struct bag *from, const uint32_t *group_map, const uint32_t *value_map,
+/* Moves all of `from`: its group g as group_map[g], its value v as value_map[v] (NULL: as it is). Both share
+ * a budget; `from` is empty afterwards, or fit only to be freed if it fails. */
+int bag_merge(struct bag *bag, struct bag *from, const uint32_t *group_map, const uint32_t *value_map,
               tally_error *error);
 /* Brings everything into the run; then bag_group gives a group's entries by ascending value. */
 int bag_seal(struct bag *bag, tally_error *error);

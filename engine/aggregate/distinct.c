@@ -81,7 +81,7 @@ int distinct_add(struct distinct *d, const uint32_t *groups, uint32_t one, const
   return 0;
 }
 
-int distinct_merge(struct distinct *d, const struct distinct *from, const uint32_t *group_map,
+int distinct_merge(struct distinct *d, struct distinct *from, const uint32_t *group_map,
                    const uint32_t *value_map, tally_error *error) {
   if (d->dense && !from->dense) {
     int rc = to_bag(d, error);

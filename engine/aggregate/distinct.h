@@ -28,7 +28,7 @@ int distinct_grow(struct distinct *d, uint32_t groups, tally_error *error);
 int distinct_add(struct distinct *d, const uint32_t *groups, uint32_t one, const int64_t *values,
                  const uint64_t *valid, uint32_t rows, tally_error *error);
 /* As bag_merge; the groups of `d` have been grown. */
-int distinct_merge(struct distinct *d, const struct distinct *from, const uint32_t *group_map,
+int distinct_merge(struct distinct *d, struct distinct *from, const uint32_t *group_map,
                    const uint32_t *value_map, tally_error *error);
 int distinct_seal(struct distinct *d, tally_error *error);
 uint64_t distinct_count(const struct distinct *d, uint32_t group); /* after distinct_seal */

@@ -13,13 +13,23 @@ int grow_fail(struct budget *budget, const char *what, tally_error *error) {
               what, budget->limit);
 }
 
+/* Takes bytes of the budget; says who has them if it cannot: this query, or all that the store does. */
+static int take(struct budget *budget, uint64_t bytes, const char *what, tally_error *error) {
+  if (budget_take(budget, bytes)) return 0;
+  uint64_t used = budget_used(budget);
+  if (bytes > budget->limit || used > budget->limit - bytes) return grow_fail(budget, what, error);
+  return fail(
+      error, TALLY_MEMORY_LIMIT,
+      "the %s of this query needs %" PRIu64 " bytes more than the %" PRIu64
+      " that it has; ingest, merges and other queries use the rest of the store's memory: ask again, ask "
+      "for less at a time, or give the store more memory",
+      what, bytes, used);
+}
+
 void *grow_memory(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes, const char *what,
                   tally_error *error) {
   size_t more = new_bytes > old_bytes ? new_bytes - old_bytes : 0;
-  if (!budget_take(budget, more)) {
-    grow_fail(budget, what, error);
-    return NULL;
-  }
+  if (take(budget, more, what, error)) return NULL;
   void *p = mem_realloc(old, new_bytes);
   if (!p) {
     budget_give(budget, more);
@@ -41,10 +51,7 @@ void *grow_array(struct budget *budget, void *old, size_t old_count, size_t coun
 }
 
 void *grow_zeroed(struct budget *budget, size_t bytes, const char *what, tally_error *error) {
-  if (!budget_take(budget, bytes)) {
-    grow_fail(budget, what, error);
-    return NULL;
-  }
+  if (take(budget, bytes, what, error)) return NULL;
   void *p = mem_zalloc(bytes, 1);
   if (!p) {
     budget_give(budget, bytes);

@@ -57,12 +57,17 @@ static bool reclaim_for_firm(void *arg, uint64_t bytes) {
   return budget_used(&db->firm) + bytes <= db->firm.limit && reclaim_cache(arg, bytes);
 }
 
-/* For queries: the cache, then memtables that nobody uses now; ingest asks for them again. */
-static bool reclaim_for_query(void *arg, uint64_t bytes) {
+static bool has_room(struct db *db, uint64_t bytes) {
+  return budget_used(&db->firm) + bytes <= db->firm.limit &&
+         budget_used(&db->total) + bytes <= db->total.limit;
+}
+
+/* The cache, then memtables that nobody uses now; ingest asks for them again. */
+static bool reclaim_unused(void *arg, uint64_t bytes) {
   struct db *db = arg;
   bool gave = reclaim_for_firm(arg, bytes);
   os_lock(&db->lock);
-  if (budget_used(&db->firm) + bytes > db->firm.limit || budget_used(&db->total) + bytes > db->total.limit) {
+  if (!has_room(db, bytes)) {
     gave |= db->spare || db->sorted_free > 1;
     memtable_unref(db->spare);
     db->spare = NULL;
@@ -72,9 +77,29 @@ static bool reclaim_for_query(void *arg, uint64_t bytes) {
   return gave;
 }
 
-/* For work on files and flushes: the same, and then what old snapshots keep. */
+/* Under lock: does a flush, or a merge with the scratch of one, have memory that it will give back? */
+static bool memory_comes(const struct db *db) {
+  return db->flushers && !db->flush_failed &&
+         (db->flushing || flush_waits(db) || db->sorted_free < db->sorted_made);
+}
+
+/* For queries: the same, and then what flushes and merges will give back, waited for. */
+static bool reclaim_for_query(void *arg, uint64_t bytes) {
+  struct db *db = arg;
+  for (int tries = 0; !has_room(db, bytes); tries++) {
+    os_lock(&db->lock);
+    bool comes = memory_comes(db); /* asked first: what came after it is not waited for */
+    if (comes && tries) (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
+    os_unlock(&db->lock);
+    if (reclaim_unused(arg, bytes)) return true;
+    if (!comes || tries == 10 * GRACE_TRIES) return has_room(db, bytes);
+  }
+  return true;
+}
+
+/* For work on files and flushes: what is unused, and then what old snapshots keep. */
 static bool reclaim_for_work(void *arg, uint64_t bytes) {
-  return reclaim_for_query(arg, bytes) || snapshots_give_memtable(arg);
+  return reclaim_unused(arg, bytes) || snapshots_give_memtable(arg);
 }
 
 static int make_memory(struct db *db, tally_error *error) {

@@ -124,7 +124,7 @@ static const struct output *output_of(const struct plan *plan, size_t state) {
   return &plan->request->output[i];
 }
 
-static int merge_states(const struct plan *plan, struct tally_up *into, const struct tally_up *from,
+static int merge_states(const struct plan *plan, struct tally_up *into, struct tally_up *from,
                         const uint32_t *texts, const uint32_t *groups, tally_error *error) {
   for (size_t i = 0; i < plan->state_count; i++) {
     bool interned = source_interned(plan->source[plan->state[i].source].kind);

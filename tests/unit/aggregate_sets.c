@@ -72,6 +72,36 @@ Test(sets, memory_follows_distinct_values_and_the_budget_ends_it) {
   cr_assert_eq(budget_used(&budget), 0);
 }
 
+/* Distinct values in no order, some of them twice. */
+static void add_mixed(struct bag *bag, uint32_t from, uint32_t to) {
+  tally_error error;
+  for (uint32_t i = from; i < to; i++)
+    for (int twice = 0; twice <= (i % 16 == 0); twice++)
+      cr_assert_eq(bag_add_one(bag, 0, (int64_t)hash_mix(i), &error), 0, "%u", i);
+}
+
+Test(sets, a_bag_takes_forty_bytes_a_pair_alone_and_merged_from_two) {
+  const uint32_t n = 1000000;
+  tally_error error;
+  struct budget budget;
+  budget_init(&budget, (uint64_t)n * BAG_PAIR + 2 * BAG_PENDING * sizeof(struct bag_entry), NULL);
+  const struct bag_entry *entry;
+  for (uint32_t cut = n / 2; cut <= n; cut += n / 4) {
+    struct bag a, b;
+    bag_init(&a, &budget);
+    bag_init(&b, &budget);
+    add_mixed(&a, 0, cut);
+    add_mixed(&b, cut, n);
+    static const uint32_t map[1] = {0};
+    cr_assert_eq(bag_merge(&a, &b, map, NULL, &error), 0);
+    cr_assert_eq(bag_seal(&a, &error), 0);
+    cr_assert_eq(bag_group(&a, 0, &entry), n);
+    bag_free(&a);
+    bag_free(&b);
+  }
+  cr_assert_eq(budget_used(&budget), 0);
+}
+
 Test(sets, equal_texts_have_equal_numbers) {
   tally_error error;
   struct budget budget;

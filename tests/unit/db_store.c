@@ -375,6 +375,29 @@ Test(db, a_query_gets_the_memory_of_memtables_that_nobody_uses_and_ingest_goes_o
   end(&f);
 }
 
+/* The first write of every file takes a second. */
+static int write_slowly(const struct os *os, struct os_file *file, const void *from, size_t size,
+                        uint64_t offset) {
+  if (offset == 0) os_sleep(1000000);
+  return os_posix()->write(os, file, from, size, offset);
+}
+
+Test(db, a_query_waits_for_the_memory_of_flushes_instead_of_being_refused) {
+  struct fixture f = {.directory = temporary_make(), .os = *os_posix()};
+  tally_error e;
+  f.os.write = write_slowly;
+  tally_options o = {.create = true, .memory = 192u << 20};
+  cr_assert_eq(db_open(&f.os, f.directory.path, &o, &f.db, &e), 0, "%s", e.text);
+  uint64_t total = 0;
+  for (int i = 0; i < 14; i++, total += 50000)
+    cr_assert_eq(append(&f, NULL, 0, 0, (int64_t)total, 50000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+  cr_assert(budget_left(db_query_budget(f.db)->parent) < 96u << 20, "no memtable is being flushed");
+  cr_assert(budget_take(db_query_budget(f.db), 96u << 20));
+  budget_give(db_query_budget(f.db), 96u << 20);
+  cr_assert_eq(rows(&f), total);
+  end(&f);
+}
+
 static uint64_t held;
 
 static void *give_later(void *arg) {
