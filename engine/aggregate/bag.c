@@ -68,12 +68,13 @@ static int merge_sorted(struct bag *bag, const struct bag_entry *from, size_t n,
   }
   struct bag_entry *run = bag->run;
   size_t i = bag->run_size, j = n, to = end;
-  while (i + j > 0) {
-    bool from_run = i > 0 && (j == 0 || before(&from[j - 1], &run[i - 1]));
-    struct bag_entry entry = from_run ? run[--i] : from[--j];
+  while (i > 0 && j > 0) {
+    struct bag_entry entry = before(&from[j - 1], &run[i - 1]) ? run[--i] : from[--j];
     if (to == end || !absorb(&run[to], &entry)) run[--to] = entry;
-    if (j == 0 && from_run) break; /* the rest of the run is where it was, and less than this entry */
   }
+  if (i > 0 && to < end && absorb(&run[to], &run[i - 1])) i--; /* the rest of the run is where it was */
+  for (; j > 0; j--)
+    if (to == end || !absorb(&run[to], &from[j - 1])) run[--to] = from[j - 1];
   memmove(run + i, run + to, (end - to) * sizeof *run);
   bag->run_size = i + (end - to);
   return 0;

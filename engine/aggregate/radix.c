@@ -66,16 +66,16 @@ void radix_entries(struct bag_entry *entries, struct bag_entry *scratch, size_t 
     insertion_entries(entries, n);
     return;
   }
+  size_t sorted = 1;
+  while (sorted < n && !entry_less(&entries[sorted], &entries[sorted - 1])) sorted++;
+  if (sorted == n) return;
   int64_t least = entries[0].value, most = least;
   uint32_t groups = 0;
-  bool sorted = true;
   for (size_t i = 0; i < n; i++) {
-    sorted &= i == 0 || !entry_less(&entries[i], &entries[i - 1]);
     if (entries[i].value < least) least = entries[i].value;
     if (entries[i].value > most) most = entries[i].value;
     groups |= entries[i].group ^ entries[0].group;
   }
-  if (sorted) return;
   struct bag_entry *from = entries, *to = scratch;
   unsigned bits = digit_bits(n);
   uint64_t range = biased(most, least);
