@@ -2,12 +2,13 @@
  *
  * Eight values of one width fill exactly `width` bytes, so a group of eight always starts on a byte, and the
  * shifts inside of it are constants once the width is one: unpack_groups() is compiled once for every width.
- * It loads eight bytes a value, up to 8 bytes behind its group; a group nearer than that to the end of the
- * array is copied to a padded buffer first. */
+ * Loads go up to OVERREAD bytes behind a group; groups nearer than that to the end of the array are copied to
+ * a padded buffer first. */
 #include "encoding/bits.h"
 
-#define GROUP 8u    /* values */
-#define OVERREAD 8u /* bytes behind a group that its loads may touch */
+#define GROUP 8u     /* values */
+#define OVERREAD 16u /* bytes behind a group that its loads may touch: 8, with AVX2 16 */
+#define FEW 3u       /* values that are sooner got one by one */
 #define INLINE static inline __attribute__((always_inline))
 
 /* Value j of the group at p, for a constant width. */
@@ -42,26 +43,13 @@ static void unpack_groups(const uint8_t *p, size_t groups, unsigned width, uint6
   switch (width) { WIDTHS(1) WIDTHS(9) WIDTHS(17) WIDTHS(25) WIDTHS(33) WIDTHS(41) WIDTHS(49) WIDTHS(57) }
 }
 
-/* Group g of an array of `size` bytes, wherever it stands in it. */
-static void unpack_group(const uint8_t *packed, size_t size, unsigned width, size_t g, uint64_t base,
-                         uint64_t out[GROUP]) {
-  size_t at = g * width;
-  if (at + width + OVERREAD <= size) {
-    unpack_groups(packed + at, 1, width, base, out);
-    return;
-  }
-  uint8_t padded[64 + OVERREAD] = {0};
-  memcpy(padded, packed + at, size - at < width ? size - at : width);
-  unpack_groups(padded, 1, width, base, out);
-}
-
 /* ---- with AVX2 */
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define AVX2_WIDEST 57u   /* a value and the bits before it in its first byte fit eight bytes */
-#define AVX2_OVERREAD 16u /* bytes behind a group that its loads may touch */
+#define AVX2_WIDEST 57u /* a value and the bits before it in its first byte fit eight bytes */
+#define AVX2_LEAST 4u   /* groups: fewer are not worth the preparation */
 
 /* How the values 4h to 4h + 3 of a group come into the four lanes of a vector: two loads of 16 bytes, which
  * have two values each; a shuffle that brings each value's bytes into its lane; a shift. */
@@ -106,60 +94,13 @@ __attribute__((target("avx2"))) static void unpack_groups_avx2(const uint8_t *p,
   }
 }
 
-/* The groups from the first on that it has unpacked: all that lie AVX2_OVERREAD before the end, or none. */
-static size_t unpack_fast(const uint8_t *p, size_t left, size_t groups, unsigned width, uint64_t base,
-                          uint64_t *out) {
-  if (width > AVX2_WIDEST || groups < 4 || !__builtin_cpu_supports("avx2")) return 0;
-  size_t safe = left < AVX2_OVERREAD ? 0 : (left - AVX2_OVERREAD) / width;
-  if (groups > safe) groups = safe;
-  unpack_groups_avx2(p, groups, width, base, out);
-  return groups;
+static bool is_fast(size_t groups, unsigned width) {
+  return groups >= AVX2_LEAST && width <= AVX2_WIDEST && __builtin_cpu_supports("avx2");
 }
 #else
-static size_t unpack_fast(const uint8_t *p, size_t left, size_t groups, unsigned width, uint64_t base,
-                          uint64_t *out) {
-  (void)p, (void)left, (void)groups, (void)width, (void)base, (void)out;
-  return 0;
-}
+#define unpack_groups_avx2 unpack_groups
+static bool is_fast(size_t groups, unsigned width) { return groups == SIZE_MAX && width == 0; }
 #endif
-
-void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first, uint32_t count,
-                 uint64_t base, uint64_t *out) {
-  if (width == 0) {
-    for (uint32_t i = 0; i < count; i++) out[i] = base;
-    return;
-  }
-  size_t size = bits_size(total, width), g = first / GROUP;
-  uint64_t group[GROUP];
-  uint32_t skip = first % GROUP;
-  if (skip && count) {
-    uint32_t n = count < GROUP - skip ? count : GROUP - skip;
-    unpack_group(packed, size, width, g++, base, group);
-    memcpy(out, group + skip, n * sizeof *out);
-    out += n;
-    count -= n;
-  }
-  size_t fast = unpack_fast(packed + g * width, size - g * width, count / GROUP, width, base, out);
-  g += fast;
-  out += fast * GROUP;
-  count -= (uint32_t)fast * GROUP;
-  size_t safe = size < OVERREAD ? 0 : (size - OVERREAD) / width; /* groups [0, safe) may be overread */
-  size_t groups = count / GROUP;
-  if (groups > 0 && g < safe) {
-    if (groups > safe - g) groups = safe - g;
-    unpack_groups(packed + g * width, groups, width, base, out);
-    g += groups;
-    out += groups * GROUP;
-    count -= (uint32_t)groups * GROUP;
-  }
-  for (; count; g++) {
-    uint32_t n = count < GROUP ? count : GROUP;
-    unpack_group(packed, size, width, g, base, group);
-    memcpy(out, group, n * sizeof *out);
-    out += n;
-    count -= n;
-  }
-}
 
 uint64_t bits_get(const uint8_t *packed, uint32_t total, unsigned width, uint32_t i) {
   if (width == 0) return 0;
@@ -174,6 +115,71 @@ uint64_t bits_get(const uint8_t *packed, uint32_t total, unsigned width, uint32_
   uint64_t value = load64(p) >> shift;
   if (shift + width > 64) value |= (uint64_t)p[8] << (64 - shift);
   return value & bits_mask(width);
+}
+
+/* Groups that are followed by OVERREAD bytes. */
+static void unpack_inside(const uint8_t *p, size_t groups, unsigned width, uint64_t base, uint64_t *out) {
+  if (is_fast(groups, width))
+    unpack_groups_avx2(p, groups, width, base, out);
+  else
+    unpack_groups(p, groups, width, base, out);
+}
+
+/* One group, wherever it stands in an array of which `size` bytes are left. */
+static void unpack_group(const uint8_t *p, size_t size, unsigned width, uint64_t base, uint64_t out[GROUP]) {
+  uint8_t padded[64 + OVERREAD] = {0};
+  if (size < width + OVERREAD) p = memcpy(padded, p, size < width ? size : width);
+  unpack_groups(p, 1, width, base, out);
+}
+
+/* Groups near the end of an array of which `size` bytes are left: from a padded copy, up to 64 bytes a time.
+ */
+static void unpack_end(const uint8_t *p, size_t size, size_t groups, unsigned width, uint64_t base,
+                       uint64_t *out) {
+  uint8_t padded[64 + OVERREAD] = {0};
+  while (groups) {
+    size_t n = groups < 64 / width ? groups : 64 / width, bytes = n * width;
+    memcpy(padded, p, bytes < size ? bytes : size);
+    unpack_inside(padded, n, width, base, out);
+    p += bytes;
+    size -= bytes;
+    out += n * GROUP;
+    groups -= n;
+  }
+}
+
+void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first, uint32_t count,
+                 uint64_t base, uint64_t *out) {
+  if (width == 0) {
+    for (uint32_t i = 0; i < count; i++) out[i] = base;
+    return;
+  }
+  if (count <= FEW) {
+    for (uint32_t i = 0; i < count; i++) out[i] = base + bits_get(packed, total, width, first + i);
+    return;
+  }
+  const uint8_t *p = packed + (size_t)(first / GROUP) * width;
+  size_t left = bits_size(total, width) - (size_t)(p - packed);
+  uint64_t group[GROUP];
+  uint32_t skip = first % GROUP;
+  if (skip) {
+    uint32_t n = count < GROUP - skip ? count : GROUP - skip;
+    unpack_group(p, left, width, base, group);
+    memcpy(out, group + skip, n * sizeof *out);
+    out += n;
+    count -= n;
+    if (!count) return;
+    p += width;
+    left -= width;
+  }
+  size_t groups = count / GROUP, safe = left < OVERREAD ? 0 : (left - OVERREAD) / width;
+  if (safe > groups) safe = groups;
+  unpack_inside(p, safe, width, base, out);
+  size_t bytes = safe * width, end = groups * width;
+  unpack_end(p + bytes, left - bytes, groups - safe, width, base, out + safe * GROUP);
+  if (count % GROUP == 0) return;
+  unpack_group(p + end, left - end, width, base, group);
+  memcpy(out + groups * GROUP, group, count % GROUP * sizeof *out);
 }
 
 /* Groups of eight values of a constant width are eight-byte words with shifts that are constants too. */

@@ -41,11 +41,14 @@ static uint32_t first_exception(const struct int_frame *f, uint32_t first) {
   return low;
 }
 
-/* Adds the high parts. Positions of damaged bytes may be in any order: each is checked. */
+/* Adds the high parts, of which there are at most `count`. Positions of damaged bytes may be in any order:
+ * each is checked. */
 static void add_exceptions(const struct int_frame *f, uint32_t first, uint32_t count, int64_t *out) {
   uint64_t positions[PIECE], highs[PIECE];
-  for (uint32_t e = first ? first_exception(f, first) : 0; e < f->exceptions;) {
-    uint32_t n = f->exceptions - e < PIECE ? f->exceptions - e : PIECE;
+  uint32_t e = first ? first_exception(f, first) : 0;
+  uint32_t end = f->exceptions - e < count ? f->exceptions : e + count;
+  while (e < end) {
+    uint32_t n = end - e < PIECE ? end - e : PIECE;
     bits_unpack(f->positions, f->exceptions, position_width(f->count), e, n, 0, positions);
     bits_unpack(f->highs, f->exceptions, f->exception_width, e, n, 0, highs);
     for (uint32_t i = 0; i < n; i++) {

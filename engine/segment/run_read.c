@@ -4,6 +4,7 @@
  * A lookup finds its piece in the directory and its group in the piece's table, and decodes one group. Every
  * group that is decoded is checked: users rise within a service, lengths are at least 1 and fill the group's
  * rows exactly, services begin at their rows. */
+#include "base/kernel.h"
 #include "base/status.h"
 #include "segment/inside.h"
 
@@ -75,11 +76,36 @@ static uint32_t span_of_run(const struct segment *s, uint32_t run) {
   return low;
 }
 
-/* Without a way out in the middle, so that the compiler compares several at once. */
-static bool rises(const uint32_t *user, uint32_t from, uint32_t to) {
-  uint32_t falls = 0;
-  for (uint32_t i = from + 1; i < to; i++) falls |= user[i] <= user[i - 1];
-  return !falls;
+/* The loops over a group have no way out in the middle, so that the compiler takes several values at once. */
+
+/* False where a value is not below 2^32. */
+KERNEL static bool narrow(const int64_t *v, uint32_t count, uint32_t *to) {
+  uint64_t most = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    most |= (uint64_t)v[i];
+    to[i] = (uint32_t)v[i];
+  }
+  return most <= UINT32_MAX;
+}
+
+/* Of values below 2^32. */
+KERNEL static bool rises(const int64_t *v, size_t count) {
+  int64_t falls = 0;
+  for (size_t i = 1; i < count; i++) falls |= v[i] - v[i - 1] - 1;
+  return falls >= 0;
+}
+
+KERNEL static uint64_t sum_of(const int64_t *v, uint32_t count) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < count; i++) sum += (uint64_t)v[i];
+  return sum;
+}
+
+/* Are all of them 1..most? */
+KERNEL static bool fit(const int64_t *v, uint32_t count, uint64_t most) {
+  uint64_t beyond = 0; /* its highest bit counts: set for 0 and for more than `most`, which is below 2^32 */
+  for (uint32_t i = 0; i < count; i++) beyond |= ((uint64_t)v[i] - 1) | (most - (uint64_t)v[i]);
+  return !(beyond >> 63);
 }
 
 /* Users of a group; they rise within each service and stay below the directory's highest. */
@@ -90,43 +116,47 @@ static int group_users(const struct segment *s, const struct block *b, const str
   if (!ints_open(g->users, g->users_size, g->count, &ints))
     return block_damage(s, b, "segment-runs-users", error);
   ints_decode(&ints, 0, g->count, v);
-  uint64_t most = 0;
-  for (uint32_t i = 0; i < g->count; i++) {
-    most |= (uint64_t)v[i];
-    user[i] = (uint32_t)v[i];
-  }
-  bool sound = most <= UINT32_MAX && user[0] == g->user;
+  bool sound = narrow(v, g->count, user) && user[0] == g->user;
   uint32_t end = g->first + g->count;
   for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++) {
     uint32_t from = s->span[i].first_run > g->first ? s->span[i].first_run - g->first : 0;
     uint32_t to = s->span[i].first_run + s->span[i].runs;
     to = to < end ? to - g->first : g->count;
-    sound = rises(user, from, to) && user[to - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
+    sound = rises(v + from, to - from) && user[to - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
   }
   return sound ? 0 : block_damage(s, b, "segment-runs-users-order", error);
+}
+
+/* Lengths of a group's runs in rows: each is 1 at least, they fill the group, and services begin at their
+ * rows.
+ */
+static int group_lengths(const struct segment *s, const struct block *b, const struct group *g,
+                         int64_t *length, tally_error *error) {
+  struct ints ints;
+  if (!ints_open(g->lengths, g->lengths_size, g->count, &ints))
+    return block_damage(s, b, "segment-runs-lengths", error);
+  ints_decode(&ints, 0, g->count, length);
+  bool sound = fit(length, g->count, s->info.rows) && g->row + sum_of(length, g->count) == g->next_row;
+  uint32_t end = g->first + g->count;
+  for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++)
+    if (s->span[i].first_run >= g->first)
+      sound = g->row + sum_of(length, s->span[i].first_run - g->first) == s->span[i].first;
+  return sound ? 0 : block_damage(s, b, "segment-runs-lengths-sum", error);
 }
 
 /* First rows of a group's runs, and the row behind its last: count + 1 of them. */
 static int group_rows(const struct segment *s, const struct block *b, const struct group *g, uint32_t *row,
                       tally_error *error) {
-  int64_t v[RUN_GROUP];
-  struct ints ints;
-  if (!ints_open(g->lengths, g->lengths_size, g->count, &ints))
-    return block_damage(s, b, "segment-runs-lengths", error);
-  ints_decode(&ints, 0, g->count, v);
-  uint64_t at = g->row, rows = s->info.rows;
-  bool sound = true;
+  int64_t length[RUN_GROUP];
+  int result = group_lengths(s, b, g, length, error);
+  if (result) return result;
+  uint32_t at = g->row;
   for (uint32_t i = 0; i < g->count; i++) {
-    row[i] = (uint32_t)at;
-    sound &= (uint64_t)v[i] - 1 < rows;
-    at += (uint64_t)v[i];
+    row[i] = at;
+    at += (uint32_t)length[i];
   }
-  row[g->count] = (uint32_t)at;
-  sound &= at == g->next_row;
-  uint32_t end = g->first + g->count;
-  for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++)
-    if (s->span[i].first_run >= g->first) sound = row[s->span[i].first_run - g->first] == s->span[i].first;
-  return sound ? 0 : block_damage(s, b, "segment-runs-lengths-sum", error);
+  row[g->count] = at;
+  return 0;
 }
 
 /* ---- runs by number */
@@ -319,15 +349,19 @@ int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *f
   int result = pin_piece(s, piece, &b, error);
   if (result) return result;
   struct group g = find_group(s, &b, piece, group_of_user(&b, piece, first, end, user));
-  uint32_t users[RUN_GROUP], rows[RUN_GROUP + 1], place = RUN_GROUP;
+  uint32_t users[RUN_GROUP], place = RUN_GROUP;
+  int64_t length[RUN_GROUP];
   result = group_users(s, &b, &g, users, error);
   if (!result)
     place = place_of_user(users, first > g.first ? first - g.first : 0,
                           end - g.first < g.count ? end - g.first : g.count, user);
   if (!result && place < RUN_GROUP) {
-    result = group_rows(s, &b, &g, rows, error);
+    result = group_lengths(s, &b, &g, length, error);
     *found = result == 0;
-    *run = (struct found_run){g.first + place, rows[place], rows[place + 1]};
+    if (*found) {
+      uint32_t row = g.row + (uint32_t)sum_of(length, place);
+      *run = (struct found_run){g.first + place, row, row + (uint32_t)length[place]};
+    }
   }
   block_release(s, &b);
   return result;
