@@ -1,4 +1,5 @@
-"""The twelve questions in the words of each peer, with what their answers consist of.
+"""The twelve questions in the words of each peer, with what their answers consist of; those that ask for "one user" a second time, of the
+heaviest instead of an ordinary one: an index makes the latter cheap for everybody.
 
 Tally's requests are those of bench_ask, under the same names; answers.py proves that all of them ask the same. A question's SQL is one
 text with words in braces for what the dialects say differently.
@@ -10,6 +11,7 @@ DAY = "timestamp >= '2024-02-14' AND timestamp < '2024-02-15'"
 MONTHS = "timestamp >= '2024-01-01' AND timestamp < '2024-04-01'"
 COLUMNS = ("timestamp", "user_id", "service_name", "endpoint", "method", "request_size", "response_size", "duration_ms", "status_code",
            "tokens_used", "cost", "metadata")
+EVENT = "time text text text text integer integer integer integer integer decimal json"
 SUMS = "count(*), sum(tokens_used), sum(cost)"
 
 # The same thing in three dialects. ClickHouse's quantileExact takes the value at floor(level * n) counted from 0; a level that is smaller
@@ -42,6 +44,16 @@ class Question:
     kinds: str  # of the answer's columns, in order: time, text, integer, decimal, real, json
     sql: str
     view: str = ""  # the same from PostgreSQL's daily materialised view, where that can answer
+    heavier: str = ""  # it is that question of the heaviest user
+
+
+def week_of(user):
+    return (f"SELECT {{hour}} AS h, {SUMS} FROM usage_events WHERE timestamp >= '2024-02-08' AND timestamp < '2024-02-15'"
+            f" AND user_id = '{{{user}}}' GROUP BY h ORDER BY h")
+
+
+def latest_of(user):
+    return f"SELECT {', '.join(COLUMNS)} FROM usage_events WHERE user_id = '{{{user}}}' ORDER BY timestamp DESC LIMIT 100"
 
 
 QUESTIONS = [
@@ -55,9 +67,8 @@ QUESTIONS = [
              " GROUP BY day, service_name ORDER BY day, service_name"),
     Question("Q3", "the heaviest user, month, by service", "text integer integer decimal",
              f"SELECT service_name, {SUMS} FROM usage_events WHERE {MONTH} AND user_id = '{{heavy}}' GROUP BY service_name ORDER BY service_name"),
-    Question("Q4", "one user, hourly, 7 days", "time integer integer decimal",
-             f"SELECT {{hour}} AS h, {SUMS} FROM usage_events WHERE timestamp >= '2024-02-08' AND timestamp < '2024-02-15'"
-             " AND user_id = '{ordinary}' GROUP BY h ORDER BY h"),
+    Question("Q4", "one user, hourly, 7 days", "time integer integer decimal", week_of("ordinary")),
+    Question("Q4h", "the heaviest user, hourly, 7 days", "time integer integer decimal", week_of("heavy"), heavier="Q4"),
     Question("Q5", "top 10 users by cost, month", "text decimal integer",
              f"SELECT user_id, sum(cost) AS c, count(*) FROM usage_events WHERE {MONTH} GROUP BY user_id ORDER BY c DESC, user_id LIMIT 10"),
     Question("Q6", "p50, p95, p99 of duration by service and hour, one day", "time text integer integer integer",
@@ -70,8 +81,8 @@ QUESTIONS = [
              f"SELECT {{day}} AS d, {{distinct}} FROM usage_events WHERE {MONTHS} GROUP BY d ORDER BY d"),
     Question("Q9", "service x user, month", "text text integer integer decimal",
              f"SELECT service_name, user_id, {SUMS} FROM usage_events WHERE {MONTH} GROUP BY service_name, user_id ORDER BY service_name, user_id"),
-    Question("Q10", "latest 100 events of a user", "time text text text text integer integer integer integer integer decimal json",
-             f"SELECT {', '.join(COLUMNS)} FROM usage_events WHERE user_id = '{{ordinary}}' ORDER BY timestamp DESC LIMIT 100"),
+    Question("Q10", "latest 100 events of a user", EVENT, latest_of("ordinary")),
+    Question("Q10h", "latest 100 events of the heaviest user", EVENT, latest_of("heavy"), heavier="Q10"),
     Question("Q11", "5xx of one service in 5-minute buckets, one day", "time integer",
              f"SELECT {{five_minutes}} AS b, count(*) FROM usage_events WHERE {DAY} AND service_name = 'chat' AND status_code >= 500"
              " GROUP BY b ORDER BY b"),
@@ -80,6 +91,9 @@ QUESTIONS = [
              "SELECT sum(events), sum(tokens), sum(cost), max(longest) FROM usage_daily"),
 ]
 NAMES = [q.name for q in QUESTIONS]
+TWELVE = [q.name for q in QUESTIONS if not q.heavier]
+# The twelve with the heaviest user wherever one user is asked for.
+HEAVIER = [next((h.name for h in QUESTIONS if h.heavier == name), name) for name in TWELVE]
 
 
 def sql(question, dialect, users, view=False):

@@ -317,6 +317,8 @@ def figures_become_verdicts():
     c.equal(verdict(found, "each of").met, True, "30 x each")
     c.equal(verdict(found, "Q1-Q12, the geometric mean").met, True, "30 x in the mean")
     c.equal(verdict(found, "Q1-Q12 with --no-rollups").met, True, "15 x from rows")
+    c.equal(verdict(found, "Q1-Q12 with Q4h and Q10h for Q4 and Q10, the geometric mean").met, True, "and of the heaviest user")
+    c.equal(verdict(found, "Q10h against").met, True, "which has its own time")
     c.equal(verdict(found, "Q4 against").met, False, "300 ms * 4.2 / 580 are 2.17 ms, which is not 3 x 1 ms")
     c.equal(verdict(found, "Q10 against").met, True, "300 ms * 4.3 / 28 are 46 ms")
     c.equal(verdict(found, "Q1, Q3, Q5").met, None, "one scale tells nothing of growth")
