@@ -5,6 +5,8 @@
  * and the values of all columns together no more than max_bytes, as each is part of the output once. */
 #include "encoding/template.h"
 
+#include <string.h>
+
 struct parts {
   uint32_t templates, columns, places;
   struct text_range range;
@@ -14,6 +16,7 @@ struct parts {
   int64_t *gaps;         /* of each place */
   int64_t *column_of;    /* of each place */
   int64_t *rows;         /* the template of each row */
+  /* Of these only as many entries are set as there are templates, or columns: */
   uint32_t first_place[TEMPLATES_MAX];
   uint32_t rows_before[TEMPLATES_MAX], rows_in[TEMPLATES_MAX],
       rows_of[TEMPLATES_MAX]; /* of the range; of all */
@@ -42,8 +45,9 @@ static bool read_texts(struct reader *r, struct text_range range, size_t max_byt
 
 /* The places of each template lie within its literal and name columns, one that has not been named in it. */
 static bool check_places(const struct parts *p) {
-  uint8_t named[COLUMNS_MAX] = {0};
+  uint8_t named[COLUMNS_MAX];
   uint32_t place = 0;
+  memset(named, 0, p->columns);
   for (uint32_t t = 0; t < p->templates; t++) {
     uint64_t literal = p->literal_at[t + 1] - p->literal_at[t];
     uint32_t first = place;
@@ -101,6 +105,10 @@ static bool count_rows(const struct parts *p, uint32_t first, uint32_t end, uint
 static bool count_values(struct parts *p, size_t max_bytes, uint64_t *values, uint64_t *literal_bytes) {
   uint32_t count = p->range.count, end = p->range.first + p->range.n;
   *values = *literal_bytes = 0;
+  memset(p->rows_before, 0, p->templates * sizeof *p->rows_before);
+  memset(p->rows_in, 0, p->templates * sizeof *p->rows_in);
+  memset(p->rows_of, 0, p->templates * sizeof *p->rows_of);
+  memset(p->values_of, 0, p->columns * sizeof *p->values_of);
   if (!count_rows(p, 0, p->range.first, p->rows_before) || !count_rows(p, p->range.first, end, p->rows_in) ||
       !count_rows(p, end, count, p->rows_of))
     return false;
@@ -181,7 +189,8 @@ static bool decode(struct reader *r, struct parts *p, size_t max_bytes, uint64_t
 
 bool template_decode(struct reader *r, struct text_range range, size_t max_bytes, uint64_t *at,
                      struct buffer *bytes, struct ints_scratch *scratch) {
-  struct parts p = {.range = range};
+  struct parts p;
+  p.range = range;
   struct texts_templates *work = &scratch->templates;
   buffer_clear(&work->literals); /* a failure of an earlier call is not one of this one */
   buffer_clear(&work->spans);

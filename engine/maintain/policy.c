@@ -141,7 +141,10 @@ static struct ages read_ages(struct reader *r) {
   return a;
 }
 
-/* NULL, or the check that failed. *version: the file's, where its checksum is right. */
+static const char no_memory[] = "memory";
+
+/* NULL; or the check that failed; or no_memory, with *error set. *version: the file's, where its checksum is
+ * right. */
 static const char *decode(const void *bytes, size_t size, struct policy *p, uint16_t *version,
                           tally_error *error) {
   if (size < 24 + sizeof(struct digest)) return "it is whole";
@@ -166,7 +169,8 @@ static const char *decode(const void *bytes, size_t size, struct policy *p, uint
     memcpy(name, text, n);
     name[n] = '\0';
     if (find(p, name, n)) return "a service stands once";
-    if (policy_set(p, name, &a, error)) return "ages of a service";
+    int result = policy_set(p, name, &a, error);
+    if (result) return result == TALLY_NO_MEMORY ? no_memory : "ages of a service";
   }
   return reader_left(&r) ? "nothing follows" : NULL;
 }
@@ -190,6 +194,8 @@ int policy_load(const struct os *os, const char *store, struct policy *p, tally_
       result = fail(error, TALLY_VERSION,
                     "%s has format version %u, this program reads %u: use the version that wrote it", path,
                     version, POLICY_VERSION);
+    else if (wrong == no_memory)
+      result = error->code;
     else if (wrong)
       result = fail_corrupt(error, path, 0, wrong);
   }

@@ -7,6 +7,7 @@
 
 #include "api/inside.h"
 #include "base/bytes.h"
+#include "base/mem.h"
 #include "db/inside.h"
 #include "maintain/policy.h"
 #include "support/temporary.h"
@@ -473,6 +474,9 @@ Test(retention, what_thinned_days_cannot_tell_is_refused_and_archived_ones_tell_
   end();
 }
 
+static int allocations;
+static int fail_after(size_t size) { return (void)size, allocations-- > 0; }
+
 Test(retention, ages_are_whole_days_that_rise_and_a_damaged_policy_is_refused) {
   begin();
   tally_error e;
@@ -494,6 +498,15 @@ Test(retention, ages_are_whole_days_that_rise_and_a_damaged_policy_is_refused) {
   cr_assert_eq(policy_load(&f.os, f.directory.path, &p, &e), 0);
   cr_assert_eq(policy_ages(&p, "chat", 4)->age[STAGE_DROP], 30 * DAY_US);
   cr_assert_eq(policy_ages(&p, "chats", 5)->age[STAGE_DROP], 0);
+  policy_free(&p);
+  int result = TALLY_NO_MEMORY;
+  for (int most = 0; result; most++) { /* a lack of memory is no damage */
+    cr_assert_eq(result, TALLY_NO_MEMORY, "with %d allocations", most - 1);
+    allocations = most;
+    mem_test_hook = fail_after;
+    result = policy_load(&f.os, f.directory.path, &p, &e);
+    mem_test_hook = NULL;
+  }
   policy_free(&p);
   FILE *file = fopen(path, "r+b");
   fseek(file, 0, SEEK_END);
