@@ -142,12 +142,19 @@ static void add_range(int64_t *restrict least, int64_t *restrict greatest, const
   }
 }
 
-/* How many values that are there are an error's. */
-KERNEL static uint64_t count_errors(const int64_t *values, const uint64_t *valid, uint32_t rows) {
+/* How many values are an error's. */
+KERNEL static uint64_t count_errors_all(const int64_t *values, uint32_t rows) {
+  uint64_t n = 0;
+  for (uint32_t i = 0; i < rows; i++) n += values[i] >= ERROR_STATUS;
+  return n;
+}
+
+/* The same of those that are there. */
+KERNEL static uint64_t count_errors_valid(const int64_t *values, const uint64_t *valid, uint32_t rows) {
   uint64_t n = 0;
   for (uint32_t first = 0; first < rows; first += 64) {
     uint32_t count = rows - first < 64 ? rows - first : 64;
-    uint64_t word = valid ? valid[first / 64] : UINT64_MAX;
+    uint64_t word = valid[first / 64];
     for (uint32_t i = 0; i < count; i++) n += (values[first + i] >= ERROR_STATUS) & (word >> i & 1);
   }
   return n;
@@ -162,8 +169,10 @@ static void add_errors(uint64_t *restrict errors, const struct input *in) {
   const int64_t *values = in->values;
   if (groups)
     for (uint32_t i = 0; i < in->rows; i++) errors[groups[i]] += is_error(in, values, i);
+  else if (in->valid)
+    errors[in->one] += count_errors_valid(values, in->valid, in->rows);
   else
-    errors[in->one] += count_errors(values, in->valid, in->rows);
+    errors[in->one] += count_errors_all(values, in->rows);
 }
 
 int accumulator_add(struct accumulator *a, const struct input *in, tally_error *error) {

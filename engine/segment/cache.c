@@ -166,7 +166,7 @@ static int load_entry(uint64_t segment, uint64_t offset, size_t size, cache_load
   struct entry *e = size < SIZE_MAX - ENTRY_HEAD ? mem_alloc(ENTRY_HEAD + size) : NULL;
   if (!e) return fail_memory(error, "a block of a segment");
   uint8_t *data = (uint8_t *)e + ENTRY_HEAD;
-  *e = (struct entry){.block = {data, size}, .segment = segment, .offset = offset};
+  *e = (struct entry){.block = {.data = data, .size = size}, .segment = segment, .offset = offset};
   int result = load(arg, data, error);
   if (result)
     mem_free(e);
@@ -176,7 +176,7 @@ static int load_entry(uint64_t segment, uint64_t offset, size_t size, cache_load
 }
 
 int cache_pin(struct cache *c, uint64_t segment, uint64_t offset, size_t size, cache_load load, void *arg,
-              const struct cache_block **block, tally_error *error) {
+              struct cache_block **block, tally_error *error) {
   os_lock(&c->mutex);
   struct entry *e = find(c, segment, offset);
   if (e) {
@@ -199,8 +199,8 @@ int cache_pin(struct cache *c, uint64_t segment, uint64_t offset, size_t size, c
   return 0;
 }
 
-void cache_release(struct cache *c, const struct cache_block *block) {
-  struct entry *e = (struct entry *)(uintptr_t)block;
+void cache_release(struct cache *c, struct cache_block *block) {
+  struct entry *e = (struct entry *)block;
   if (e->outside) { /* nobody else can know of it */
     mem_free(e);
     return;

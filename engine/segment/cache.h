@@ -6,6 +6,7 @@
 #ifndef SEGMENT_CACHE_H
 #define SEGMENT_CACHE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,8 @@ struct cache;
 struct cache_block {
   const uint8_t *data;
   size_t size;
+  atomic_bool sound; /* for whoever decodes it: false as it enters, true once these bytes were found to mean
+                        something that later readers need not look at again */
 };
 
 /* A cache of at most `limit` bytes, taken from budget as they are used. */
@@ -29,8 +32,8 @@ typedef int (*cache_load)(void *arg, uint8_t *to, tally_error *error);
  * absent block may both load it; one copy stays. If the budget has no room the block is loaded outside the
  * cache and freed at release. */
 int cache_pin(struct cache *cache, uint64_t segment, uint64_t offset, size_t size, cache_load load, void *arg,
-              const struct cache_block **block, tally_error *error);
-void cache_release(struct cache *cache, const struct cache_block *block);
+              struct cache_block **block, tally_error *error);
+void cache_release(struct cache *cache, struct cache_block *block);
 /* Gives at least that much back, if so much is not pinned; false if it gave nothing. */
 bool cache_shrink(struct cache *cache, uint64_t bytes);
 struct cache_stats {

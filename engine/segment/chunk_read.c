@@ -1,7 +1,8 @@
 /* chunk_read.c - decoding chunks of columns (docs/format/segment.md, "Chunks").
  *
  * Checksums have passed by now; what is checked here is that the bytes make sense: sequences open, as many
- * bits as values, and every value within its zone, so that callers may trust zones and use ids as indexes. */
+ * bits as values, and every value within its zone, so that callers may trust zones and use ids as indexes.
+ * The latter is looked at once while the block is in the cache. */
 #include "base/bitmap.h"
 #include "base/kernel.h"
 #include "base/status.h"
@@ -137,6 +138,15 @@ static bool check_values(const struct part *p, const int64_t *values, const uint
   return true;
 }
 
+/* As check_values; true without a look if the whole chunk has been looked at since its block came in. */
+static bool within_zone(const struct part *p, const struct block *b, const int64_t *values,
+                        const uint64_t *valid) {
+  if (atomic_load_explicit(&b->pinned->sound, memory_order_relaxed)) return true;
+  if (!check_values(p, values, valid)) return false;
+  if (p->count == p->rows) atomic_store_explicit(&b->pinned->sound, true, memory_order_relaxed);
+  return true;
+}
+
 static int read_numbers(const struct part *p, const struct block *b, int64_t *values, uint64_t *valid,
                         bool *all_valid, tally_error *error) {
   struct reader r = reader_make(b->payload, b->size);
@@ -155,7 +165,7 @@ static int read_numbers(const struct part *p, const struct block *b, int64_t *va
     sound = model == COST_PLAIN && read_sequence(p, &r, map, values, valid);
   }
   if (!sound) return block_damage(p->s, b, "segment-chunk-sequence", error);
-  if (!check_values(p, values, maps ? valid : NULL))
+  if (!within_zone(p, b, values, maps ? valid : NULL))
     return block_damage(p->s, b, "segment-chunk-zone", error);
   return 0;
 }

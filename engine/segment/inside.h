@@ -19,7 +19,7 @@ struct segment_inside {
 
 /* A block of the file, verified and pinned. */
 struct block {
-  const struct cache_block *pinned;
+  struct cache_block *pinned;
   const uint8_t *payload;
   size_t size; /* of the payload */
   uint64_t offset;

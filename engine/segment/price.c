@@ -46,6 +46,29 @@ static inline int64_t divide_floor(const struct divisor *v, uint64_t n) {
   0x1.8p52 /* added and taken away again, it leaves the nearest integer; its low bits are that integer */
 #define DOUBLE_MANTISSA (1 << 19)
 
+/* All bits that any of the tokens has. */
+KERNEL static uint64_t tokens_bits(const int64_t *tokens, uint32_t count) {
+  uint64_t bits = 0;
+  for (uint32_t i = 0; i < count; i++) bits |= (uint64_t)tokens[i];
+  return bits;
+}
+
+/* Where no dividend n is negative: `inverse` is above 1 / divisor, by less than 1.5 * 2^-51 of it, so the
+ * rounded product is not below n / divisor, and above it by less than n * 2^-50 / divisor; as n < 2^50, that
+ * does not reach the next integer, and the product's whole part is the quotient's. It fits 31 bits. */
+#define DIVIDEND_MOST (UINT64_C(1) << 50)
+KERNEL static void apply_positive(const int64_t *restrict tokens, uint32_t count, double mantissa,
+                                  double half, double divisor, bool even, int32_t step,
+                                  int64_t *restrict cost) {
+  const double inverse = 1 / divisor * (1 + 0x1p-51);
+  for (uint32_t i = 0; i < count; i++) {
+    double n = (double)(int32_t)tokens[i] * mantissa + half;
+    int32_t q = (int32_t)(n * inverse);
+    if (even) q -= q & (n == (double)q * divisor);
+    cost[i] = (int64_t)((uint64_t)cost[i] + (uint64_t)((int64_t)q * step));
+  }
+}
+
 /* Do all tokens fit 32 bits? */
 KERNEL static bool tokens_narrow(const int64_t *tokens, uint32_t count) {
   uint64_t beyond = 0;
@@ -80,6 +103,12 @@ void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, i
   if (v.d < 2) {
     for (uint32_t i = 0; i < count; i++)
       cost[i] = (int64_t)((uint64_t)cost[i] + (uint64_t)tokens[i] * mantissa * step);
+    return;
+  }
+  const uint64_t bits = tokens_bits(tokens, count), most = bits >> 31 ? UINT64_MAX : bits * mantissa + half;
+  if (p->mantissa >= 0 && most < DIVIDEND_MOST && most / v.d <= INT32_MAX) {
+    apply_positive(tokens, count, (double)p->mantissa, (double)half, (double)v.d, even,
+                   (int32_t)power_of_ten(p->unit) * sign, cost);
     return;
   }
   if (v.d < UINT64_C(1) << 50 && p->mantissa > -DOUBLE_MANTISSA && p->mantissa < DOUBLE_MANTISSA &&

@@ -41,13 +41,17 @@ Test(segment, prices_predict_exactly) {
       tokens[i] = i < 10 ? edges[i] : (int32_t)sample_random(&s) >> sample_below(&s, 31);
       cost[i] = 1000;
     }
-    price_apply(&p, tokens, 20, 1, cost);
-    for (int i = 0; i < 20; i++)
-      cr_assert_eq(cost[i], (int64_t)((uint64_t)naive(&p, tokens[i]) + 1000),
-                   "%lld x %lld / 10^%d, 10^%d, rounding %d", (long long)tokens[i], (long long)p.mantissa,
-                   p.decimals, p.unit, p.rounding);
-    price_apply(&p, tokens, 20, -1, cost);
-    for (int i = 0; i < 20; i++) cr_assert_eq(cost[i], 1000);
+    for (int turn = 0; turn < 3; turn++) { /* of any size and sign, none negative, none negative and small */
+      for (int i = 0; i < 20 && turn == 1; i++) tokens[i] &= INT32_MAX;
+      for (int i = 0; i < 20 && turn == 2; i++) tokens[i] &= 0xffff;
+      price_apply(&p, tokens, 20, 1, cost);
+      for (int i = 0; i < 20; i++)
+        cr_assert_eq(cost[i], (int64_t)((uint64_t)naive(&p, tokens[i]) + 1000),
+                     "%lld x %lld / 10^%d, 10^%d, rounding %d", (long long)tokens[i], (long long)p.mantissa,
+                     p.decimals, p.unit, p.rounding);
+      price_apply(&p, tokens, 20, -1, cost);
+      for (int i = 0; i < 20; i++) cr_assert_eq(cost[i], 1000);
+    }
   }
 }
 
