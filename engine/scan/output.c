@@ -58,7 +58,11 @@ static int take_dense(struct scanner *s, int column, uint32_t first, uint32_t n,
   struct output *o = &s->output;
   uint64_t valid[SELECTION_WORDS];
   bool all;
-  int result = source_decode(s, column, first, n, o->values[column] + o->vector.rows, valid, &all, error);
+  int64_t *to = o->values[column] + o->vector.rows;
+  const int64_t *tokens = o->values[TALLY_COL_TOKENS_USED]; /* which are taken before costs */
+  int result = column == TALLY_COL_COST && tokens
+                   ? source_costs(s, first, n, tokens + o->vector.rows, to, valid, &all, error)
+                   : source_decode(s, column, first, n, to, valid, &all, error);
   if (!result) append_valid(o, column, all ? NULL : valid, n);
   return result;
 }

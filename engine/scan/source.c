@@ -81,6 +81,13 @@ int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count,
   return 0;
 }
 
+int source_costs(struct scanner *s, uint32_t first, uint32_t count, const int64_t *tokens, int64_t *values,
+                 uint64_t *valid, bool *all_valid, tally_error *error) {
+  if (!s->segment) return source_decode(s, TALLY_COL_COST, first, count, values, valid, all_valid, error);
+  s->stats.blocks_read++;
+  return segment_costs(s->segment, s->current, first, count, tokens, values, valid, all_valid, error);
+}
+
 int source_load(struct scanner *s, int column, uint32_t first, uint32_t count, tally_error *error) {
   struct column_buffer *b = &s->column[column];
   if (b->count && b->first <= first && first + count <= b->first + b->count) return 0;

@@ -16,7 +16,8 @@ struct part {
   int column;
   uint32_t chunk, first, count;
   const struct zone *zone;
-  uint32_t rows; /* of the whole chunk */
+  uint32_t rows;         /* of the whole chunk */
+  const int64_t *tokens; /* of the same rows, for costs; NULL: not known */
 };
 
 static const struct zone *zone_of(const struct segment *s, int slot, uint32_t chunk) {
@@ -112,14 +113,16 @@ static bool read_sequence(const struct part *p, struct reader *r, const uint64_t
 
 static int read_priced(const struct part *p, struct reader *r, const uint64_t *validity, int64_t *values,
                        uint64_t *valid, bool *sound, tally_error *error) {
-  int64_t tokens[CHUNK_ROWS];
+  int64_t decoded[CHUNK_ROWS];
+  const int64_t *tokens = p->tokens ? p->tokens : decoded;
   uint64_t token_valid[CHUNK_ROWS / 64];
   bool all;
   struct reader prices = *r;
   *sound = cost_read_prices(r, p->rows) && read_sequence(p, r, validity, values, valid);
   if (!*sound) return 0;
-  int result = segment_values(p->s, TALLY_COL_TOKENS_USED, p->chunk, p->first, p->count, tokens, token_valid,
-                              &all, error);
+  int result = p->tokens ? 0
+                         : segment_values(p->s, TALLY_COL_TOKENS_USED, p->chunk, p->first, p->count, decoded,
+                                          token_valid, &all, error);
   if (result) return result;
   cost_apply_prices(prices, p->first, p->count, tokens, values);
   for (uint32_t i = 0; validity && i < p->count; i++)
@@ -178,14 +181,12 @@ static void fill_constant(const struct part *p, int64_t *values, uint64_t *valid
   for (uint32_t i = 0; i < p->count; i++) values[i] = null ? 0 : p->zone->min;
 }
 
-int segment_values(struct segment *s, int column, uint32_t chunk, uint32_t first, uint32_t count,
-                   int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error) {
-  if (!column_has_slot(column)) {
-    *all_valid = true;
-    return run_values(s, column, chunk * CHUNK_ROWS + first, count, values, error);
-  }
+static int read_slot(struct segment *s, int column, uint32_t chunk, uint32_t first, uint32_t count,
+                     const int64_t *tokens, int64_t *values, uint64_t *valid, bool *all_valid,
+                     tally_error *error) {
   int slot = column_slot(column);
-  struct part p = {s, column, chunk, first, count, zone_of(s, slot, chunk), segment_chunk_rows(s, chunk)};
+  struct part p = {s,     column, chunk, first, count, zone_of(s, slot, chunk), segment_chunk_rows(s, chunk),
+                   tokens};
   if (!directory_has_block(p.zone, slot, p.rows)) {
     fill_constant(&p, values, valid, all_valid);
     return 0;
@@ -196,6 +197,19 @@ int segment_values(struct segment *s, int column, uint32_t chunk, uint32_t first
   result = read_numbers(&p, &b, values, valid, all_valid, error);
   block_release(s, &b);
   return result;
+}
+
+int segment_values(struct segment *s, int column, uint32_t chunk, uint32_t first, uint32_t count,
+                   int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error) {
+  if (column_has_slot(column))
+    return read_slot(s, column, chunk, first, count, NULL, values, valid, all_valid, error);
+  *all_valid = true;
+  return run_values(s, column, chunk * CHUNK_ROWS + first, count, values, error);
+}
+
+int segment_costs(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, const int64_t *tokens,
+                  int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error) {
+  return read_slot(s, TALLY_COL_COST, chunk, first, count, tokens, values, valid, all_valid, error);
 }
 
 int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids, uint32_t *count,

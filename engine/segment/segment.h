@@ -187,6 +187,9 @@ int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids
  * valid has room for CHUNK_ROWS bits. */
 int segment_values(struct segment *s, int column, uint32_t chunk, uint32_t first, uint32_t count,
                    int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error);
+/* The same of cost, for one who has the tokens of the same rows (0 where NULL): costs often follow them. */
+int segment_costs(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, const int64_t *tokens,
+                  int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error);
 /* Decodes metadata of rows [first, first + count) of a chunk: at (count + 1 offsets) and bytes; NULL rows are
  * empty. *all_valid, or valid has count bits (bit 0 is row `first`); it has room for CHUNK_ROWS. */
 int segment_metadata(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, uint64_t *at,
