@@ -74,8 +74,12 @@ int distinct_add(struct distinct *d, const uint32_t *groups, uint32_t one, const
     for (uint32_t i = 0; i < rows; i++) bitmap_set(bits, (size_t)values[i]);
     return 0;
   }
+  if (!valid) {
+    for (uint32_t i = 0; i < rows; i++) bitmap_set(d->bits + groups[i] * d->words, (size_t)values[i]);
+    return 0;
+  }
   for (uint32_t i = 0; i < rows; i++) {
-    if (valid && !bitmap_get(valid, i)) continue;
+    if (!bitmap_get(valid, i)) continue;
     bitmap_set(d->bits + (groups ? groups[i] : one) * d->words, (size_t)values[i]);
   }
   return 0;

@@ -1,8 +1,11 @@
 /* bucket_map.c - see bucket_map.h. */
 #include "query/bucket_map.h"
 
+#include <string.h>
+
 #include "aggregate/grow.h"
 #include "base/int128.h"
+#include "base/kernel.h"
 #include "model/schema.h"
 
 #define SECOND_US 1000000
@@ -109,12 +112,36 @@ uint64_t bucket_map_number(const struct bucket_map *map, int64_t us) {
   return number;
 }
 
+/* The same by doubles, where x and width are integers below 2^51: the integer nearest to the quotient is its
+ * floor or one more, which the remainder tells, that is exact like all else. A double's low bits are its
+ * integer once 2^52 has been added. */
+#define DOUBLE_MOST (UINT64_C(1) << 51)
+KERNEL static void divide_all(const int64_t *us, uint32_t rows, uint64_t origin, double width,
+                              uint64_t *numbers) {
+  const double two52 = 0x1p52, inverse = 1 / width;
+  uint64_t bits52;
+  memcpy(&bits52, &two52, sizeof bits52);
+  for (uint32_t i = 0; i < rows; i++) {
+    uint64_t bits = ((uint64_t)us[i] - origin) | bits52;
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    x -= two52;
+    double nearest = x * inverse + two52, quotient = nearest - two52, rest = x - quotient * width;
+    memcpy(&bits, &nearest, sizeof bits);
+    numbers[i] = bits - bits52 - (rest < 0);
+  }
+}
+
 void bucket_map_numbers(const struct bucket_map *map, const int64_t *us, uint32_t rows, uint64_t *numbers) {
   if (map->edge) {
     for (uint32_t i = 0; i < rows; i++) numbers[i] = bucket_map_number(map, us[i]);
     return;
   }
   uint64_t origin = (uint64_t)map->origin, width = map->width, reciprocal = map->reciprocal;
+  if (map->count <= DOUBLE_MOST / width && width < DOUBLE_MOST) {
+    divide_all(us, rows, origin, (double)width, numbers);
+    return;
+  }
   for (uint32_t i = 0; i < rows; i++) numbers[i] = divide((uint64_t)us[i] - origin, width, reciprocal);
 }
 

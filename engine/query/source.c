@@ -5,6 +5,7 @@
 
 #include "aggregate/grow.h"
 #include "base/bitmap.h"
+#include "base/kernel.h"
 #include "model/decimal.h"
 
 #define VALUES_BYTES (VECTOR_ROWS * sizeof(int64_t))
@@ -57,11 +58,19 @@ void source_set_free(struct source_set *set) {
   *set = (struct source_set){0};
 }
 
+KERNEL static bool none_is_null(const int64_t *ids, uint32_t rows) {
+  uint64_t nulls = 0; /* ids are below 2^63: only 0 - 1 has its top bit set */
+  for (uint32_t i = 0; i < rows; i++) nulls |= (uint64_t)ids[i] - 1;
+  return !(nulls >> 63);
+}
+
 /* Text ids: 0 is NULL. */
 static void load_text(struct source_vector *v, const int64_t *ids, uint32_t rows) {
+  v->values = ids;
+  v->valid = NULL;
+  if (none_is_null(ids, rows)) return;
   memset(v->own_valid, 0, VALID_BYTES);
   for (uint32_t i = 0; i < rows; i++) v->own_valid[i / 64] |= (uint64_t)(ids[i] != 0) << (i % 64);
-  v->values = ids;
   v->valid = v->own_valid;
 }
 

@@ -13,8 +13,11 @@ static void segment_services(const struct segment *s, uint32_t row, uint32_t cou
       high = middle;
   }
   for (uint32_t done = 0; done < count; low++) {
-    uint32_t end = s->span[low].first + s->span[low].rows;
-    for (; done < count && row + done < end; done++) values[done] = s->span[low].service;
+    uint32_t end = s->span[low].first + s->span[low].rows - row;
+    const int64_t service = s->span[low].service;
+    if (end > count) end = count;
+    for (uint32_t i = done; i < end; i++) values[i] = service;
+    done = end;
   }
 }
 
