@@ -31,14 +31,18 @@ bool int_frame_open(struct reader *r, uint32_t count, unsigned exponent, bool ex
 static uint32_t first_exception(const struct int_frame *f, uint32_t first) {
   unsigned width = position_width(f->count);
   uint32_t low = 0, high = f->exceptions;
-  while (low < high) {
+  while (high - low > PIECE) {
     uint32_t middle = low + (high - low) / 2;
     if (bits_get(f->positions, f->exceptions, width, middle) < first)
       low = middle + 1;
     else
       high = middle;
   }
-  return low;
+  uint64_t positions[PIECE];
+  bits_unpack(f->positions, f->exceptions, width, low, high - low, 0, positions);
+  uint32_t before = 0;
+  for (uint32_t i = 0; i < high - low; i++) before += positions[i] < first;
+  return low + before;
 }
 
 /* Adds the high parts, of which there are at most `count`. Positions of damaged bytes may be in any order:

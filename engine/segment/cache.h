@@ -6,7 +6,6 @@
 #ifndef SEGMENT_CACHE_H
 #define SEGMENT_CACHE_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,8 +17,8 @@ struct cache;
 struct cache_block {
   const uint8_t *data;
   size_t size;
-  atomic_bool sound; /* for whoever decodes it: false as it enters, true once these bytes were found to mean
-                        something that later readers need not look at again */
+  _Atomic uint32_t sound; /* for whoever decodes it: 0 as it enters; bits of its parts that were found to mean
+                             something, which later readers need not look at again */
 };
 
 /* A cache of at most `limit` bytes, taken from budget as they are used. */

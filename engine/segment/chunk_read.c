@@ -144,9 +144,9 @@ static bool check_values(const struct part *p, const int64_t *values, const uint
 /* As check_values; true without a look if the whole chunk has been looked at since its block came in. */
 static bool within_zone(const struct part *p, const struct block *b, const int64_t *values,
                         const uint64_t *valid) {
-  if (atomic_load_explicit(&b->pinned->sound, memory_order_relaxed)) return true;
+  if (block_is_sound(b, 0)) return true;
   if (!check_values(p, values, valid)) return false;
-  if (p->count == p->rows) atomic_store_explicit(&b->pinned->sound, true, memory_order_relaxed);
+  if (p->count == p->rows) block_set_sound(b, 0);
   return true;
 }
 

@@ -28,6 +28,13 @@ struct block {
 /* Pins block `index` of the directory, which must be there. */
 int block_pin(struct segment *s, uint32_t index, struct block *b, tally_error *error);
 void block_release(struct segment *s, struct block *b);
+/* Was part `part` (0 to 31) of the block found sound since its bytes came in? */
+static inline bool block_is_sound(const struct block *b, unsigned part) {
+  return atomic_load_explicit(&b->pinned->sound, memory_order_relaxed) >> part & 1;
+}
+static inline void block_set_sound(const struct block *b, unsigned part) {
+  atomic_fetch_or_explicit(&b->pinned->sound, UINT32_C(1) << part, memory_order_relaxed);
+}
 /* Verifies the trailer of a whole block (payload and trailer, `size` bytes at `offset` of the file). */
 int block_verify(const char *path, uint64_t segment, uint64_t offset, const uint8_t *bytes, size_t size,
                  tally_error *error);

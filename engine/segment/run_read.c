@@ -2,8 +2,8 @@
  * blocks").
  *
  * A lookup finds its piece in the directory and its group in the piece's table, and decodes one group. Every
- * group that is decoded is checked: users rise within a service, lengths are at least 1 and fill the group's
- * rows exactly, services begin at their rows. */
+ * group that is decoded is checked, once while its block is in the cache: users rise within a service,
+ * lengths are at least 1 and fill the group's rows exactly, services begin at their rows. */
 #include "base/kernel.h"
 #include "base/status.h"
 #include "segment/inside.h"
@@ -78,14 +78,15 @@ static uint32_t span_of_run(const struct segment *s, uint32_t run) {
 
 /* The loops over a group have no way out in the middle, so that the compiler takes several values at once. */
 
-/* False where a value is not below 2^32. */
-KERNEL static bool narrow(const int64_t *v, uint32_t count, uint32_t *to) {
-  uint64_t most = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    most |= (uint64_t)v[i];
-    to[i] = (uint32_t)v[i];
-  }
-  return most <= UINT32_MAX;
+KERNEL static void narrow(const int64_t *v, uint32_t count, uint32_t *to) {
+  for (uint32_t i = 0; i < count; i++) to[i] = (uint32_t)v[i];
+}
+
+/* All bits that any of them has. */
+KERNEL static uint64_t bits_of(const int64_t *v, uint32_t count) {
+  uint64_t bits = 0;
+  for (uint32_t i = 0; i < count; i++) bits |= (uint64_t)v[i];
+  return bits;
 }
 
 /* Of values below 2^32. */
@@ -108,40 +109,58 @@ KERNEL static bool fit(const int64_t *v, uint32_t count, uint64_t most) {
   return !(beyond >> 63);
 }
 
-/* Users of a group; they rise within each service and stay below the directory's highest. */
-static int group_users(const struct segment *s, const struct block *b, const struct group *g, uint32_t *user,
-                       tally_error *error) {
-  int64_t v[RUN_GROUP];
-  struct ints ints;
-  if (!ints_open(g->users, g->users_size, g->count, &ints))
-    return block_damage(s, b, "segment-runs-users", error);
-  ints_decode(&ints, 0, g->count, v);
-  bool sound = narrow(v, g->count, user) && user[0] == g->user;
+/* The parts of a run block that may be known to be sound: each group's users, and its lengths. */
+static unsigned users_part(const struct group *g) { return g->first % RUN_PIECE / RUN_GROUP; }
+static unsigned lengths_part(const struct group *g) { return RUN_PIECE / RUN_GROUP + users_part(g); }
+_Static_assert(2 * (RUN_PIECE / RUN_GROUP) <= 32, "parts of a block");
+
+/* Users rise within each service and stay below the directory's highest. */
+static bool users_sound(const struct segment *s, const struct group *g, const int64_t *user) {
   uint32_t end = g->first + g->count;
+  bool sound = bits_of(user, g->count) <= UINT32_MAX && user[0] == g->user;
   for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++) {
     uint32_t from = s->span[i].first_run > g->first ? s->span[i].first_run - g->first : 0;
     uint32_t to = s->span[i].first_run + s->span[i].runs;
     to = to < end ? to - g->first : g->count;
-    sound = rises(v + from, to - from) && user[to - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
+    sound = rises(user + from, to - from) && user[to - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
   }
-  return sound ? 0 : block_damage(s, b, "segment-runs-users-order", error);
+  return sound;
 }
 
-/* Lengths of a group's runs in rows: each is 1 at least, they fill the group, and services begin at their
- * rows.
- */
+/* Users of a group, each below 2^32. */
+static int group_users(const struct segment *s, const struct block *b, const struct group *g, int64_t *user,
+                       tally_error *error) {
+  struct ints ints;
+  if (!ints_open(g->users, g->users_size, g->count, &ints))
+    return block_damage(s, b, "segment-runs-users", error);
+  ints_decode(&ints, 0, g->count, user);
+  if (block_is_sound(b, users_part(g))) return 0;
+  if (!users_sound(s, g, user)) return block_damage(s, b, "segment-runs-users-order", error);
+  block_set_sound(b, users_part(g));
+  return 0;
+}
+
+/* Each length is 1 at least, they fill the group, and services begin at their rows. */
+static bool lengths_sound(const struct segment *s, const struct group *g, const int64_t *length) {
+  uint32_t end = g->first + g->count;
+  bool sound = fit(length, g->count, s->info.rows) && g->row + sum_of(length, g->count) == g->next_row;
+  for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++)
+    if (s->span[i].first_run >= g->first)
+      sound = g->row + sum_of(length, s->span[i].first_run - g->first) == s->span[i].first;
+  return sound;
+}
+
+/* Lengths of a group's runs in rows. */
 static int group_lengths(const struct segment *s, const struct block *b, const struct group *g,
                          int64_t *length, tally_error *error) {
   struct ints ints;
   if (!ints_open(g->lengths, g->lengths_size, g->count, &ints))
     return block_damage(s, b, "segment-runs-lengths", error);
   ints_decode(&ints, 0, g->count, length);
-  bool sound = fit(length, g->count, s->info.rows) && g->row + sum_of(length, g->count) == g->next_row;
-  uint32_t end = g->first + g->count;
-  for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++)
-    if (s->span[i].first_run >= g->first)
-      sound = g->row + sum_of(length, s->span[i].first_run - g->first) == s->span[i].first;
-  return sound ? 0 : block_damage(s, b, "segment-runs-lengths-sum", error);
+  if (block_is_sound(b, lengths_part(g))) return 0;
+  if (!lengths_sound(s, g, length)) return block_damage(s, b, "segment-runs-lengths-sum", error);
+  block_set_sound(b, lengths_part(g));
+  return 0;
 }
 
 /* First rows of a group's runs, and the row behind its last: count + 1 of them. */
@@ -164,16 +183,18 @@ static int group_rows(const struct segment *s, const struct block *b, const stru
 /* Runs [first, first + count) of a group, relative to it; rows gets count + 1 values if asked for. */
 static int copy_group(const struct segment *s, const struct block *b, const struct group *g, uint32_t first,
                       uint32_t count, uint32_t *user, uint32_t *row, uint32_t *end_row, tally_error *error) {
-  uint32_t v[RUN_GROUP + 1];
   int result = 0;
   if (user) {
-    result = group_users(s, b, g, v, error);
-    memcpy(user, v + first, count * sizeof *user);
+    int64_t users[RUN_GROUP];
+    result = group_users(s, b, g, users, error);
+    if (!result) narrow(users + first, count, user);
   }
   if (!result && (row || end_row)) {
-    result = group_rows(s, b, g, v, error);
-    if (row) memcpy(row, v + first, count * sizeof *row);
-    if (end_row) *end_row = v[first + count];
+    uint32_t rows[RUN_GROUP + 1];
+    result = group_rows(s, b, g, rows, error);
+    if (result) return result;
+    if (row) memcpy(row, rows + first, count * sizeof *row);
+    if (end_row) *end_row = rows[first + count];
   }
   return result;
 }
@@ -326,7 +347,7 @@ static uint32_t group_of_user(const struct block *b, uint32_t piece, uint32_t fi
 }
 
 /* The place of `user` among the runs of a group that are of the service; count if it is not there. */
-static uint32_t place_of_user(const uint32_t *users, uint32_t first, uint32_t end, uint32_t user) {
+static uint32_t place_of_user(const int64_t *users, uint32_t first, uint32_t end, uint32_t user) {
   uint32_t low = first, high = end;
   while (low < high) {
     uint32_t middle = low + (high - low) / 2;
@@ -349,8 +370,8 @@ int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *f
   int result = pin_piece(s, piece, &b, error);
   if (result) return result;
   struct group g = find_group(s, &b, piece, group_of_user(&b, piece, first, end, user));
-  uint32_t users[RUN_GROUP], place = RUN_GROUP;
-  int64_t length[RUN_GROUP];
+  int64_t users[RUN_GROUP], length[RUN_GROUP];
+  uint32_t place = RUN_GROUP;
   result = group_users(s, &b, &g, users, error);
   if (!result)
     place = place_of_user(users, first > g.first ? first - g.first : 0,

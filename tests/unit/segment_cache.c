@@ -35,13 +35,13 @@ Test(segment, cache_keeps_used_blocks_and_its_budget) {
     cr_assert_eq(cache_pin(cache, 2, key, 1000, load, &other, &block, &error), 0);
     cr_assert(block->size == 1000 && block->data[999] == (key & 0xFF));
     cr_assert(!block->sound, "nothing is known of a block that comes in");
-    block->sound = true;
+    block->sound = 1;
     cache_release(cache, block);
     cr_assert_leq(cache_stats(cache).bytes, 20000);
     cr_assert_eq(budget_used(&budget), cache_stats(cache).bytes);
   }
   cr_assert_eq(pinned->data[0], 5, "a pinned block stays");
-  pinned->sound = true;
+  pinned->sound = 1;
   cr_assert_eq(cache_pin(cache, 1, 5, 1000, load, &s, &block, &error), 0);
   cr_assert_eq(block, pinned);
   cr_assert(block->sound, "it is the same block");
