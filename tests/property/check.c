@@ -17,7 +17,8 @@ void require(bool ok, const char *format, ...) {
   }
   va_list arguments;
   va_start(arguments, format);
-  printf("FAILED at step %u (%s), TALLY_SEED=%llu: ", progress.step, progress.kind, progress.seed);
+  printf("FAILED at step %u (%s), TALLY_SEED=%llu --life %u: ", progress.step, progress.kind, progress.seed,
+         progress.life);
   (void)vprintf(format, arguments);
   va_end(arguments);
   printf("\n%llu passed, 1 failed\n", progress.passed);

@@ -7,7 +7,7 @@
 /* What a failure is reported with. */
 struct progress {
   unsigned long long seed;
-  unsigned step;
+  unsigned step, life;
   const char *kind;
   unsigned long long passed;
 };

@@ -92,6 +92,7 @@ void model_unmark(struct model *m);
 const char *user_text(int32_t user);
 int32_t user_number(tally_text text); /* PSEUDONYM for anon_..., INT32_MIN for what no user is called */
 int32_t user_new(uint64_t random);
+void users_forget(void); /* numbers begin at 0 again */
 
 /* ------------------------------------------------------------------ answers */
 

@@ -1,8 +1,9 @@
 /* store.c - random sequences of steps on one store and on a naive model of it; after each step the store's
  * answers equal the model's. The clock, the disk and its faults are the test's own (disk.h), the scheduler is
- * stepped, and everything follows from one seed.
+ * stepped, and everything follows from one seed. Every thousand steps a new store begins, a life, which
+ * follows from the seed and its number alone.
  *
- *   store_property [--steps N] [--trace]       TALLY_SEED=N replays a run
+ *   store_property [--steps N] [--life N] [--trace]       TALLY_SEED=N replays a run, --life one life of it
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,9 +122,14 @@ static void step(struct world *w, bool trace) {
 
 int main(int count, char **words) {
   unsigned steps = 20000;
+  unsigned first = 0; /* life */
   bool trace = false;
   for (int i = 1; i < count; i++) {
     if (strcmp(words[i], "--steps") == 0 && i + 1 < count) steps = (unsigned)strtoul(words[++i], NULL, 10);
+    if (strcmp(words[i], "--life") == 0 && i + 1 < count) {
+      first = (unsigned)strtoul(words[++i], NULL, 10);
+      steps = (first + 1) * LIFE;
+    }
     if (strcmp(words[i], "--trace") == 0) trace = true;
   }
   (void)setvbuf(stdout, NULL, _IOLBF, 0);
@@ -131,9 +137,8 @@ int main(int count, char **words) {
   progress.seed = seed ? strtoull(seed, NULL, 10) : (unsigned long long)time(NULL);
   printf("TALLY_SEED=%llu\n", progress.seed);
   static struct world w;
-  w.random = progress.seed;
-  for (progress.step = 1; progress.step <= steps; progress.step++) {
-    if (progress.step % LIFE == 1) world_begin(&w);
+  for (progress.step = first * LIFE + 1; progress.step <= steps; progress.step++) {
+    if (progress.step % LIFE == 1) world_begin(&w, progress.seed, progress.life = progress.step / LIFE);
     step(&w, trace);
     if (progress.step % LIFE == 0 || progress.step == steps) world_end(&w);
   }

@@ -26,8 +26,14 @@ static int open_store(struct world *w, tally_error *error) {
   return result;
 }
 
-void world_begin(struct world *w) {
+void world_begin(struct world *w, uint64_t seed, unsigned life) {
   tally_error error;
+  w->random = seed + life * 0xD1B54A32D192ED03u;
+  w->random = draw(w);
+  w->places = 0;
+  w->serial = 0;
+  w->batch = 0;
+  users_forget();
   w->disk = disk_new(draw(w));
   (void)snprintf(w->path, sizeof w->path, "/store-%u", w->places++);
   for (int i = 0; i < USERS; i++) w->user[i] = user_new(draw(w));

@@ -79,7 +79,8 @@ uint64_t draw(struct world *w);
 uint64_t below(struct world *w, uint64_t n);
 bool once_in(struct world *w, uint64_t n);
 
-void world_begin(struct world *w); /* an empty store */
+/* An empty store; what comes follows from the seed and the number of this life. */
+void world_begin(struct world *w, uint64_t seed, unsigned life);
 void world_end(struct world *w);
 
 /* Makes one of the next disk calls fail, or not. */
