@@ -198,6 +198,18 @@ static bool is_there(const struct model *found, int32_t serial) {
 
 static bool is_of_batch(const struct event *e, const void *arg) { return e->batch == *(const uint32_t *)arg; }
 
+/* Did another batch with this one's place in its producer's order fail too? Then the mark does not say which
+ * of them came to light. */
+static bool has_rival(const struct model *model, const struct pending *p) {
+  for (size_t i = 0; i < model->pendings; i++) {
+    const struct pending *q = &model->pending[i];
+    if (q->batch != p->batch && q->producer == p->producer && q->after.epoch == p->after.epoch &&
+        q->after.sequence == p->after.sequence)
+      return true;
+  }
+  return false;
+}
+
 /* Is the batch there? One with a producer tells by its mark; `sure`: it would have to show otherwise. */
 static bool batch_there(const struct pending *p, const struct model *model, const struct model *found,
                         const struct producer mark[PRODUCERS], bool *sure) {
@@ -209,7 +221,7 @@ static bool batch_there(const struct pending *p, const struct model *model, cons
     there = there || e->thinned || is_there(found, e->serial);
     *sure = *sure || !(e->maybe_gone || may(e, THIN) || may(e, DROP));
   }
-  if (p->producer < 0) return there;
+  if (p->producer < 0 || has_rival(model, p)) return there;
   struct producer m = mark[p->producer];
   return m.epoch > p->after.epoch || (m.epoch == p->after.epoch && m.sequence >= p->after.sequence);
 }
