@@ -20,6 +20,7 @@
 
 #define SUMS "count,sum:tokens_used,sum:cost"
 #define MONTH .from = "2024-02-01", .to = "2024-03-01"
+#define WEEK .from = "2024-02-08", .to = "2024-02-15"
 #define DAY .from = "2024-02-14", .to = "2024-02-15"
 #define MONTHS .from = "2024-01-01", .to = "2024-04-01"
 
@@ -45,11 +46,11 @@ static const struct question questions[] = {
     {.name = "Q4",
      .what = "one user, hourly, 7 days",
      .user = ORDINARY,
-     .query = {.from = "2024-02-08", .to = "2024-02-15", .bucket = "1h", .aggregates = SUMS}},
+     .query = {WEEK, .bucket = "1h", .aggregates = SUMS}},
     {.name = "Q4h",
      .what = "the heaviest user, hourly, 7 days",
      .user = HEAVY,
-     .query = {.from = "2024-02-08", .to = "2024-02-15", .bucket = "1h", .aggregates = SUMS}},
+     .query = {WEEK, .bucket = "1h", .aggregates = SUMS}},
     {.name = "Q5",
      .what = "top 10 users by cost, month",
      .query = {MONTH, .group_by = "user_id", .aggregates = "sum:cost,count", .order_by = "sum:cost desc",

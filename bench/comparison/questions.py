@@ -92,8 +92,8 @@ QUESTIONS = [
 ]
 NAMES = [q.name for q in QUESTIONS]
 TWELVE = [q.name for q in QUESTIONS if not q.heavier]
-# The twelve with the heaviest user wherever one user is asked for.
-HEAVIER = [next((h.name for h in QUESTIONS if h.heavier == name), name) for name in TWELVE]
+HEAVY = {q.heavier: q.name for q in QUESTIONS if q.heavier}
+HEAVIER = [HEAVY.get(name, name) for name in TWELVE]  # the twelve with the heaviest user wherever one user is asked for
 
 
 def sql(question, dialect, users, view=False):

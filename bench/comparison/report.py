@@ -67,7 +67,7 @@ def question_table(d, kind):
         rows.append([q.name, q.what] + [spread(d[kind][n][q.name]) + (" (view)" if n == "postgres_view" and q.view else "") for n in asked] + ratio)
     out = table(["", "question"] + [f"{labels(d)[n]}, ms" for n in asked] + ["best peer / Tally"], rows)
     for name in ("tally", "tally_rows"):
-        for names, of in ((questions.TWELVE, ""), (questions.HEAVIER, f", with {' and '.join(sorted(set(questions.HEAVIER) - set(questions.TWELVE), reverse=True))}")):
+        for names, of in ((questions.TWELVE, ""), (questions.HEAVIER, f", with {' and '.join(questions.HEAVY.values())}")):
             ratios = digest.speed_ups(d, name, kind, names)
             if ratios:
                 out.append(f"- {labels(d)[name]}{of}: {figures.geometric_mean(list(ratios.values())):.3g} times faster than the best peer in the geometric mean,"

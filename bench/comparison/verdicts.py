@@ -94,10 +94,9 @@ def against_timescale(d, name, like):
 def question_lines(digests):
     raw = "Q1-Q12 with --no-rollups, the geometric mean"
     d = pick(digests, 10_000_000, digest.speed_ups)
-    heavier = {q.name: q.heavier for q in questions.QUESTIONS if q.heavier}
     out = each_and_mean(d, "Q1-Q12", questions.TWELVE)
-    out += each_and_mean(d, f"Q1-Q12 with {' and '.join(heavier)} for {' and '.join(heavier.values())}", questions.HEAVIER)
-    out += [against_timescale(d, name, name) for name in TIMESCALE] + [against_timescale(d, h, name) for h, name in heavier.items()]
+    out += each_and_mean(d, f"Q1-Q12 with {' and '.join(questions.HEAVY.values())} for {' and '.join(questions.HEAVY)}", questions.HEAVIER)
+    out += [against_timescale(d, name, name) for name in TIMESCALE] + [against_timescale(d, heavy, name) for name, heavy in questions.HEAVY.items()]
     rows = digest.speed_ups(d, "tally_rows") if d else None
     out.append(judge(raw, "at least 8 x", d["rows"], figures.geometric_mean(list(rows.values())), 8, " x") if rows else Verdict(raw, "at least 8 x"))
     return out

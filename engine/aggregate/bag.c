@@ -21,10 +21,6 @@ void bag_free(struct bag *bag) {
   bag_init(bag, bag->budget);
 }
 
-static bool before(const struct bag_entry *a, const struct bag_entry *b) {
-  return a->group != b->group ? a->group < b->group : a->value < b->value;
-}
-
 /* Sums two entries up if they are equal and their counts allow it. */
 static bool absorb(struct bag_entry *into, const struct bag_entry *entry) {
   if (into->group != entry->group || into->value != entry->value || into->count > UINT32_MAX - entry->count)
@@ -69,7 +65,7 @@ static int merge_sorted(struct bag *bag, const struct bag_entry *from, size_t n,
   struct bag_entry *run = bag->run;
   size_t i = bag->run_size, j = n, to = end;
   while (i > 0 && j > 0) {
-    struct bag_entry entry = before(&from[j - 1], &run[i - 1]) ? run[--i] : from[--j];
+    struct bag_entry entry = entry_before(&from[j - 1], &run[i - 1]) ? run[--i] : from[--j];
     if (to == end || !absorb(&run[to], &entry)) run[--to] = entry;
   }
   if (i > 0 && to < end && absorb(&run[to], &run[i - 1])) i--; /* the rest of the run is where it was */

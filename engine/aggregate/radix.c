@@ -3,7 +3,6 @@
  * sorted by insertion. */
 #include "aggregate/radix.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define INSERTION 24 /* entries; below, insertion sort wins */
@@ -22,15 +21,11 @@ static void positions(uint32_t *counts, size_t digits) {
   }
 }
 
-static bool entry_less(const struct bag_entry *a, const struct bag_entry *b) {
-  return a->group != b->group ? a->group < b->group : a->value < b->value;
-}
-
 static void insertion_entries(struct bag_entry *e, size_t n) {
   for (size_t i = 1; i < n; i++) {
     struct bag_entry x = e[i];
     size_t j = i;
-    for (; j > 0 && entry_less(&x, &e[j - 1]); j--) e[j] = e[j - 1];
+    for (; j > 0 && entry_before(&x, &e[j - 1]); j--) e[j] = e[j - 1];
     e[j] = x;
   }
 }
@@ -67,7 +62,7 @@ void radix_entries(struct bag_entry *entries, struct bag_entry *scratch, size_t 
     return;
   }
   size_t sorted = 1;
-  while (sorted < n && !entry_less(&entries[sorted], &entries[sorted - 1])) sorted++;
+  while (sorted < n && !entry_before(&entries[sorted], &entries[sorted - 1])) sorted++;
   if (sorted == n) return;
   int64_t least = entries[0].value, most = least;
   uint32_t groups = 0;

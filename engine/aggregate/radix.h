@@ -2,6 +2,7 @@
 #ifndef AGGREGATE_RADIX_H
 #define AGGREGATE_RADIX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,10 @@ struct bag_entry {
   uint32_t group;
   uint32_t count;
 };
+
+static inline bool entry_before(const struct bag_entry *a, const struct bag_entry *b) {
+  return a->group != b->group ? a->group < b->group : a->value < b->value;
+}
 
 /* Sorts entries by (group, value). `scratch` has room for n entries. Stable. */
 void radix_entries(struct bag_entry *entries, struct bag_entry *scratch, size_t n);

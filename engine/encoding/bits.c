@@ -6,6 +6,8 @@
  * a padded buffer first. */
 #include "encoding/bits.h"
 
+#include "base/kernel.h"
+
 #define GROUP 8u     /* values */
 #define OVERREAD 16u /* bytes behind a group that its loads may touch: 8, with AVX2 16 */
 #define FEW 3u       /* values that are sooner got one by one */
@@ -180,6 +182,12 @@ void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t
   if (count % GROUP == 0) return;
   unpack_group(p + end, left - end, width, base, group);
   memcpy(out + groups * GROUP, group, count % GROUP * sizeof *out);
+}
+
+KERNEL uint64_t bits_union(const int64_t *v, uint32_t count) {
+  uint64_t bits = 0;
+  for (uint32_t i = 0; i < count; i++) bits |= (uint64_t)v[i];
+  return bits;
 }
 
 /* Groups of eight values of a constant width are eight-byte words with shifts that are constants too. */

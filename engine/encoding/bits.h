@@ -21,6 +21,8 @@ static inline size_t bits_size(uint32_t count, unsigned width) { return ((size_t
 /* Bytes that write_varint() writes. */
 static inline size_t varint_size(uint64_t v) { return (bits_length(v | 1) + 6) / 7; }
 
+/* All bits that any of the values has. */
+uint64_t bits_union(const int64_t *v, uint32_t count);
 /* Packs the low `width` bits of each value into out[0 .. bits_size(count, width)). */
 void bits_pack(const uint64_t *values, uint32_t count, unsigned width, uint8_t *out);
 /* out[i] = base + value first + i (wrapping), for i < count; `total` is the count of the whole array, and

@@ -9,6 +9,7 @@
 
 #include "base/int128.h"
 #include "base/kernel.h"
+#include "encoding/bits.h"
 
 /* 10^n, n at most 18. */
 static uint64_t power_of_ten(unsigned n) {
@@ -45,13 +46,6 @@ static inline int64_t divide_floor(const struct divisor *v, uint64_t n) {
 #define ROUND                                                                                                \
   0x1.8p52 /* added and taken away again, it leaves the nearest integer; its low bits are that integer */
 #define DOUBLE_MANTISSA (1 << 19)
-
-/* All bits that any of the tokens has. */
-KERNEL static uint64_t tokens_bits(const int64_t *tokens, uint32_t count) {
-  uint64_t bits = 0;
-  for (uint32_t i = 0; i < count; i++) bits |= (uint64_t)tokens[i];
-  return bits;
-}
 
 /* Where no dividend n is negative: `inverse` is above 1 / divisor, by less than 1.5 * 2^-51 of it, so the
  * rounded product is not below n / divisor, and above it by less than n * 2^-50 / divisor; as n < 2^50, that
@@ -105,7 +99,7 @@ void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, i
       cost[i] = (int64_t)((uint64_t)cost[i] + (uint64_t)tokens[i] * mantissa * step);
     return;
   }
-  const uint64_t bits = tokens_bits(tokens, count), most = bits >> 31 ? UINT64_MAX : bits * mantissa + half;
+  const uint64_t bits = bits_union(tokens, count), most = bits >> 31 ? UINT64_MAX : bits * mantissa + half;
   if (p->mantissa >= 0 && most < DIVIDEND_MOST && most / v.d <= INT32_MAX) {
     apply_positive(tokens, count, (double)p->mantissa, (double)half, (double)v.d, even,
                    (int32_t)power_of_ten(p->unit) * sign, cost);

@@ -6,6 +6,7 @@
  * lengths are at least 1 and fill the group's rows exactly, services begin at their rows. */
 #include "base/kernel.h"
 #include "base/status.h"
+#include "encoding/bits.h"
 #include "segment/inside.h"
 
 /* One group of a pinned run block. */
@@ -82,13 +83,6 @@ KERNEL static void narrow(const int64_t *v, uint32_t count, uint32_t *to) {
   for (uint32_t i = 0; i < count; i++) to[i] = (uint32_t)v[i];
 }
 
-/* All bits that any of them has. */
-KERNEL static uint64_t bits_of(const int64_t *v, uint32_t count) {
-  uint64_t bits = 0;
-  for (uint32_t i = 0; i < count; i++) bits |= (uint64_t)v[i];
-  return bits;
-}
-
 /* Of values below 2^32. */
 KERNEL static bool rises(const int64_t *v, size_t count) {
   int64_t falls = 0;
@@ -117,7 +111,7 @@ _Static_assert(2 * (RUN_PIECE / RUN_GROUP) <= 32, "parts of a block");
 /* Users rise within each service and stay below the directory's highest. */
 static bool users_sound(const struct segment *s, const struct group *g, const int64_t *user) {
   uint32_t end = g->first + g->count;
-  bool sound = bits_of(user, g->count) <= UINT32_MAX && user[0] == g->user;
+  bool sound = bits_union(user, g->count) <= UINT32_MAX && user[0] == g->user;
   for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++) {
     uint32_t from = s->span[i].first_run > g->first ? s->span[i].first_run - g->first : 0;
     uint32_t to = s->span[i].first_run + s->span[i].runs;

@@ -10,6 +10,7 @@
 #include "aggregate/intern.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "support/allocations.h"
 
 static int compare_values(const void *a, const void *b) {
   int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -125,12 +126,6 @@ Test(sets, equal_texts_have_equal_numbers) {
   cr_assert_eq(budget_used(&budget), 0);
 }
 
-static int allocations_left;
-static int count_down(size_t size) {
-  (void)size;
-  return allocations_left-- > 0;
-}
-
 Test(sets, every_failed_allocation_is_an_error_and_gives_its_promise_back) {
   for (int allowed = 0; allowed < 60; allowed++) {
     tally_error error;
@@ -142,15 +137,14 @@ Test(sets, every_failed_allocation_is_an_error_and_gives_its_promise_back) {
     bag_init(&bag, &budget);
     distinct_init(&distinct, 1000, &budget);
     intern_init(&intern, &budget);
-    allocations_left = allowed;
-    mem_test_hook = count_down;
+    allocations_stop_after(allowed);
     int rc = 0;
     for (int64_t i = 0; i < 70000 && !rc; i++) rc = bag_add_one(&bag, (uint32_t)i, i, &error);
     for (uint32_t g = 1; g < 5000 && !rc; g += 1000) rc = distinct_grow(&distinct, g, &error);
     for (uint32_t i = 0, id; i < 3000 && !rc; i++)
       rc = intern_add(&intern, (char *)&i, sizeof i, &id, &error);
     if (!rc) rc = bag_seal(&bag, &error);
-    mem_test_hook = NULL;
+    allocations_again();
     cr_assert(rc == TALLY_NO_MEMORY || allocations_left >= 0);
     bag_free(&bag);
     distinct_free(&distinct);

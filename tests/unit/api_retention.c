@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "db/inside.h"
 #include "maintain/policy.h"
+#include "support/allocations.h"
 #include "support/temporary.h"
 
 #define T0 INT64_C(1719792000000000) /* 2024-07-01: the store's clock begins here */
@@ -474,9 +475,6 @@ Test(retention, what_thinned_days_cannot_tell_is_refused_and_archived_ones_tell_
   end();
 }
 
-static int allocations;
-static int fail_after(size_t size) { return (void)size, allocations-- > 0; }
-
 Test(retention, ages_are_whole_days_that_rise_and_a_damaged_policy_is_refused) {
   begin();
   tally_error e;
@@ -502,10 +500,9 @@ Test(retention, ages_are_whole_days_that_rise_and_a_damaged_policy_is_refused) {
   int result = TALLY_NO_MEMORY;
   for (int most = 0; result; most++) { /* a lack of memory is no damage */
     cr_assert_eq(result, TALLY_NO_MEMORY, "with %d allocations", most - 1);
-    allocations = most;
-    mem_test_hook = fail_after;
+    allocations_stop_after(most);
     result = policy_load(&f.os, f.directory.path, &p, &e);
-    mem_test_hook = NULL;
+    allocations_again();
   }
   policy_free(&p);
   FILE *file = fopen(path, "r+b");

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "encoding/bits.h"
 #include "encoding/ints.h"
+#include "support/allocations.h"
 
 #define MOST INTS_MAX
 
@@ -413,25 +414,18 @@ Test(ints, a_column_takes_at_most_an_eighth_more_than_with_the_best_choice_for_e
   }
 }
 
-static int allowed;
-static int fail_after(size_t size) {
-  (void)size;
-  return allowed-- > 0;
-}
-
 Test(ints, without_memory_the_buffer_has_failed_and_nothing_leaks, .fini = done) {
   seed();
   for (unsigned shape = 0; shape < SHAPES; shape++) {
     fill(shape, 2000);
     for (int limit = 0;; limit++) {
       done();
-      allowed = limit / 2;
-      mem_test_hook = fail_after;
+      allocations_stop_after(limit / 2);
       if (limit % 2 == 0)
         encode_quick(2000);
       else
         ints_encode(v, 2000, &out, &scratch);
-      mem_test_hook = NULL;
+      allocations_again();
       if (!out.failed && limit % 2) break;
       cr_assert(limit < 200);
     }

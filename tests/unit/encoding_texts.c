@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "encoding/texts.h"
 #include "encoding/texts_format.h"
+#include "support/allocations.h"
 
 #define MOST 6000u
 
@@ -377,12 +378,6 @@ Test(texts, damaged_bytes_are_refused_or_decode_within_the_limit, .fini = done) 
   }
 }
 
-static int allowed;
-static int fail_after(size_t size) {
-  (void)size;
-  return allowed-- > 0;
-}
-
 Test(texts, without_memory_the_buffer_has_failed_and_nothing_leaks, .fini = done) {
   seed();
   for (unsigned shape = 0; shape < SHAPES; shape++) {
@@ -393,10 +388,9 @@ Test(texts, without_memory_the_buffer_has_failed_and_nothing_leaks, .fini = done
     for (int limit = 0;; limit++) { /* decoding */
       ints_scratch_free(&scratch);
       buffer_free(&partial);
-      allowed = limit;
-      mem_test_hook = fail_after;
+      allocations_stop_after(limit);
       bool decoded = texts_decode(whole.data, whole.size, count, text.size, back_at, &partial, &scratch);
-      mem_test_hook = NULL;
+      allocations_again();
       if (decoded) break;
       cr_assert(partial.failed, "shape %u: refused good bytes without saying that memory was short", shape);
       cr_assert(limit < 300);
@@ -404,10 +398,9 @@ Test(texts, without_memory_the_buffer_has_failed_and_nothing_leaks, .fini = done
     for (int limit = 0;; limit++) { /* encoding */
       ints_scratch_free(&scratch);
       buffer_free(&partial);
-      allowed = limit;
-      mem_test_hook = fail_after;
+      allocations_stop_after(limit);
       texts_encode(at, count, (const char *)text.data, &partial, &scratch);
-      mem_test_hook = NULL;
+      allocations_again();
       if (!partial.failed) break;
       cr_assert(limit < 1000);
     }

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "ingest_fake.h"
+#include "support/allocations.h"
 #include "tools/ingest_send.h"
 
 #define HEADER "timestamp,user_id,cost\n"
@@ -496,12 +497,6 @@ Test(ingest, a_batch_of_which_nothing_is_left_may_only_be_the_last_one) {
   file_remove(&f);
 }
 
-static int allocations_left;
-static int fail_after(size_t size) {
-  (void)size;
-  return allocations_left-- > 0;
-}
-
 Test(ingest, out_of_memory_is_an_error_and_nothing_else, .timeout = 60) {
   struct file f = file_of(0, 300, 0);
   for (int allowed = 0; allowed < 60; allowed++) {
@@ -513,8 +508,7 @@ Test(ingest, out_of_memory_is_an_error_and_nothing_else, .timeout = 60) {
     struct source source;
     struct sender sender;
     const char *path = f.path;
-    allocations_left = allowed;
-    mem_test_hook = fail_after;
+    allocations_stop_after(allowed);
     cr_assert_eq(sender_init(&sender, fake_backend(), &options, &run.error), 0);
     if (source_init(&source, &source_options, &path, 1, &run.error) == 0) {
       struct ingest_batch *batch = NULL;
@@ -530,7 +524,7 @@ Test(ingest, out_of_memory_is_an_error_and_nothing_else, .timeout = 60) {
       if (run.result == SOURCE_FAILED) cr_assert_eq(run.error.code, TALLY_NO_MEMORY, "%s", run.error.text);
       if (run.result == SOURCE_END) cr_assert_eq(sender_finish(&sender, true, &run.error), 0);
     }
-    mem_test_hook = NULL;
+    allocations_again();
     cr_assert_eq(sender.counts.skipped, 0);
     sender_free(&sender);
     source_free(&source);

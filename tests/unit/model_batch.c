@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "model/batch.h"
 #include "model/batch_builder.h"
+#include "support/allocations.h"
 #include "unit/model_random.h"
 
 #define BIT(column) (1u << (column))
@@ -416,20 +417,13 @@ Test(model_batch, a_full_batch_says_so_and_fits) {
   batch_scratch_free(&scratch);
 }
 
-static int allocations_left;
-static int fail_later(size_t size) {
-  (void)size;
-  return allocations_left-- > 0;
-}
-
 /* Whichever allocation fails, the call says so, the rows that were there stay, and the next try works. */
 Test(model_batch, every_allocation_may_fail) {
   struct batch_scratch scratch = {0};
   tally_error error;
   for (int limit = 0; limit < 60; limit++) {
     tally_batch *b = tally_batch_new();
-    mem_test_hook = fail_later;
-    allocations_left = limit;
+    allocations_stop_after(limit);
     for (int i = 0; i < 1500; i++) {
       char user[24], json[32];
       tally_event e = plain_event(i);
@@ -447,16 +441,16 @@ Test(model_batch, every_allocation_may_fail) {
     size_t size;
     allocations_left = 0;
     cr_assert_eq(tally_batch_finish(b, &bytes, &size, &error), TALLY_NO_MEMORY);
-    mem_test_hook = NULL;
+    allocations_again();
     struct batch batch = open_built(b, &scratch, &size);
     cr_assert_eq(batch.rows, 1500);
     cr_assert_eq(batch.column[TALLY_COL_USER_ID].entries, 1500);
     if (limit == 0) {
       batch_scratch_free(&scratch);
-      mem_test_hook = fail_later;
+      allocations_stop_after(0);
       cr_assert_eq(batch_open(batch.bytes, size, &scratch, &batch, &error), TALLY_NO_MEMORY);
       cr_assert_null(tally_batch_new());
-      mem_test_hook = NULL;
+      allocations_again();
       batch_scratch_free(&scratch);
     }
     tally_batch_free(b);
