@@ -184,11 +184,14 @@ void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t
   memcpy(out + groups * GROUP, group, count % GROUP * sizeof *out);
 }
 
-KERNEL uint64_t bits_union(const int64_t *v, uint32_t count) {
+KERNEL static uint64_t union_of(const int64_t *v, uint32_t count) {
   uint64_t bits = 0;
   for (uint32_t i = 0; i < count; i++) bits |= (uint64_t)v[i];
   return bits;
 }
+
+/* A kernel of its own would be seen outside of the library: its copies take no visibility from the build. */
+uint64_t bits_union(const int64_t *v, uint32_t count) { return union_of(v, count); }
 
 /* Groups of eight values of a constant width are eight-byte words with shifts that are constants too. */
 INLINE void pack_width(const uint64_t *v, size_t groups, unsigned width, uint8_t *out) {
