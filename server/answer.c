@@ -79,11 +79,13 @@ void answer_give_up(struct answer *answer, const tally_error *reason, struct wor
 }
 
 void answer_again(struct answer *answer) {
+  answer->starved = false;
+  if (answer->rows_sent) return;
   buffer_clear(&answer->out);
   mem_free(answer->cells);
   answer->cells = NULL;
   answer->waited = true;
-  answer->finished = answer->broken = answer->starved = false;
+  answer->finished = answer->broken = false;
 }
 
 void answer_cancel(struct answer *answer) {
@@ -171,6 +173,17 @@ static int open_rows(struct answer *answer, tally_error *error) {
   return put_columns(answer, error);
 }
 
+/* Events that are refused memory between rows hold none; they are there still, and go on later. */
+static bool goes_on(const struct answer *answer, int code) {
+  return code == TALLY_MEMORY_LIMIT && answer->type == MESSAGE_EVENTS && answer->rows_sent > 0;
+}
+
+static void starve(struct answer *answer, const tally_error *reason) {
+  buffer_clear(&answer->out); /* a frame without rows */
+  answer->starved = answer->rested = true;
+  answer->reason = *reason;
+}
+
 /* Adds the cursor's row, in a new frame if it does not fit behind the others. */
 static int add_row(struct answer *answer, struct message_rows_writer *writer, tally_error *error) {
   for (size_t i = 0; i < answer->columns; i++)
@@ -217,8 +230,16 @@ static void pull_rows(struct answer *answer) {
     finish(answer, code, &error);
     return;
   }
+  uint64_t before = answer->rows_sent;
   message_rows_begin(&writer, &answer->out, answer->id, answer->columns);
   code = fill_frame(answer, &writer, &error);
+  if (goes_on(answer, code)) {
+    if (answer->rows_sent == before) {
+      starve(answer, &error);
+      return;
+    }
+    code = TALLY_ROW;
+  }
   int ended = message_rows_end(&writer, &ending);
   if (ended != TALLY_OK && code >= 0) {
     error = ending;

@@ -35,12 +35,12 @@ struct answer {
   struct buffer out;
   bool finished; /* the last frame is in `out`, the cursor is closed */
   bool broken;   /* there was no memory for a frame: the connection cannot be answered any more */
-  bool starved;  /* it failed for want of memory before its first row: answer_again may help */
+  bool starved;  /* refused memory, and it can go on when there is some: answer_again */
   bool waited;   /* it was starved once */
   bool rested;   /* its cursor holds no memory that it can make again */
 
   enum answer_step { ANSWER_PULL, ANSWER_REST, ANSWER_GIVE_UP } step; /* what the worker is to do */
-  tally_error reason;                                                 /* to give it up */
+  tally_error reason;                                                 /* to give it up; why it starves */
 
   uv_mutex_t lock;
   struct store_rows *rows; /* under lock, so that cancel finds it; NULL: not open */
@@ -59,7 +59,7 @@ void answer_pull(struct answer *answer, struct workers *workers);
 void answer_rest(struct answer *answer, struct workers *workers);
 /* Hands it to the workers, to end with this error and close its cursor. */
 void answer_give_up(struct answer *answer, const tally_error *reason, struct workers *workers);
-/* Begins a starved answer anew: it can be pulled again. */
+/* A starved answer can be pulled again: it begins anew, or goes on if rows of it were sent. */
 void answer_again(struct answer *answer);
 /* Ends it: the pull under way, or else the next one, finishes it with TALLY_CANCELLED. The loop's thread. */
 void answer_cancel(struct answer *answer);

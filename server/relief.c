@@ -55,34 +55,52 @@ static void give_up_one(struct server *server) {
 static bool others_work(struct server *server) {
   for (struct session *session = server->sessions; session; session = session->next)
     for (struct session_answer *mine = session->first_answer; mine; mine = mine->next)
-      if (mine->begun && !mine->answer.rested && of_queries(mine)) return true;
+      if ((mine->begun || mine->away) && !mine->waits && !mine->answer.rested && of_queries(mine))
+        return true;
   return false;
 }
 
+/* A try counts once in the time of a sweep: in less, nothing may have changed. */
+static bool too_many_tries(struct session_answer *mine, uint64_t now) {
+  if (!mine->tries || now - mine->tried >= SERVER_SWEEP_MS) {
+    mine->tries++;
+    mine->tried = now;
+  }
+  return mine->tries > RELIEF_TRIES;
+}
+
 bool relief_wait(struct server *server, struct session_answer *mine) {
-  if (mine->tries++ >= RELIEF_TRIES) return false;
+  if (too_many_tries(mine, uv_now(server->loop))) return false;
   rest_all(server);
   if (!server->relieving) give_up_one(server);
-  if (!server->relieving && !others_work(server)) return false;
+  if (!server->relieving && !server->first_starved && !others_work(server)) return false;
   session_away(mine);
-  mine->next_starved = server->starved;
-  server->starved = mine;
+  mine->waits = true;
+  mine->next_starved = NULL;
+  *(server->first_starved ? &server->last_starved->next_starved : &server->first_starved) = mine;
+  server->last_starved = mine;
   return true;
 }
 
-static void begin_anew(struct server *server) {
-  struct session_answer *starved = server->starved;
-  server->starved = NULL;
-  for (struct session_answer *next; starved; starved = next) {
-    next = starved->next_starved;
-    answer_again(&starved->answer);
-    session_pull(starved);
-  }
+static void try_first(struct server *server) {
+  struct session_answer *mine = server->first_starved;
+  if (!mine) return;
+  server->first_starved = mine->next_starved;
+  mine->waits = false;
+  mine->tries_anew = true;
+  answer_again(&mine->answer);
+  session_pull(mine);
 }
 
 void relief_came(struct server *server, struct session_answer *mine) {
   mine->relieving = false;
-  if (--server->relieving == 0) begin_anew(server);
+  if (--server->relieving == 0) try_first(server);
+}
+
+void relief_passed(struct server *server, struct session_answer *mine) {
+  mine->tries = 0;
+  if ((mine->tries_anew || mine->answer.finished) && !server->relieving) try_first(server);
+  mine->tries_anew = false;
 }
 
 static void trim(struct job *job) {
@@ -101,7 +119,7 @@ static void trim_if_due(struct server *server) {
 
 void relief_sweep(struct server *server) {
   trim_if_due(server);
-  if (!server->starved || server->relieving) return;
+  if (!server->first_starved || server->relieving) return;
   rest_all(server);
-  if (!server->relieving) begin_anew(server);
+  if (!server->relieving) try_first(server);
 }

@@ -41,7 +41,7 @@ struct server {
   uv_prepare_t settle; /* before each wait: settles the sessions that something happened to */
   uv_timer_t sweep;    /* deadlines of all sessions */
   struct session *sessions, *dirty;
-  struct session_answer *starved; /* relief.h */
+  struct session_answer *first_starved, *last_starved; /* relief.h */
   unsigned relieving;
   struct job trim; /* gives free memory back to the system, on a worker */
   _Atomic bool trimming;

@@ -28,12 +28,15 @@ struct session_answer {
   struct answer answer; /* first */
   struct session *session;
   struct session_answer *next, *previous;
-  struct session_answer *next_starved; /* relief.c */
   struct kept kept;
   uint64_t born; /* loop time, ms */
-  unsigned tries;
-  bool away, relieving;
+  bool away;
   bool begun; /* some of its rows have come: its cursor is open */
+  /* relief.c: */
+  bool relieving, waits, tries_anew;
+  struct session_answer *next_starved;
+  unsigned tries;
+  uint64_t tried; /* loop time, ms, of the last one that counts */
 };
 
 struct session {

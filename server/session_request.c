@@ -140,6 +140,12 @@ static void answer_arrive(struct letter *letter) {
   session->server->trim_due |= mine->answer.rested;
   if (mine->relieving) relief_came(session->server, mine);
   if (mine->answer.starved && session->state == SESSION_OPEN && relief_wait(session->server, mine)) return;
+  if (mine->answer.starved && !mine->answer.finished) {
+    session_away(mine);
+    answer_give_up(&mine->answer, &mine->answer.reason, workers_of(mine));
+    return;
+  }
+  if (!mine->answer.starved) relief_passed(session->server, mine);
   session_send_rows(session, &mine->answer.out);
   if (mine->answer.broken && session->state != SESSION_CLOSED) session_close(session);
   answer_unlink(session, mine);

@@ -213,6 +213,10 @@ int tally_cursor_next(tally_cursor *c, tally_error *error) {
       result = fail(&c->error, TALLY_CANCELLED, "cancelled by the caller");
     else
       result = c->snapshot ? next_result(c, &c->error) : next_list(c, &c->error);
+    if (result == TALLY_MEMORY_LIMIT && c->snapshot && !result_ended(c->result)) {
+      if (error) *error = c->error;
+      return result;
+    }
     if (result == TALLY_ROW) return result;
     c->ended = result;
   }

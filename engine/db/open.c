@@ -403,8 +403,9 @@ int db_flush(struct db *db, tally_error *error) {
   result = db_writable(db, error);
   if (!result) result = writer_seal(db, error);
   if (!result && !db->active) result = writer_new_active(db, error);
-  if (!result && db->wal->written >= db->wal->header.first)
-    result = writer_rotate(db, error); /* so that its space can go */
+  /* so that its space can go, and what is left of batches that were refused */
+  if (!result && (db->wal->written >= db->wal->header.first || db->wal->cut))
+    result = writer_rotate(db, error);
   uint64_t last = db->wal ? db->wal->written : 0;
   writer_leave(db);
   if (!result) result = flush_until(db, last, error);

@@ -366,7 +366,9 @@ TALLY_API int tally_job_open(tally_store *store, const char *const *words, size_
 TALLY_API size_t tally_cursor_columns(const tally_cursor *cursor);
 /* The column's name and type; column < tally_cursor_columns. */
 TALLY_API tally_result_column tally_cursor_column(const tally_cursor *cursor, size_t column);
-/* Moves to the next row: TALLY_ROW, TALLY_OK at the end, or a code (the same one ever after). */
+/* Moves to the next row: TALLY_ROW, TALLY_OK at the end, or a code (the same one ever after; but a
+ * tally_scan_open that was refused memory on its way, TALLY_MEMORY_LIMIT, goes on where it stopped when it is
+ * called again: it holds hardly any meanwhile). */
 TALLY_API int tally_cursor_next(tally_cursor *cursor, tally_error *error);
 /* A cell of the current row as the contract prints it (numbers in full, times in RFC 3339); NULL
  * data for NULL. Borrowed until the next tally_cursor_next, tally_cursor_rest or tally_cursor_close. */

@@ -16,12 +16,12 @@ struct events {
   uint64_t left;           /* rows still to give */
   struct window window;    /* in order */
   size_t at;               /* of its order */
-  struct scanner *scanner; /* as found: */
-  size_t part;             /* the next one */
+  struct scanner *scanner; /* as found; NULL: at rest, the rest says where it goes on */
+  size_t part;
+  bool in_part;               /* its rows before `place` are given */
+  struct scanner_place place; /* where the vector begins */
   const struct vector *vector;
-  uint32_t row;               /* the next one of the vector */
-  struct scanner_place place; /* where the vector began */
-  bool resting;               /* `place` and `row` say where it goes on in the part before `part` */
+  uint32_t row; /* the next one of the vector */
 };
 
 /* ------------------------------------------------------------------ opening */
@@ -57,8 +57,6 @@ static int open_scan(struct events *e, tally_error *error) {
   }
   if (!rc && ordered(e))
     rc = window_init(&e->window, e->scan, r, e->columns, &e->request.arena, environment, error);
-  else if (!rc && e->scan)
-    rc = scanner_new(e->scan, &e->scanner, error);
   return rc;
 }
 
@@ -84,55 +82,54 @@ static int next_in_order(struct events *e, tally_error *error) {
   return put_row(e, &w->rows[w->order[e->at++]], w->metadata, error);
 }
 
-static int read_vector(struct events *e, tally_error *error) {
-  e->place = scanner_place(e->scanner);
-  return scanner_next(e->scanner, &e->vector, error);
+/* Moves to the next part that can have rows; none is left: part is scan_parts. */
+static int enter_part(struct events *e, tally_error *error) {
+  int64_t from, to;
+  while (e->part < scan_parts(e->scan) && !(scan_part_range(e->scan, e->part, &from, &to) && from < to))
+    e->part++;
+  if (e->part == scan_parts(e->scan)) return 0;
+  int rc = scanner_part(e->scanner, e->part, from, to, error);
+  e->in_part = rc == 0;
+  return rc;
 }
 
 /* The next vector of any part; NULL at the end. */
 static int next_vector(struct events *e, tally_error *error) {
-  while (e->scan) {
-    int rc = e->vector ? read_vector(e, error) : TALLY_OK;
-    if (rc == TALLY_ROW || rc < 0) return rc < 0 ? rc : 0;
-    e->vector = NULL;
-    int64_t from, to;
-    while (e->part < scan_parts(e->scan) && !(scan_part_range(e->scan, e->part, &from, &to) && from < to))
-      e->part++;
-    if (e->part == scan_parts(e->scan)) break;
-    rc = scanner_part(e->scanner, e->part++, from, to, error);
-    if (!rc) rc = read_vector(e, error);
-    if (rc == TALLY_ROW || rc < 0) return rc < 0 ? rc : 0;
-    e->vector = NULL;
-  }
   e->vector = NULL;
-  return 0;
+  for (;;) {
+    int rc = plan_alive(&e->environment, error);
+    if (!rc && !e->in_part) rc = enter_part(e, error);
+    if (rc || !e->in_part) return rc;
+    e->place = scanner_place(e->scanner);
+    rc = scanner_next(e->scanner, &e->vector, error);
+    if (rc == TALLY_ROW) return 0;
+    e->vector = NULL;
+    if (rc) return rc;
+    e->in_part = false;
+    e->part++;
+  }
 }
 
-/* After a rest: the vector that was at work is made again. */
+/* At the beginning and after a rest: the next vector is the one that was at work. */
 static int wake(struct events *e, tally_error *error) {
   int64_t from, to;
-  int rc = plan_alive(&e->environment, error);
-  if (!rc) rc = scanner_new(e->scan, &e->scanner, error);
-  if (rc) return rc;
-  (void)scan_part_range(e->scan, e->part - 1, &from, &to);
-  rc = scanner_part(e->scanner, e->part - 1, from, to, error);
-  if (!rc) rc = scanner_seek(e->scanner, e->place, error);
-  if (!rc) rc = scanner_next(e->scanner, &e->vector, error);
-  if (rc < 0) return rc;
-  e->resting = false;
-  return rc == TALLY_ROW ? 0 : fail(error, TALLY_CORRUPT, "rows of a snapshot are gone: run `tally verify`");
+  int rc = scanner_new(e->scan, &e->scanner, error);
+  if (rc || !e->in_part) return rc;
+  (void)scan_part_range(e->scan, e->part, &from, &to);
+  rc = scanner_part(e->scanner, e->part, from, to, error);
+  return rc ? rc : scanner_seek(e->scanner, e->place, error);
 }
 
 static int next_as_found(struct events *e, tally_error *error) {
-  if (e->resting) {
-    int rc = wake(e, error);
-    if (rc) return rc;
-  }
-  if (!e->vector || e->row == e->vector->rows) {
-    int rc = plan_alive(&e->environment, error);
-    if (!rc) rc = next_vector(e, error);
+  if (!e->scan) return 0;
+  int rc = e->scanner ? 0 : wake(e, error);
+  if (rc) return rc;
+  while (!e->vector || e->row == e->vector->rows) {
+    if (e->vector) e->row = 0;
+    rc = next_vector(e, error);
     if (rc || !e->vector) return rc;
-    e->row = 0;
+    if (e->row > e->vector->rows)
+      return fail(error, TALLY_CORRUPT, "rows of a snapshot are gone: run `tally verify`");
   }
   struct event_row row = event_row_take(e->vector, e->row++, e->columns);
   return put_row(e, &row, e->vector->metadata, error);
@@ -150,11 +147,10 @@ static void events_rest(struct result *result) {
   if (ordered(e)) {
     window_rest(&e->window, e->at);
     e->at = 0;
-  } else if (e->vector) {
+  } else if (e->scanner) {
     scanner_free(e->scanner);
     e->scanner = NULL;
     e->vector = NULL;
-    e->resting = true;
   }
   buffer_free(&e->text);
 }
@@ -166,8 +162,8 @@ static void close_scan(struct events *e) {
   e->scanner = NULL;
   e->scan = NULL;
   e->vector = NULL;
-  e->at = e->part = 0;
-  e->opened = e->resting = false;
+  e->at = e->part = e->row = 0;
+  e->opened = e->in_part = false;
 }
 
 static int events_next(struct result *result, tally_error *error) {
@@ -176,6 +172,10 @@ static int events_next(struct result *result, tally_error *error) {
     bool first = e->left == e->request.limit;
     uint64_t quarantined = first ? partial_quarantined(&e->environment) : 0;
     int rc = pull(e, error);
+    if (rc == TALLY_MEMORY_LIMIT) {
+      first ? close_scan(e) : events_rest(result); /* the next call goes on from here */
+      return rc;
+    }
     if (!first || !partial_again(&e->environment, e->request.flags, quarantined, rc)) return rc;
     close_scan(e);
   }
@@ -224,8 +224,8 @@ int events_open(const tally_scan *scan, const struct query_environment *environm
   struct events *e = mem_zalloc(1, sizeof *e);
   if (!e) return fail_memory(error, "a scan of events");
   e->environment = *environment;
-  e->result =
-      (struct result){.next = events_next, .rest = events_rest, .free = events_free, .state = TALLY_ROW};
+  e->result = (struct result){
+      .next = events_next, .rest = events_rest, .free = events_free, .resumes = true, .state = TALLY_ROW};
   int rc = request_scan(scan, &e->environment, &e->request, error);
   if (!rc) rc = set_columns(e, error);
   if (rc)

@@ -32,8 +32,10 @@ int events_open(const tally_scan *scan, const struct query_environment *environm
                 tally_error *error);
 size_t result_columns(const struct result *result);
 tally_result_column result_column(const struct result *result, size_t column);
-/* TALLY_ROW, TALLY_OK at the end, or a code. */
+/* TALLY_ROW, TALLY_OK at the end, or a code. TALLY_MEMORY_LIMIT is not the end of events: while result_ended
+ * is false, the next pull goes on where this one stopped, with no memory held until then. */
 int result_next(struct result *result, tally_error *error);
+bool result_ended(const struct result *result);
 tally_text result_cell(const struct result *result, size_t column); /* borrowed until the next pull or rest */
 /* Between two pulls: gives back what the next one can make again. The current row's cells are gone. */
 void result_rest(struct result *result);

@@ -10,10 +10,14 @@ tally_result_column result_column(const struct result *result, size_t column) {
 }
 
 int result_next(struct result *result, tally_error *error) {
-  if (result->state == TALLY_ROW) result->state = result->next(result, &result->error);
-  if (result->state < 0) *error = result->error;
-  return result->state;
+  int code = result->state;
+  if (code == TALLY_ROW) code = result->next(result, &result->error);
+  if (code < 0) *error = result->error;
+  if (code != TALLY_MEMORY_LIMIT || !result->resumes) result->state = code;
+  return code;
 }
+
+bool result_ended(const struct result *result) { return result->state != TALLY_ROW; }
 
 tally_text result_cell(const struct result *result, size_t column) { return result->cell[column]; }
 

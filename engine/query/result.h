@@ -13,7 +13,8 @@ struct result {
   int (*next)(struct result *result, tally_error *error);
   void (*rest)(struct result *result); /* gives back memory that the next pull can make again; may be NULL */
   void (*free)(struct result *result);
-  int state; /* TALLY_ROW while it goes on, then what the last pull returned */
+  bool resumes; /* refused memory, it goes on with the next call where it stopped */
+  int state;    /* TALLY_ROW while it goes on, then what the last pull returned */
   tally_error error;
 };
 

@@ -61,8 +61,8 @@ static int wake(struct window *w, tally_error *error) {
   int rc = scanner_new(w->scan, &w->scanner, error);
   if (!rc) rc = scanner_prepare(w->scanner, error); /* what is left is the window's */
   uint64_t share = budget_left(w->environment->budget) / ROWS_SHARE;
-  /* a row takes its place, and three words while a window is sorted or cut */
-  w->rows_most = (size_t)(share / (sizeof *w->rows + 3 * sizeof(uint64_t)));
+  /* a row takes its place and that of its key, and a word while a window is sorted */
+  w->rows_most = (size_t)(share / (sizeof *w->rows + 2 * sizeof(uint64_t)));
   if (w->rows_most > UINT32_MAX) w->rows_most = UINT32_MAX;
   w->metadata_most = (size_t)share;
   return rc;
@@ -78,11 +78,13 @@ static void give_back(struct window *w) {
   if (w->scanner) scanner_free(w->scanner);
   free_order(w);
   grow_free(w->environment->budget, w->rows, w->capacity * sizeof *w->rows);
+  grow_free(w->environment->budget, w->keys, w->keys_capacity * sizeof *w->keys);
   grow_free(w->environment->budget, w->metadata, w->metadata_capacity);
   w->scanner = NULL;
   w->rows = NULL;
+  w->keys = NULL;
   w->metadata = NULL;
-  w->count = w->capacity = w->metadata_size = w->metadata_capacity = 0;
+  w->count = w->capacity = w->keys_capacity = w->metadata_size = w->metadata_capacity = 0;
 }
 
 void window_free(struct window *w) {
@@ -146,17 +148,13 @@ static int64_t select_key(int64_t *keys, size_t n, size_t k) {
 }
 
 /* The k-th smallest key of the rows, and the smallest. */
-static int row_key(struct window *w, size_t k, int64_t *key, int64_t *least, tally_error *error) {
-  int64_t *keys = grow_array(w->environment->budget, NULL, 0, w->count, sizeof *keys, what, error);
-  if (!keys) return error->code;
+static int64_t row_key(struct window *w, size_t k, int64_t *least) {
   *least = INT64_MAX;
   for (size_t i = 0; i < w->count; i++) {
-    keys[i] = key_of(w, w->rows[i].timestamp);
-    if (keys[i] < *least) *least = keys[i];
+    w->keys[i] = key_of(w, w->rows[i].timestamp);
+    if (w->keys[i] < *least) *least = w->keys[i];
   }
-  *key = select_key(keys, w->count, k);
-  grow_free(w->environment->budget, keys, w->count * sizeof *keys);
-  return 0;
+  return select_key(w->keys, w->count, k);
 }
 
 /* Drops the rows at or beyond the bound, and their metadata. */
@@ -176,23 +174,18 @@ static void drop(struct window *w) {
 }
 
 /* With more rows than the limit, no row later than the limit-th is needed in this window or another. */
-static int lower_for_limit(struct window *w, tally_error *error) {
-  int64_t key = 0, least = 0;
-  if (w->count <= w->limit || w->limit == 0) return 0;
-  int rc = row_key(w, (size_t)w->limit - 1, &key, &least, error);
-  if (rc) return rc;
+static void lower_for_limit(struct window *w) {
+  if (w->count <= w->limit || w->limit == 0) return;
+  int64_t least, key = row_key(w, (size_t)w->limit - 1, &least);
   if (key + 1 < w->bound) w->bound = key + 1;
   drop(w);
-  return 0;
 }
 
 /* Keeps about half of the rows: those before the median time, or all of the first instant, which may need
  * more room than a first window has. */
 static int lower_for_room(struct window *w, tally_error *error) {
-  int64_t key = 0, least = 0;
   size_t before = w->count;
-  int rc = row_key(w, w->count / 2, &key, &least, error);
-  if (rc) return rc;
+  int64_t least, key = row_key(w, w->count / 2, &least);
   w->bound = key > least ? key : least + 1;
   drop(w);
   w->span = w->bound - w->next;
@@ -213,9 +206,16 @@ static int grow_rows(struct window *w, size_t need, tally_error *error) {
   if (need <= w->capacity) return 0;
   size_t room = w->capacity * 2 > need ? w->capacity * 2 : need;
   if (room > w->rows_most && need <= w->rows_most) room = w->rows_most;
-  void *p = grow_array(w->environment->budget, w->rows, w->capacity, room, sizeof *w->rows, what, error);
-  if (!p) return error->code;
-  w->rows = p;
+  struct budget *budget = w->environment->budget;
+  if (w->keys_capacity < room) { /* with the rows: a window is made smaller where no memory is left */
+    void *keys = grow_array(budget, w->keys, w->keys_capacity, room, sizeof *w->keys, what, error);
+    if (!keys) return error->code;
+    w->keys = keys;
+    w->keys_capacity = room;
+  }
+  void *rows = grow_array(budget, w->rows, w->capacity, room, sizeof *w->rows, what, error);
+  if (!rows) return error->code;
+  w->rows = rows;
   w->capacity = room;
   return 0;
 }
@@ -246,7 +246,7 @@ static int grow_for(struct window *w, size_t rows, size_t bytes, tally_error *er
 static int make_room(struct window *w, size_t rows, size_t bytes, tally_error *error) {
   int rc = 0;
   if (w->count + rows > w->rows_check || !has_room(w, w->count + rows, w->metadata_size + bytes)) {
-    rc = lower_for_limit(w, error);
+    lower_for_limit(w);
     if (w->rows_check < 2 * w->count)
       w->rows_check = 2 * w->count; /* many rows of the last instant: not again soon */
   }
@@ -293,7 +293,8 @@ static int add_part_rows(struct window *w, const struct window_part *p, tally_er
     if (rc != TALLY_ROW) break;
     rc = add_vector(w, vector, error);
   }
-  return rc ? rc : lower_for_limit(w, error);
+  if (!rc) lower_for_limit(w);
+  return rc;
 }
 
 /* ------------------------------------------------------------------ sorting */
@@ -320,17 +321,17 @@ static void sort_instant(const struct window *w, uint32_t *order, uint32_t *scra
 
 static int sort_rows(struct window *w, tally_error *error) {
   struct budget *budget = w->environment->budget;
-  size_t n = w->count, bytes = n * (sizeof(uint64_t) + sizeof(uint32_t));
+  size_t n = w->count;
   if (n == 0) return 0;
   w->order = grow_array(budget, NULL, 0, n, sizeof *w->order, what, error);
   if (!w->order) return error->code;
   w->order_count = n;
-  uint64_t *keys = grow_memory(budget, NULL, 0, bytes, what, error);
-  if (!keys) {
+  uint32_t *scratch = grow_array(budget, NULL, 0, n, sizeof *scratch, what, error);
+  if (!scratch) {
     free_order(w);
     return error->code;
   }
-  uint32_t *scratch = (uint32_t *)(keys + n);
+  uint64_t *keys = (uint64_t *)w->keys;
   for (size_t i = 0; i < n; i++) {
     keys[i] = (uint64_t)key_of(w, w->rows[i].timestamp) - (uint64_t)w->next;
     w->order[i] = (uint32_t)i;
@@ -340,7 +341,7 @@ static int sort_rows(struct window *w, tally_error *error) {
     for (end = i + 1; end < n && keys[w->order[end]] == keys[w->order[i]];) end++;
     sort_instant(w, w->order + i, scratch, end - i);
   }
-  grow_free(budget, keys, bytes);
+  grow_free(budget, scratch, n * sizeof *scratch);
   return 0;
 }
 

@@ -40,6 +40,8 @@ struct window {
   size_t rows_check;               /* at this many rows the limit may lower the bound */
   struct event_row *rows;
   size_t count, capacity;
+  int64_t *keys; /* room for one of each row, to choose the bound and to sort; keys_capacity >= capacity */
+  size_t keys_capacity;
   char *metadata;
   size_t metadata_size, metadata_capacity;
   uint32_t *order; /* of the sorted rows; as many as order_count */

@@ -112,13 +112,21 @@ static int allocate(struct wal *w, uint64_t need) {
   return number;
 }
 
+/* What was written of a group that failed must not be found by a recovery: its batches were refused. */
+static void cut(struct wal *w) {
+  w->cut = true;
+  if (!w->os->truncate(w->os, w->file, w->size)) w->allocated = w->size;
+}
+
 int wal_write(struct wal *w, tally_error *error) {
   if (!w->group.size) return 0;
-  int number = allocate(w, w->size + w->group.size);
+  int number = allocate(w, w->size + w->group.size), result;
   if (!number) number = w->os->write(w->os, w->file, w->group.data, w->group.size, w->size);
   if (number) {
     wal_drop(w);
-    return os_fail(error, number, "write", w->path);
+    result = os_fail(error, number, "write", w->path);
+    if (result == TALLY_NO_SPACE) cut(w);
+    return result;
   }
   w->size += w->group.size;
   w->written = w->next - 1;

@@ -1,7 +1,9 @@
 /* writer.h - appends records to a WAL file: gather, write, sync. One thread.
  *
  * Space is allocated before it is used, so a full disk is met in wal_write before anything of the group is
- * written, and is recovered from: the group is dropped whole. A failed sync is final. */
+ * written, and is recovered from: the group is dropped whole. Where a file system cannot promise space, the
+ * write meets the full disk, and part of the group may be in the file: it is cut off again. A failed sync is
+ * final. */
 #ifndef WAL_WRITER_H
 #define WAL_WRITER_H
 
@@ -16,6 +18,7 @@ struct wal {
   uint64_t size, allocated;  /* bytes written; bytes that have space */
   uint64_t next;             /* sequence of the next record */
   uint64_t written, durable; /* highest sequence written, known durable */
+  bool cut;                  /* a group was cut off, which a power cut may undo */
   struct buffer group;       /* records that wait for wal_write */
 };
 

@@ -254,6 +254,36 @@ Test(db, a_full_disk_refuses_and_when_space_returns_the_same_batch_goes_in) {
   end(&f);
 }
 
+static int late_write(const struct os *os, struct os_file *file, const void *from, size_t size,
+                      uint64_t offset) {
+  int code = os_posix()->write(os, file, from, size, offset);
+  return disk_full ? ENOSPC : code;
+}
+static int forgotten_truncate(const struct os *os, struct os_file *file, uint64_t size) {
+  (void)os, (void)file, (void)size;
+  return 0;
+}
+
+/* Found by R19: the log was empty otherwise, and the flush kept it. */
+Test(db, a_batch_that_was_refused_for_want_of_space_does_not_outlive_a_flush) {
+  struct fixture f;
+  begin(&f, true);
+  close_db(&f);
+  f.os.write = late_write;
+  f.os.truncate = forgotten_truncate; /* which a power cut undoes */
+  reopen(&f, true);
+  tally_error e;
+  disk_full = true;
+  cr_assert_eq(append(&f, NULL, 0, 0, 0, 10, TALLY_DISK, NULL, &e), TALLY_NO_SPACE);
+  disk_full = false;
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  struct fixture g = crash(&f);
+  reopen(&g, true);
+  cr_assert_eq(rows(&g), 0);
+  end(&g);
+  end(&f);
+}
+
 Test(db, only_one_opens_a_store_and_the_other_is_told_who_has_it) {
   struct fixture f;
   begin(&f, false);

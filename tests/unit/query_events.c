@@ -148,6 +148,56 @@ Test(events, order_is_that_of_a_naive_sort_in_much_and_in_little_memory) {
   }
 }
 
+/* The next row, after a rest now and then; where memory is refused it says so, holds hardly any, and is given
+ * more. */
+static int next_in_need(struct fixture *f, struct result *result, uint64_t enough, int *refusals) {
+  tally_error error;
+  if (below(100) == 0) result_rest(result);
+  f->share.limit = below(4) ? enough : budget_used(&f->share) + below(3000);
+  int code = result_next(result, &error);
+  while (code == TALLY_MEMORY_LIMIT) {
+    ++*refusals;
+    cr_assert(!result_ended(result));
+    cr_assert_lt(budget_used(&f->share), 100000, "%" PRIu64 " bytes at rest", budget_used(&f->share));
+    f->share.limit = below(3) ? enough : budget_used(&f->share) + below(enough);
+    code = result_next(result, &error);
+  }
+  cr_assert_geq(code, 0, "%s", error.text);
+  return code;
+}
+
+Test(events, a_scan_that_is_refused_memory_on_its_way_goes_on_where_it_stopped) {
+  static const uint32_t flags[] = {0, TALLY_ORDER_DESC, TALLY_ORDER_NONE};
+  static char *expected[MOST];
+  seed_random();
+  for (int i = 0; i < 9; i++) {
+    struct fixture f;
+    fixture_open(&f, 4u << 20);
+    add_random(&f, 1 + (int)below(MOST - 1));
+    tally_scan scan = {.limit = i < 6 ? TALLY_NO_LIMIT : 1 + below(MOST), .flags = flags[i % 3]};
+    char *text = events(&f, scan);
+    size_t n = lines_of(text, expected), row = 0;
+    int refusals = 0;
+    struct result *result = NULL;
+    struct buffer line = {0};
+    tally_error error;
+    cr_assert_eq(events_open(&scan, &f.environment, &result, &error), TALLY_OK);
+    for (; next_in_need(&f, result, UINT64_C(1000) << 10, &refusals) == TALLY_ROW; row++) {
+      cr_assert_lt(row, n);
+      buffer_clear(&line);
+      fixture_row(&line, result);
+      cr_assert(line.size == strlen(expected[row]) + 1 && !memcmp(line.data, expected[row], line.size - 1),
+                "row %zu", row);
+    }
+    cr_assert_eq(row, n);
+    cr_assert(n < 2000 || refusals > 0);
+    result_free(result);
+    buffer_free(&line);
+    free(text);
+    fixture_close(&f);
+  }
+}
+
 /* So that a long answer begins soon: what is collected before it does is a part of it. */
 Test(events, the_first_rows_of_many_come_from_a_small_window) {
   struct fixture f;

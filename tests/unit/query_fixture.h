@@ -181,6 +181,15 @@ static inline void fixture_put(struct buffer *out, const char *data, size_t size
     buffer_text(out, "\\N");
 }
 
+/* The current row, as a line. */
+static inline void fixture_row(struct buffer *out, const struct result *result) {
+  for (size_t c = 0; c < result_columns(result); c++) {
+    tally_text cell = result_cell(result, c);
+    fixture_put(out, cell.data, cell.size, c);
+  }
+  write8(out, '\n');
+}
+
 /* Pulls all rows; frees the result. A failure's name and text stand at the end. */
 static inline char *fixture_rows(struct result *result, int rc, tally_error *error) {
   struct buffer out = {0};
@@ -192,11 +201,7 @@ static inline char *fixture_rows(struct result *result, int rc, tally_error *err
   if (!rc) write8(&out, '\n');
   while (!rc && (rc = result_next(result, error)) == TALLY_ROW) {
     rc = 0;
-    for (size_t c = 0; c < columns; c++) {
-      tally_text cell = result_cell(result, c);
-      fixture_put(&out, cell.data, cell.size, c);
-    }
-    write8(&out, '\n');
+    fixture_row(&out, result);
   }
   if (rc < 0) buffer_printf(&out, "%s: %s\n", tally_error_name(rc), error->text);
   write8(&out, 0);

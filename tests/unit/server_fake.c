@@ -13,7 +13,8 @@ struct fake_rows {
   struct fake *fake;
   uint64_t left, given;
   size_t text_size;
-  bool stuck, fails, hungry;
+  bool stuck, fails;
+  uint64_t hungry_at; /* the row before which memory is refused; UINT64_MAX: none */
   _Atomic bool cancelled;
   char number[24];
   char text[TEXT_MAX];
@@ -57,6 +58,7 @@ static struct fake_rows *rows_new(struct store *store, uint64_t limit, uint64_t 
   if (!rows) abort();
   rows->fake = fake_of(store);
   rows->left = limit;
+  rows->hungry_at = UINT64_MAX;
   memset(rows->text, 'x', sizeof rows->text);
   atomic_store(&rows->fake->timeout, timeout);
   atomic_fetch_add(&rows->fake->open, 1);
@@ -70,7 +72,7 @@ static int fake_query(struct store *store, const tally_query *query, struct stor
   struct fake_rows *rows = rows_new(store, query->limit, query->timeout);
   if (query->group_by) rows->text_size = (size_t)atoi(query->group_by) % (TEXT_MAX + 1);
   rows->stuck = query->tz && strcmp(query->tz, "stuck") == 0;
-  rows->hungry = query->tz && strcmp(query->tz, "hungry") == 0;
+  if (query->tz && strcmp(query->tz, "hungry") == 0) rows->hungry_at = 0;
   rows->fails = query->aggregates && strcmp(query->aggregates, "fail") == 0;
   *made = (struct store_rows *)rows;
   return TALLY_OK;
@@ -79,7 +81,9 @@ static int fake_query(struct store *store, const tally_query *query, struct stor
 static int fake_events(struct store *store, const tally_scan *scan, struct store_rows **made,
                        tally_error *error) {
   (void)error;
-  *made = (struct store_rows *)rows_new(store, scan->limit, scan->timeout);
+  struct fake_rows *rows = rows_new(store, scan->limit, scan->timeout);
+  if (scan->columns && strcmp(scan->columns, "hungry") == 0) rows->hungry_at = 5;
+  *made = (struct store_rows *)rows;
   return TALLY_OK;
 }
 
@@ -138,7 +142,8 @@ static void wait_for_cancel(struct fake_rows *rows) {
 static int fake_next(struct store_rows *opaque, tally_error *error) {
   struct fake_rows *rows = rows_of(opaque);
   if (rows->stuck) wait_for_cancel(rows);
-  if (rows->hungry && !atomic_load(&rows->fake->rests)) return fail(error, TALLY_MEMORY_LIMIT, "no memory");
+  if (rows->given == rows->hungry_at && !atomic_load(&rows->fake->rests))
+    return fail(error, TALLY_MEMORY_LIMIT, "no memory");
   if (atomic_load(&rows->cancelled)) return fail(error, TALLY_CANCELLED, "cancelled");
   if (!rows->left) return rows->fails ? fail(error, TALLY_OVERFLOW, "the sum does not fit") : TALLY_OK;
   rows->left--;

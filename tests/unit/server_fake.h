@@ -4,7 +4,8 @@
  * QUERY: `limit` rows of (n, text of `TEXT` bytes, given by group_by as a number). tz "stuck": the first row
  * never comes until the cursor is cancelled. aggregates "fail": TALLY_OVERFLOW after the rows. from "refuse":
  * TALLY_USAGE at once. tz "hungry": TALLY_MEMORY_LIMIT as long as no cursor has rested. EVENTS: the same with
- * limit alone. VERIFY: stuck. STATS: one row. JOB: a row a word. */
+ * limit alone; columns "hungry": TALLY_MEMORY_LIMIT at row 5 as long as no cursor has rested. VERIFY: stuck.
+ * STATS: one row. JOB: a row a word. */
 #ifndef UNIT_SERVER_FAKE_H
 #define UNIT_SERVER_FAKE_H
 

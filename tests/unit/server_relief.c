@@ -50,6 +50,41 @@ Test(relief, a_query_that_is_refused_memory_gets_that_of_answers_that_nobody_rea
   running_stop(&running);
 }
 
+static void ask_events(struct peer *peer, uint64_t id) {
+  tally_scan scan = {.limit = 20, .columns = "hungry"};
+  cr_assert_eq(message_put_events(&peer->out, id, &scan, &peer->error), 0);
+  cr_assert(peer_send(peer));
+}
+
+Test(relief, events_that_are_refused_memory_on_their_way_go_on_where_they_stopped) {
+  struct peer stalled, hungry;
+  running_start(&running);
+  stall(&stalled, 0);
+  wait_for_quiet();
+  (void)peer_open(&hungry, &running);
+  ask_events(&hungry, 2);
+  cr_expect_eq(peer_read_answer(&hungry, 2), 20);
+  cr_expect_eq(atomic_load(&running.fake.rests), 1);
+  peer_close(&hungry);
+  peer_close(&stalled);
+  running_stop(&running);
+}
+
+Test(relief, events_that_are_refused_memory_on_their_way_although_nobody_holds_any_end_with_that) {
+  struct peer hungry;
+  struct frame frame;
+  running_start(&running);
+  (void)peer_open(&hungry, &running);
+  ask_events(&hungry, 2);
+  peer_expect(&hungry, MESSAGE_COLUMNS, 2, &frame);
+  peer_expect(&hungry, MESSAGE_ROWS, 2, &frame);
+  peer_expect_error(&hungry, 2, TALLY_MEMORY_LIMIT);
+  ask(&hungry, 3, NULL, 0);
+  cr_expect_eq(peer_read_answer(&hungry, 3), 10);
+  peer_close(&hungry);
+  running_stop(&running); /* checks that no cursor is open */
+}
+
 Test(relief, a_query_that_is_refused_memory_although_nobody_holds_any_is_told_so_at_once) {
   struct peer hungry;
   running_start(&running);

@@ -161,6 +161,40 @@ Test(wal, a_full_disk_drops_the_group_whole_and_its_sequences_are_free_again) {
   temporary_remove(&t);
 }
 
+static int vain_allocate(const struct os *os, struct os_file *f, uint64_t from, uint64_t size) {
+  (void)os, (void)f, (void)from, (void)size;
+  return 0;
+}
+/* A disk on which a little of what is large has space. */
+static int part_write(const struct os *os, struct os_file *f, const void *from, size_t size, uint64_t at) {
+  int number = os_posix()->write(os, f, from, size > 1000 ? 1000 : size, at);
+  return number ? number : size > 1000 ? ENOSPC : 0;
+}
+
+/* On file systems that cannot promise space. */
+Test(wal, of_a_group_that_met_a_full_disk_half_way_no_record_is_found) {
+  struct temporary t = temporary_make();
+  struct os os = *os_posix();
+  os.allocate = vain_allocate;
+  os.write = part_write;
+  struct wal *w = begin(&t, &os);
+  tally_error e;
+  uint8_t bytes[400] = {1};
+  struct wal_record r = {.batch = bytes, .batch_size = sizeof bytes};
+  cr_assert_eq(wal_add(w, &r, &e), 0);
+  cr_assert_eq(wal_write(w, &e), 0);
+  for (int i = 0; i < 3; i++) cr_assert_eq(wal_add(w, &r, &e), 0);
+  cr_assert_eq(wal_write(w, &e), TALLY_NO_SPACE);
+  struct wal_reader reader;
+  uint64_t last = 0;
+  cr_assert_eq(wal_reader_open(os_posix(), w->path, &reader, &e), 0, "as after a crash: %s", e.text);
+  while (wal_reader_next(&reader, &r, &e) == TALLY_ROW) last = r.sequence;
+  wal_reader_close(&reader);
+  cr_assert_eq(last, 101);
+  wal_close(w);
+  temporary_remove(&t);
+}
+
 static int bad_sync(const struct os *os, struct os_file *f) {
   (void)os, (void)f;
   return ENOSPC;
