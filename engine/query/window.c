@@ -10,6 +10,7 @@
 
 #define ROWS_SHARE 4      /* rows, and metadata, take at most this part of the budget that is left each */
 #define LIMIT_SPARE 8192u /* rows beyond a limit that are collected before the bound is lowered */
+#define AHEAD 4u          /* a part's times are read first if it has this many times the limit of rows */
 #define FIRST_ROWS 4096u  /* of the first window, which are sorted in about a millisecond */
 #define FIRST_METADATA ((size_t)1 << 20)
 
@@ -45,9 +46,11 @@ static int find_parts(struct window *w, struct arena *arena, tally_error *error)
 /* Rows to collect for a limit that is much below what the budget allows. */
 static size_t with_spare(uint64_t limit) { return 2 * (size_t)limit + LIMIT_SPARE; }
 
-int window_init(struct window *w, const struct scan *scan, const struct request *request, uint32_t columns,
-                struct arena *arena, const struct query_environment *environment, tally_error *error) {
-  *w = (struct window){.environment = environment, .scan = scan, .columns = columns, .limit = request->limit};
+int window_init(struct window *w, const struct scan *scan, const struct scan *times,
+                const struct request *request, uint32_t columns, struct arena *arena,
+                const struct query_environment *environment, tally_error *error) {
+  *w = (struct window){
+      .environment = environment, .scan = scan, .times = times, .columns = columns, .limit = request->limit};
   w->descending = (request->flags & TALLY_ORDER_DESC) != 0;
   w->next = w->end = INT64_MIN;
   w->rows_now = request->limit < LIMIT_SPARE ? with_spare(request->limit) : FIRST_ROWS;
@@ -279,14 +282,62 @@ static int add_vector(struct window *w, const struct vector *vector, tally_error
   return 0;
 }
 
+/* Moves a scanner to a part's rows with keys in [next, bound); false in *any: there are none. */
+static int enter_part(const struct window *w, struct scanner *scanner, const struct window_part *p, bool *any,
+                      tally_error *error) {
+  int64_t first = p->first > w->next ? p->first : w->next, end = p->end < w->bound ? p->end : w->bound;
+  *any = first < end;
+  if (!*any) return 0;
+  return scanner_part(scanner, p->part, w->descending ? -end : first, w->descending ? -first : end, error);
+}
+
+/* Keeps the first `limit` of n keys, and lowers the bound to behind them; returns how many are kept. */
+static size_t keep_first(struct window *w, int64_t *keys, size_t n) {
+  if (n < w->limit) return n;
+  int64_t key = select_key(keys, n, (size_t)w->limit - 1);
+  if (key + 1 < w->bound) w->bound = key + 1;
+  return (size_t)w->limit;
+}
+
+/* Lowers the bound for the limit by a part's times alone. */
+static int read_times(struct window *w, const struct window_part *p, struct scanner *scanner, int64_t *keys,
+                      tally_error *error) {
+  const struct vector *vector;
+  size_t n = 0;
+  bool any;
+  int rc = enter_part(w, scanner, p, &any, error);
+  while (!rc && any && (rc = scanner_next(scanner, &vector, error)) == TALLY_ROW) {
+    for (uint32_t i = 0; i < vector->rows; i++) keys[n++] = key_of(w, vector->value[TALLY_COL_TIMESTAMP][i]);
+    n = keep_first(w, keys, n);
+    rc = plan_alive(w->environment, error);
+  }
+  return rc;
+}
+
+/* It may also not be done: without memory it is not. */
+static int look_ahead(struct window *w, const struct window_part *p, tally_error *error) {
+  struct budget *budget = w->environment->budget;
+  struct scanner *scanner = NULL;
+  size_t room = (size_t)w->limit + VECTOR_ROWS;
+  int64_t *keys = grow_array(budget, NULL, 0, room, sizeof *keys, what, error);
+  int rc = keys ? scanner_new(w->times, &scanner, error) : error->code;
+  if (!rc) rc = read_times(w, p, scanner, keys, error);
+  scanner_free(scanner);
+  if (keys) grow_free(budget, keys, room * sizeof *keys);
+  return rc == TALLY_MEMORY_LIMIT ? 0 : rc;
+}
+
 /* Adds a part's rows with keys in [next, bound). */
 static int add_part_rows(struct window *w, const struct window_part *p, tally_error *error) {
-  int64_t first = p->first > w->next ? p->first : w->next, end = p->end < w->bound ? p->end : w->bound;
-  if (first >= end) return 0;
   const struct vector *vector;
-  int rc =
-      scanner_part(w->scanner, p->part, w->descending ? -end : first, w->descending ? -first : end, error);
-  while (!rc) {
+  bool any;
+  int rc = enter_part(w, w->scanner, p, &any, error);
+  if (rc || !any) return rc;
+  if (w->times && scanner_rows(w->scanner) / AHEAD > w->limit) {
+    rc = look_ahead(w, p, error);
+    if (!rc) rc = enter_part(w, w->scanner, p, &any, error);
+  }
+  while (!rc && any) {
     rc = plan_alive(w->environment, error);
     if (rc) return rc;
     rc = scanner_next(w->scanner, &vector, error);

@@ -5,6 +5,8 @@
  * with a limit, to the time of the last row that can still be among the first `limit`. Rows at or beyond the
  * bound are dropped, and parts that begin there are not read. So each row is collected in exactly one
  * window, and the latest hundred events of a year cost little more than a hundred.
+ * With a small limit, a part that may have many more rows is asked for their times first, so that of all
+ * others only those rows are decoded that can be among the first.
  * The first windows are small, and each may have twice as much as the one before it, until the budget is the
  * limit: a long answer begins soon, and so does that of others who ask meanwhile.
  *
@@ -23,7 +25,7 @@ struct window_part {
 
 struct window {
   const struct query_environment *environment;
-  const struct scan *scan;
+  const struct scan *scan, *times; /* times: of timestamps alone; may be NULL */
   struct scanner *scanner;
   uint32_t columns; /* bits: what rows carry and are ordered by */
   bool descending;
@@ -48,10 +50,11 @@ struct window {
   size_t order_count;
 };
 
-/* `scan` may be NULL: nothing to give. Free in any case. */
-int window_init(struct window *window, const struct scan *scan, const struct request *request,
-                uint32_t columns, struct arena *arena, const struct query_environment *environment,
-                tally_error *error);
+/* `scan` may be NULL: nothing to give. `times` may be NULL; else the same scan with no column but timestamp.
+ * Free in any case. */
+int window_init(struct window *window, const struct scan *scan, const struct scan *times,
+                const struct request *request, uint32_t columns, struct arena *arena,
+                const struct query_environment *environment, tally_error *error);
 void window_free(struct window *window);
 /* Collects and sorts the next window that has rows: then order[0..order_count) gives them. order_count 0:
  * there are no more. TALLY_MEMORY_LIMIT if the rows of one instant do not fit. */

@@ -15,14 +15,14 @@ int output_allocate(struct scanner *s, tally_error *error) {
   for (int column = 0; column < COLUMNS && !result; column++) {
     if (!wanted(s, column)) continue;
     bool text = column == TALLY_COL_METADATA;
-    result = hold_alloc(&s->hold, VECTOR_ROWS + (text ? 1u : 0u), sizeof(int64_t), &memory, error);
+    result = hold_take(&s->hold, (VECTOR_ROWS + (text ? 1u : 0u)) * sizeof(int64_t), &memory, error);
     if (result) break;
     if (text)
       o->metadata_at = memory;
     else
       o->values[column] = memory;
     if (column < TALLY_COL_REQUEST_SIZE) continue;
-    result = hold_alloc(&s->hold, VECTOR_ROWS / 64, sizeof(uint64_t), &memory, error);
+    result = hold_take(&s->hold, VECTOR_ROWS / 8, &memory, error);
     if (!result) o->valid[column] = memory;
   }
   return result;

@@ -65,6 +65,8 @@ int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to,
 int scanner_prepare(struct scanner *scanner, tally_error *error);
 /* Leaves out the rows of [from, to) of the part that scanner_part has moved to. */
 void scanner_skip(struct scanner *scanner, int64_t from, int64_t to);
+/* Rows of the part that the index lets pass: at least those that will come. */
+uint64_t scanner_rows(const struct scanner *scanner);
 /* The next vector (TALLY_ROW), TALLY_OK at the end of the part, or a code. */
 int scanner_next(struct scanner *scanner, const struct vector **vector, tally_error *error);
 /* Where in its part the next vector begins. A scanner of the same scan that is moved to the same part and

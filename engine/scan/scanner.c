@@ -9,13 +9,13 @@ static int allocate_columns(struct scanner *s, tally_error *error) {
   int result = 0;
   for (int column = 0; column < TALLY_COL_METADATA && !result; column++) {
     if (!(used >> column & 1)) continue;
-    result = hold_alloc(&s->hold, CHUNK_ROWS + SELECTION_WORDS, sizeof(int64_t), &memory, error);
+    result = hold_take(&s->hold, (CHUNK_ROWS + SELECTION_WORDS) * sizeof(int64_t), &memory, error);
     if (result) break;
     s->column[column].values = memory;
     s->column[column].valid = (uint64_t *)memory + CHUNK_ROWS;
   }
   if (result || (!(used >> TALLY_COL_METADATA & 1) && s->scan->key_count == 0)) return result;
-  result = hold_alloc(&s->hold, CHUNK_ROWS + 1 + SELECTION_WORDS, sizeof(uint64_t), &memory, error);
+  result = hold_take(&s->hold, (CHUNK_ROWS + 1 + SELECTION_WORDS) * sizeof(uint64_t), &memory, error);
   if (result) return result;
   s->metadata.decoded = memory;
   s->metadata.map = s->metadata.decoded + CHUNK_ROWS + 1;
@@ -55,6 +55,16 @@ void scanner_free(struct scanner *s) {
 }
 
 const struct scan_stats *scanner_stats(const struct scanner *s) { return &s->stats; }
+
+uint64_t scanner_rows(const struct scanner *s) {
+  if (!s->segment || s->chunks == 0) return s->row_count;
+  uint64_t rows = 0;
+  for (uint32_t i = 0; i < s->candidates.count; i++) {
+    const struct row_range *range = candidates_range(&s->candidates, i);
+    rows += range->end - range->first;
+  }
+  return rows;
+}
 
 static int start_segment(struct scanner *s, size_t part, tally_error *error) {
   s->segment = scan_segment(s->scan, part);

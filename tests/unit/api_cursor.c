@@ -23,8 +23,8 @@ static uint32_t random_below(uint64_t *state, uint32_t n) {
   return (uint32_t)(*state >> 33) % n;
 }
 
-/* A few rows of many texts, some with long metadata. */
-static void append_some(tally_store *store, uint64_t *random, uint32_t rows) {
+/* A few rows of many texts, some with long metadata, within so many seconds. */
+static void append_some(tally_store *store, uint64_t *random, uint32_t rows, uint32_t seconds) {
   static char note[3000];
   tally_batch *b = tally_batch_new();
   tally_error e;
@@ -38,7 +38,7 @@ static void append_some(tally_store *store, uint64_t *random, uint32_t rows) {
     memset(note, 'a' + (int)random_below(random, 20), length);
     memcpy(note, "{\"n\":\"", 6);
     memcpy(note + length - 2, "\"}", 2);
-    tally_event event = {.timestamp = random_below(random, 5000000) * INT64_C(1000000),
+    tally_event event = {.timestamp = random_below(random, seconds) * INT64_C(1000000),
                          .user_id = {user, (size_t)n},
                          .metadata = {note, length},
                          .tokens_used = (int32_t)random_below(random, 1000)};
@@ -85,7 +85,7 @@ Test(api, a_cursor_that_rests_between_rows_gives_the_same_rows_and_holds_hardly_
   tally_store *store;
   cr_assert_eq(tally_open(t.path, &o, &store, &e), 0);
   for (int i = 0; i < 6; i++) {
-    append_some(store, &random, 9000);
+    append_some(store, &random, 9000, 5000000);
     if (i % 2 == 0) cr_assert_eq(tally_flush(store, &e), 0);
   }
   tally_scan scan;
@@ -112,6 +112,56 @@ Test(api, a_cursor_that_rests_between_rows_gives_the_same_rows_and_holds_hardly_
     tally_cursor_close(c);
   }
   cr_assert_eq(figure(store, "memory_queries"), 0);
+  cr_assert_eq(tally_close(store, &e), 0);
+  temporary_remove(&t);
+}
+
+/* The rows of `limited` are the first ones of `whole`. */
+static void compare_first(tally_store *store, const tally_scan *whole, uint64_t limit) {
+  tally_cursor *all, *some;
+  tally_error e;
+  tally_scan scan = *whole;
+  scan.limit = limit;
+  cr_assert_eq(tally_scan_open(store, whole, &all, &e), 0, "%s", e.text);
+  cr_assert_eq(tally_scan_open(store, &scan, &some, &e), 0, "%s", e.text);
+  for (uint64_t row = 0; row <= limit; row++) {
+    int wanted = row < limit ? tally_cursor_next(all, &e) : TALLY_OK;
+    cr_assert_eq(tally_cursor_next(some, &e), wanted, "limit %d, row %d: %s", (int)limit, (int)row, e.text);
+    if (wanted != TALLY_ROW) break;
+    for (size_t c = 0; c < tally_cursor_columns(all); c++) {
+      tally_text a = tally_cursor_cell(all, c), b = tally_cursor_cell(some, c);
+      cr_assert(a.size == b.size && !a.data == !b.data && (!a.size || memcmp(a.data, b.data, a.size) == 0),
+                "limit %d, row %d, column %d", (int)limit, (int)row, (int)c);
+    }
+  }
+  tally_cursor_close(all);
+  tally_cursor_close(some);
+}
+
+Test(api, the_latest_and_the_first_events_are_those_of_the_whole_answer_in_segments_and_in_memory) {
+  struct temporary t = temporary_make();
+  tally_error e;
+  tally_options o;
+  uint64_t random = 20240102;
+  tally_options_init(&o);
+  o.create = true;
+  tally_store *store;
+  cr_assert_eq(tally_open(t.path, &o, &store, &e), 0);
+  for (int i = 0; i < 5; i++) {
+    append_some(store, &random, 9000, i % 2 ? 5000000 : 900); /* with many events of one second */
+    if (i % 2 == 0 && i < 4) cr_assert_eq(tally_flush(store, &e), 0);
+  }
+  tally_scan scan;
+  tally_scan_init(&scan);
+  scan.limit = TALLY_NO_LIMIT;
+  static const char *const wheres[] = {"user_id = u7", "user_id ^= u1", "tokens_used < 500"};
+  for (unsigned i = 0; i < 8; i++) {
+    scan.flags = i % 2 ? TALLY_ORDER_DESC : 0;
+    scan.where = &wheres[i / 2 % 3];
+    scan.where_count = i < 6;
+    static const uint64_t limits[] = {1, 2, 10, 100, 777, 4096, 9999};
+    for (size_t k = 0; k < sizeof limits / sizeof *limits; k++) compare_first(store, &scan, limits[k]);
+  }
   cr_assert_eq(tally_close(store, &e), 0);
   temporary_remove(&t);
 }
