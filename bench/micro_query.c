@@ -1,5 +1,6 @@
-/* micro_query.c - the public API in bench_micro: appending, and grouping by what people bill by, on a store
- * whose rows lie in segments. Twice: as the planner answers it, and from raw rows alone. */
+/* micro_query.c - the public API in bench_micro: appending, grouping by what people bill by, and the latest
+ * events, on a store whose rows lie in segments. Twice: as the planner answers it, and from raw rows alone.
+ */
 #include "bench/micro.h"
 
 #include <stdio.h>
@@ -25,15 +26,32 @@ static void append_all(void *arg) {
   }
 }
 
+static void read_rows(tally_cursor *cursor) {
+  tally_error error;
+  int code;
+  while ((code = tally_cursor_next(cursor, &error)) == TALLY_ROW) continue;
+  if (code) give_up("a query failed", &error);
+  tally_cursor_close(cursor);
+}
+
 static void ask(void *arg) {
   struct query_bench *b = arg;
   tally_cursor *cursor;
   tally_error error;
-  int code;
   if (tally_query_open(b->store, &b->query, &cursor, &error)) give_up("cannot ask", &error);
-  while ((code = tally_cursor_next(cursor, &error)) == TALLY_ROW) continue;
-  if (code) give_up("a query failed", &error);
-  tally_cursor_close(cursor);
+  read_rows(cursor);
+}
+
+static void latest(void *arg) {
+  struct query_bench *b = arg;
+  tally_scan scan;
+  tally_cursor *cursor;
+  tally_error error;
+  tally_scan_init(&scan);
+  scan.limit = 100;
+  scan.flags = TALLY_ORDER_DESC;
+  if (tally_scan_open(b->store, &scan, &cursor, &error)) give_up("cannot ask", &error);
+  read_rows(cursor);
 }
 
 static const struct {
@@ -97,5 +115,6 @@ void micro_query(struct micro *m) {
   if (tally_flush(b.store, &error)) give_up("cannot flush", &error);
   ask_all(&b, 0, "");
   ask_all(&b, TALLY_NO_ROLLUPS, ", raw");
+  report_run(&m->report, &(struct measured){"query: latest 100 events", m->rows, 0, &b, latest, latest});
   close_store(&b);
 }
