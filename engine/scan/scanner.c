@@ -1,4 +1,5 @@
 /* scanner.c - moving through a part chunk by chunk; see scan.h and scanner_inside.h. */
+#include "base/kernel.h"
 #include "base/status.h"
 #include "scan/scanner_inside.h"
 
@@ -25,9 +26,10 @@ static int allocate_columns(struct scanner *s, tally_error *error) {
 int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *error) {
   struct hold hold = {.budget = scan->hold.budget};
   void *memory;
-  int result = hold_alloc(&hold, 1, sizeof(struct scanner), &memory, error);
+  int result = hold_take(&hold, sizeof(struct scanner), &memory, error);
   if (result) return result;
   struct scanner *s = memory;
+  memset(s, 0, offsetof(struct scanner, candidates.window));
   s->scan = scan;
   s->hold = hold;
   *scanner = s;
@@ -158,6 +160,10 @@ static bool chunk_may(const struct scanner *s, uint32_t chunk) {
          scan_chunk_may(s->scan, s->segment, chunk, scanner_low(s), scanner_high(s));
 }
 
+KERNEL static uint32_t selected_rows(const uint64_t *selection) {
+  return (uint32_t)bitmap_count(selection, CHUNK_ROWS);
+}
+
 /* Moves to the next chunk with rows that pass; false at the end of the part. */
 static bool next_chunk(struct scanner *s, int *result, tally_error *error) {
   while (find_chunk(s)) {
@@ -168,7 +174,7 @@ static bool next_chunk(struct scanner *s, int *result, tally_error *error) {
     }
     *result = begin_chunk(s, chunk, error);
     if (*result) return false;
-    uint64_t candidates = bitmap_count(s->selection, CHUNK_ROWS);
+    uint32_t candidates = selected_rows(s->selection);
     if (candidates == 0) {
       s->stats.chunks_pruned++;
       continue;

@@ -56,11 +56,9 @@ struct scanner {
   uint32_t times;          /* how many */
   bool filter_time;        /* its rows may lie outside of them */
   bool prepared;           /* there is memory for rows */
-  struct candidates candidates;
   /* the chunk whose selected rows are being put out */
   uint32_t current, current_rows;
   uint64_t selection[SELECTION_WORDS];
-  uint16_t list[CHUNK_ROWS]; /* selected rows */
   uint32_t selected, taken;
   struct column_buffer column[COLUMNS];
   struct metadata_buffer metadata;
@@ -68,6 +66,9 @@ struct scanner {
   struct output output;
   struct index_cursor *index;
   struct rollup_cursor *rollup;
+  struct candidates candidates;
+  /* From the window of runs on, the last member of candidates, a new scanner holds anything. */
+  uint16_t list[CHUNK_ROWS]; /* selected rows */
 };
 
 /* source.c: makes rows [first, first + count) of the current chunk stand in s->column[column]. */
