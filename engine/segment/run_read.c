@@ -144,14 +144,15 @@ static bool lengths_sound(const struct segment *s, const struct group *g, const 
   return sound;
 }
 
-/* Lengths of a group's runs in rows. */
+/* Lengths in rows of a group's first `count` runs at least; room for all. */
 static int group_lengths(const struct segment *s, const struct block *b, const struct group *g,
-                         int64_t *length, tally_error *error) {
+                         uint32_t count, int64_t *length, tally_error *error) {
   struct ints ints;
   if (!ints_open(g->lengths, g->lengths_size, g->count, &ints))
     return block_damage(s, b, "segment-runs-lengths", error);
-  ints_decode(&ints, 0, g->count, length);
-  if (block_is_sound(b, lengths_part(g))) return 0;
+  bool sound = block_is_sound(b, lengths_part(g));
+  ints_decode(&ints, 0, sound ? count : g->count, length);
+  if (sound) return 0;
   if (!lengths_sound(s, g, length)) return block_damage(s, b, "segment-runs-lengths-sum", error);
   block_set_sound(b, lengths_part(g));
   return 0;
@@ -161,7 +162,7 @@ static int group_lengths(const struct segment *s, const struct block *b, const s
 static int group_rows(const struct segment *s, const struct block *b, const struct group *g, uint32_t *row,
                       tally_error *error) {
   int64_t length[RUN_GROUP];
-  int result = group_lengths(s, b, g, length, error);
+  int result = group_lengths(s, b, g, g->count, length, error);
   if (result) return result;
   uint32_t at = g->row;
   for (uint32_t i = 0; i < g->count; i++) {
@@ -371,7 +372,7 @@ int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *f
     place = place_of_user(users, first > g.first ? first - g.first : 0,
                           end - g.first < g.count ? end - g.first : g.count, user);
   if (!result && place < RUN_GROUP) {
-    result = group_lengths(s, &b, &g, length, error);
+    result = group_lengths(s, &b, &g, place + 1, length, error);
     *found = result == 0;
     if (*found) {
       uint32_t row = g.row + (uint32_t)sum_of(length, place);
