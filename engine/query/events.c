@@ -193,7 +193,10 @@ static int events_next(struct result *result, tally_error *error) {
     uint64_t quarantined = first ? partial_quarantined(&e->environment) : 0;
     int rc = pull(e, error);
     if (rc == TALLY_MEMORY_LIMIT) {
-      first ? close_scan(e) : events_rest(result); /* the next call goes on from here */
+      if (first)
+        close_scan(e);
+      else
+        events_rest(result); /* the next call goes on from here */
       return rc;
     }
     if (!first || !partial_again(&e->environment, e->request.flags, quarantined, rc)) return rc;

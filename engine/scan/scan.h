@@ -65,7 +65,8 @@ int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to,
 int scanner_prepare(struct scanner *scanner, tally_error *error);
 /* Leaves out the rows of [from, to) of the part that scanner_part has moved to. */
 void scanner_skip(struct scanner *scanner, int64_t from, int64_t to);
-/* Rows of the part that the index lets pass: at least those that will come. */
+/* Rows of the part that pass predicates on service and user, before it is narrowed, where that is known
+ * without looking at them; else 0. */
 uint64_t scanner_rows(const struct scanner *scanner);
 /* The next vector (TALLY_ROW), TALLY_OK at the end of the part, or a code. */
 int scanner_next(struct scanner *scanner, const struct vector **vector, tally_error *error);

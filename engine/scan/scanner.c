@@ -59,8 +59,9 @@ void scanner_free(struct scanner *s) {
 const struct scan_stats *scanner_stats(const struct scanner *s) { return &s->stats; }
 
 uint64_t scanner_rows(const struct scanner *s) {
-  if (!s->segment || s->chunks == 0) return s->row_count;
   uint64_t rows = 0;
+  if (s->rows) return s->scan->request.where_count ? 0 : s->row_count;
+  if (s->chunks == 0 || s->candidates.judge_users) return 0;
   for (uint32_t i = 0; i < s->candidates.count; i++) {
     const struct row_range *range = candidates_range(&s->candidates, i);
     rows += range->end - range->first;
