@@ -197,6 +197,7 @@ static void take_arguments(struct micro *m, int argc, char **argv) {
 int main(int argc, char **argv) {
   struct micro m = {.rows = 500000};
   take_arguments(&m, argc, argv);
+  mem_keep(1u << 20, 32u << 20); /* as tallyd does with its 256 MiB */
   m.directory = bench_directory();
   m.csv = bench_path(m.directory, "events.csv");
   workload_generate(m.csv, m.rows);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/mem.h"
 #include "base/status.h"
 #include "proto/zone.h"
 #include "server/config.h"
@@ -23,6 +24,7 @@ enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 #define SETTINGS_MAX 64
 #define ENGINE_LEAST (64u << 20) /* what tally_options.memory must be at least */
 #define FILES_BESIDES 512u       /* file descriptors of the store and the process */
+#define KEPT_SHARE 8u /* freed blocks that are kept take at most this share of the memory beside it */
 
 enum { OPTION_CONFIG = 1000, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_SETTING };
 
@@ -272,15 +274,14 @@ static int close_store(struct store *store, int code) {
  * mapped blocks that grows with every free, memory that the budget counts as free stayed resident: twice the
  * budget after a few hundred queries. Gaps between blocks that are not mapped each are the rest of it: with
  * blocks of up to 4 MiB they grew to 40 MiB beside a budget of 128 MiB, so a small budget maps smaller ones.
- * A mapped block's pages are made anew each time, which a large budget need not pay. */
+ * A mapped block's pages are made anew each time it is allocated, so some that were freed are kept. */
 static void tame_allocator(uint64_t memory) {
-#ifdef M_ARENA_MAX
   uint64_t mapped = memory / 256 < 4u << 20 ? memory / 256 : 4u << 20;
+  mem_keep(mapped, memory / KEPT_SHARE);
+#ifdef M_ARENA_MAX
   (void)mallopt(M_ARENA_MAX, 2);
   (void)mallopt(M_MMAP_THRESHOLD, (int)mapped);
   (void)mallopt(M_TRIM_THRESHOLD, 16 << 20);
-#else
-  (void)memory;
 #endif
 }
 

@@ -5,11 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/kept.h"
+
 int (*mem_test_hook)(size_t size);
 
 static int allowed(size_t size) { return !mem_test_hook || mem_test_hook(size); }
 
-void *mem_alloc(size_t size) { return allowed(size) ? malloc(size ? size : 1) : NULL; }
+void mem_keep(size_t least, size_t most) { kept_allow(least, most); }
+
+void *mem_alloc(size_t size) {
+  if (!allowed(size)) return NULL;
+  void *block = kept_take(size);
+  return block ? block : malloc(size ? size : 1);
+}
 
 void *mem_zalloc(size_t count, size_t size) {
   return allowed(size) ? calloc(count ? count : 1, size ? size : 1) : NULL;
@@ -23,7 +31,9 @@ void *mem_realloc_array(void *old, size_t count, size_t size) {
   return mem_realloc(old, bytes);
 }
 
-void mem_free(void *p) { free(p); }
+void mem_free(void *p) {
+  if (p && !kept_put(p)) free(p);
+}
 
 char *mem_strndup(const char *text, size_t size) {
   char *copy = size < SIZE_MAX ? mem_alloc(size + 1) : NULL;

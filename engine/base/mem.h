@@ -12,6 +12,9 @@ void *mem_realloc(void *old, size_t size);
 /* Array growth: room for count elements of `size` bytes, NULL on overflow. */
 void *mem_realloc_array(void *old, size_t count, size_t size);
 void mem_free(void *p);
+/* For who owns the process, before it has threads: freed blocks of at least `least` bytes, `most` bytes in
+ * all, are kept for the next mem_alloc of nearly their size (kept.h). None are without this call. */
+void mem_keep(size_t least, size_t most);
 char *mem_strndup(const char *text, size_t size);     /* NUL-terminated copy */
 char *mem_path(const char *folder, const char *name); /* folder/name */
 /* The directory above, in text; "." and "/" where there is none. */

@@ -95,12 +95,14 @@ static int flush_one(struct db *db, struct sealed *sealed, bool *done, tally_err
   return result;
 }
 
-/* Keeps the memtable for the next rows, if no reader has it. Under lock. */
+/* Keeps the memtable for the next rows, if no reader has it: its pages are faulted in. Under lock. */
 static void recycle(struct db *db, struct memtable *m) {
-  if (!db->spare && atomic_load(&m->references) == 1)
-    db->spare = m;
-  else
+  if (atomic_load(&m->references) == 1) {
+    m->next = db->spares;
+    db->spares = m;
+  } else {
     memtable_unref(m);
+  }
 }
 
 int flush_next(struct db *db, bool *worked, tally_error *error) {

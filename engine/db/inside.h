@@ -108,7 +108,8 @@ struct db {
   struct os_condition changed;
   struct version *version;
   uint64_t versions; /* how many there have been since it was opened */
-  struct memtable *active, *spare;
+  struct memtable *active;
+  struct memtable *spares; /* for the next rows */
   struct sealed *sealed, **sealed_end;
   uint32_t sealed_count;
   struct memtable *sorted[SEALED_MOST]; /* scratch of flushes: the first sorted_free are free */

@@ -62,15 +62,23 @@ static bool has_room(struct db *db, uint64_t bytes) {
          budget_used(&db->total) + bytes <= db->total.limit;
 }
 
+/* Under lock, or while nobody else has the store. */
+static void drop_spares(struct db *db) {
+  for (struct memtable *next, *m = db->spares; m; m = next) {
+    next = m->next;
+    memtable_unref(m);
+  }
+  db->spares = NULL;
+}
+
 /* The cache, then memtables that nobody uses now; ingest asks for them again. */
 static bool reclaim_unused(void *arg, uint64_t bytes) {
   struct db *db = arg;
   bool gave = reclaim_for_firm(arg, bytes);
   os_lock(&db->lock);
   if (!has_room(db, bytes)) {
-    gave |= db->spare || db->sorted_free > 1;
-    memtable_unref(db->spare);
-    db->spare = NULL;
+    gave |= db->spares || db->sorted_free > 1;
+    drop_spares(db);
     for (; db->sorted_free > 1; db->sorted_made--) memtable_unref(db->sorted[--db->sorted_free]);
   }
   os_unlock(&db->lock);
@@ -113,6 +121,7 @@ static int make_memory(struct db *db, tally_error *error) {
     asks[i]->reclaim_arg = db;
   }
   db->query_budget.reclaim = reclaim_for_query;
+  db->text_budget.reclaim = reclaim_unused;
   db->work_budget.reclaim = db->flush_budget.reclaim = reclaim_for_work;
   for (; db->sorted_free < db->sealed_most; db->sorted_free++, db->sorted_made++) {
     struct memtable *m = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
@@ -265,7 +274,7 @@ static void free_all(struct db *db) {
     mem_free(s);
   }
   memtable_unref(db->active);
-  memtable_unref(db->spare);
+  drop_spares(db);
   while (db->sorted_free) memtable_unref(db->sorted[--db->sorted_free]);
   version_unref(db, db->version);
   wal_files_drop(db, 0);

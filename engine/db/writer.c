@@ -38,9 +38,9 @@ int db_writable(struct db *db, tally_error *error) {
 
 /* Under lock: a memtable, if need be by ending old snapshots that hold one. */
 static struct memtable *make_memtable(struct db *db, bool expire) {
-  struct memtable *spare = db->spare;
-  db->spare = NULL;
+  struct memtable *spare = db->spares;
   if (spare) {
+    db->spares = spare->next;
     memtable_reset(spare);
     return spare;
   }

@@ -198,11 +198,14 @@ static bool number_values(const struct choice *c, struct distinct *d, int64_t *n
   return true;
 }
 
-/* The least that packed indexes take: the entropy of the values, rounded down. */
+/* The least that packed indexes of a value take all together: its part of the entropy, rounded down. */
+static uint64_t bits_of_uses(uint32_t uses, uint32_t count) {
+  return (uint64_t)uses * (bits_length(count / uses) - 1);
+}
+
 static uint64_t index_bits(const struct distinct *d, uint32_t count) {
   uint64_t bits = 0;
-  for (uint32_t i = 0; i < d->count; i++)
-    bits += (uint64_t)d->entries[i].uses * (bits_length(count / d->entries[i].uses) - 1);
+  for (uint32_t i = 0; i < d->count; i++) bits += bits_of_uses(d->entries[i].uses, count);
   return bits;
 }
 
@@ -242,18 +245,63 @@ static size_t nested_size(const struct choice *c, uint32_t values) {
   return varint_size(values) + varint_size(c->level->nested.size) + c->level->nested.size;
 }
 
+/* Sizes the dictionary of `entries` values that level->nested has, with these indexes. */
+static void consider_indexes(struct choice *c, uint32_t entries, const int64_t *indexes) {
+  struct survey s = {0, entries - 1, 0};
+  struct int_frame_plan plan = int_frame_plan(indexes, c->count, guess_for(indexes, c->count, s).base);
+  c->values_count = entries;
+  consider(c, INTS_DICT, 1 + nested_size(c, entries) + plan.size, &plan, indexes, c->count);
+}
+
+#define NARROW 1024u /* values in a range of so many are counted in place of being looked up */
+#define TABLES 4u    /* counted in turn, so that equal neighbours do not wait for each other's count */
+
+/* How often each value stands in the sequence, by its distance from the least, in counts[0]. */
+static void count_values(const struct choice *c, uint32_t counts[TABLES][NARROW], uint32_t range) {
+  uint64_t min = (uint64_t)c->survey.min;
+  uint32_t i = 0;
+  for (uint32_t t = 0; t < TABLES; t++) memset(counts[t], 0, range * sizeof **counts);
+  for (; i + TABLES <= c->count; i += TABLES)
+    for (uint32_t t = 0; t < TABLES; t++) counts[t][(uint64_t)c->v[i + t] - min]++;
+  for (; i < c->count; i++) counts[0][(uint64_t)c->v[i] - min]++;
+  for (uint32_t v = 0; v < range; v++) counts[0][v] += counts[1][v] + counts[2][v] + counts[3][v];
+}
+
+/* consider_dict for values that lie close together. */
+static bool consider_narrow_dict(struct choice *c, int64_t *indexes) {
+  uint32_t counts[TABLES][NARROW], range = (uint32_t)((uint64_t)c->survey.max - (uint64_t)c->survey.min) + 1;
+  int64_t values[NARROW];
+  uint16_t rank[NARROW];
+  uint32_t entries = 0;
+  uint64_t bits = 0;
+  count_values(c, counts, range);
+  for (uint32_t v = 0; v < range; v++) {
+    if (!counts[0][v]) continue;
+    bits += bits_of_uses(counts[0][v], c->count);
+    rank[v] = (uint16_t)entries;
+    values[entries++] = (int64_t)((uint64_t)c->survey.min + v);
+  }
+  if ((entry_bits(c, entries) + bits) / 8 > c->size) return true;
+  for (uint32_t i = 0; i < c->count; i++) indexes[i] = rank[(uint64_t)c->v[i] - (uint64_t)c->survey.min];
+  buffer_clear(&c->level->nested);
+  encode_at(values, entries, ALLOW_LEAF, &c->level->nested, c->level + 1);
+  if (c->level->nested.failed) return false;
+  consider_indexes(c, entries, indexes);
+  return true;
+}
+
 static bool consider_dict(struct choice *c) {
   struct distinct d;
   buffer_clear(&c->level->indexes);
   int64_t *indexes = (int64_t *)(void *)buffer_add(&c->level->indexes, c->count * sizeof *indexes);
-  if (!indexes || !distinct_room(&d, c)) return false;
+  if (!indexes) return false;
+  uint64_t range = (uint64_t)c->survey.max - (uint64_t)c->survey.min;
+  if (range < NARROW && range < c->count) return consider_narrow_dict(c, indexes);
+  if (!distinct_room(&d, c)) return false;
   if (!number_values(c, &d, indexes)) return true;
   if ((entry_bits(c, d.count) + index_bits(&d, c->count)) / 8 > c->size) return true;
   if (!encode_entries(c, &d, indexes)) return false;
-  struct survey s = {0, d.count - 1, 0};
-  struct int_frame_plan plan = int_frame_plan(indexes, c->count, guess_for(indexes, c->count, s).base);
-  c->values_count = d.count;
-  consider(c, INTS_DICT, 1 + nested_size(c, d.count) + plan.size, &plan, indexes, c->count);
+  consider_indexes(c, d.count, indexes);
   return true;
 }
 

@@ -1,4 +1,5 @@
-/* order.c - radix sort of rows; see order.h. */
+/* order.c - radix sort of rows; see order.h. Rows that come nearly in order of time, as events do, are merged
+ * with the few that are late instead of being sorted by it. */
 #include "maintain/order.h"
 
 #include <string.h>
@@ -120,6 +121,50 @@ static void sort_by_time(struct sort *s, int64_t least, int64_t most) {
   sort_by(s, BY_TIME, &k, bits_of((uint64_t)most - (uint64_t)least));
 }
 
+/* ---- rows that come nearly in order of time */
+
+#define LATE_SHARE 8u /* one row in so many may be late, else all are sorted */
+
+/* Splits the rows into those that are not earlier than any before them, whose entries are left in order in
+ * s->entry, and the late ones, in s->other; gives the number of these, or of all rows where there are too
+ * many. */
+static uint32_t split_late(struct sort *s) {
+  const int64_t *timestamp = s->rows->timestamp;
+  int64_t latest = INT64_MIN;
+  uint32_t late = 0, most = s->count / LATE_SHARE;
+  for (uint32_t i = 0; i < s->count; i++) {
+    bool is_late = timestamp[i] < latest;
+    s->entry[i - late] = i;
+    s->other[late] = i;
+    late += is_late;
+    latest = is_late ? latest : timestamp[i];
+    if (late > most) return s->count;
+  }
+  return late;
+}
+
+/* Late rows are few: sorted by themselves, then merged from the end, so that both lists stay in place. Rows
+ * of one time keep their order of arrival: a late one came behind those in order that have its time. */
+static void merge_late(struct sort *s, uint32_t late, int64_t least, int64_t most) {
+  const int64_t *timestamp = s->rows->timestamp;
+  struct sort some = *s;
+  some.count = late;
+  some.entry = s->other;
+  some.other = s->other + late;
+  sort_by_time(&some, least, most);
+  uint32_t in_order = s->count - late;
+  for (uint32_t to = s->count; late > 0; to--) {
+    uint32_t row = row_of(&some, late - 1);
+    if (in_order > 0 && timestamp[s->entry[in_order - 1]] > timestamp[row]) {
+      s->entry[to - 1] = s->entry[in_order - 1];
+      in_order--;
+    } else {
+      s->entry[to - 1] = row;
+      late--;
+    }
+  }
+}
+
 static void sort_by_month(struct sort *s, int64_t least, int64_t most) {
   const struct keys k = {.first = month_of(least)};
   sort_by(s, BY_MONTH, &k, bits_of((uint64_t)(month_of(most) - k.first)));
@@ -128,15 +173,17 @@ static void sort_by_month(struct sort *s, int64_t least, int64_t most) {
 void order_rows(const struct rows *rows, uint32_t *order, const struct order_scratch *scratch) {
   struct sort s = {rows, rows->count, bits_of(rows->count), scratch->entry[0], scratch->entry[1]};
   int64_t least = INT64_MAX, most = INT64_MIN;
-  bool sorted = true;
   for (uint32_t i = 0; i < s.count; i++) {
-    s.entry[i] = i;
-    int64_t t = rows->timestamp[i];
-    sorted = sorted && t >= most;
-    if (t < least) least = t;
-    if (t > most) most = t;
+    least = rows->timestamp[i] < least ? rows->timestamp[i] : least;
+    most = rows->timestamp[i] > most ? rows->timestamp[i] : most;
   }
-  if (!sorted) sort_by_time(&s, least, most);
+  uint32_t late = split_late(&s);
+  if (late && late == s.count) {
+    for (uint32_t i = 0; i < s.count; i++) s.entry[i] = i;
+    sort_by_time(&s, least, most);
+  } else if (late > 0) {
+    merge_late(&s, late, least, most);
+  }
   if (s.count > 1) sort_by_texts(&s);
   if (s.count > 1 && month_of(least) != month_of(most)) sort_by_month(&s, least, most);
   for (uint32_t i = 0; i < s.count; i++) order[i] = row_of(&s, i);

@@ -1,6 +1,7 @@
 /* chunk_write.c - encoding columns chunk by chunk; see chunk_write.h. */
 #include "segment/chunk_write.h"
 
+#include "base/kernel.h"
 #include "base/status.h"
 #include "encoding/texts.h"
 #include "segment/cost_write.h"
@@ -13,13 +14,20 @@ struct chunk {
   const uint64_t *valid; /* of the chunk: bit 0 is row `first`; NULL: the column has no such map */
 };
 
-static struct zone bounds(const int64_t *v, uint32_t count) {
+KERNEL static struct zone bounds(const int64_t *v, uint32_t count) {
   struct zone z = {INT64_MAX, INT64_MIN, 0};
   for (uint32_t i = 0; i < count; i++) {
-    if (v[i] < z.min) z.min = v[i];
-    if (v[i] > z.max) z.max = v[i];
+    z.min = v[i] < z.min ? v[i] : z.min;
+    z.max = v[i] > z.max ? v[i] : z.max;
   }
   return z;
+}
+
+KERNEL static void widen_ids(const uint32_t *restrict from, uint32_t count, int64_t *restrict to) {
+  for (uint32_t i = 0; i < count; i++) to[i] = from[i];
+}
+KERNEL static void widen(const int32_t *restrict from, uint32_t count, int64_t *restrict to) {
+  for (uint32_t i = 0; i < count; i++) to[i] = from[i];
 }
 
 static void gather(const struct chunk *c, int64_t *to) {
@@ -29,16 +37,12 @@ static void gather(const struct chunk *c, int64_t *to) {
   case KIND_TIME:
     memcpy(to, rows->timestamp + first, count * sizeof *to);
     break;
-  case KIND_TEXT: {
-    const uint32_t *id = rows->text[column_domain(c->column)] + first;
-    for (uint32_t i = 0; i < count; i++) to[i] = id[i];
+  case KIND_TEXT:
+    widen_ids(rows->text[column_domain(c->column)] + first, count, to);
     break;
-  }
-  case KIND_INT: {
-    const int32_t *v = rows->number[c->column - TALLY_COL_REQUEST_SIZE] + first;
-    for (uint32_t i = 0; i < count; i++) to[i] = v[i];
+  case KIND_INT:
+    widen(rows->number[c->column - TALLY_COL_REQUEST_SIZE] + first, count, to);
     break;
-  }
   case KIND_COST:
     memcpy(to, rows->cost + first, count * sizeof *to);
     break;
@@ -47,19 +51,18 @@ static void gather(const struct chunk *c, int64_t *to) {
   }
 }
 
-/* Ids keep their NULLs as 0 in the values; the zone leaves them out. */
-static struct zone text_zone(const int64_t *v, uint32_t count) {
-  struct zone z = {INT64_MAX, 0, 0};
+/* Ids keep their NULLs as 0 in the values; the zone leaves them out: less 1 they are the greatest. */
+KERNEL static struct zone text_zone(const uint32_t *id, uint32_t count) {
+  uint32_t least = UINT32_MAX, max = 0, nulls = 0;
   for (uint32_t i = 0; i < count; i++) {
-    z.nulls += v[i] == 0;
-    if (v[i] != 0 && v[i] < z.min) z.min = v[i];
-    if (v[i] > z.max) z.max = v[i];
+    nulls += id[i] == 0;
+    least = id[i] - 1 < least ? id[i] - 1 : least;
+    max = id[i] > max ? id[i] : max;
   }
-  if (z.nulls == count) z.min = 0;
-  return z;
+  return (struct zone){nulls == count ? 0 : (int64_t)least + 1, max, nulls};
 }
 
-static struct zone integer_bounds(const int32_t *v, uint32_t count) {
+KERNEL static struct zone integer_bounds(const int32_t *v, uint32_t count) {
   int32_t min = v[0], max = v[0];
   for (uint32_t i = 0; i < count; i++) min = v[i] < min ? v[i] : min;
   for (uint32_t i = 0; i < count; i++) max = v[i] > max ? v[i] : max;
@@ -88,7 +91,7 @@ static void put_validity(struct buffer *out, const struct chunk *c, uint32_t nul
 static void put_costs(struct buffer *out, const struct chunk *c, uint32_t nulls, const struct directory *d,
                       struct chunk_scratch *scratch) {
   const int32_t *tokens = c->rows->number[TALLY_COL_TOKENS_USED - TALLY_COL_REQUEST_SIZE] + c->first;
-  for (uint32_t i = 0; i < c->count; i++) scratch->tokens[i] = tokens[i];
+  widen(tokens, c->count, scratch->tokens);
   struct costs costs = {.count = c->count,
                         .tokens = scratch->tokens,
                         .cost = c->rows->cost + c->first,
@@ -102,7 +105,7 @@ static void put_numbers(struct output *o, const struct chunk *c, struct director
                         struct chunk_scratch *scratch) {
   gather(c, scratch->values);
   if (column_kind(c->column) == KIND_TEXT) {
-    *z = text_zone(scratch->values, c->count);
+    *z = text_zone(c->rows->text[column_domain(c->column)] + c->first, c->count);
     if (directory_has_block(z, column_slot(c->column), c->count))
       ints_encode_next(scratch->values, c->count, &o->buffer, &scratch->ints, &scratch->column);
     return;

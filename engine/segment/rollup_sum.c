@@ -1,8 +1,8 @@
 /* rollup_sum.c - see rollup_sum.h. Hot path: find_keys, place_rows, add_sums, add_bounds.
  *
- * Rows are counted and summed in cells of hours, and bounded in cells of days, which are few and stay in the
- * first-level cache; at the end the days get the sums of their hours. Where hours are left out the rows are
- * summed in the days. */
+ * Rows are counted and summed in cells of hours, all measures of a row at once, so that a row touches one
+ * line of the cache; they are bounded in cells of days, which are few and stay in it; at the end the days get
+ * the sums of their hours. Where hours are left out the rows are summed in the days. */
 #include "segment/rollup_sum.h"
 
 #include <stdlib.h>
@@ -43,15 +43,14 @@ struct summing {
   size_t key_size;
   struct grid grid[ROWS_LEVELS];
   /* of a chunk of rows */
-  uint32_t number[CHUNK_ROWS], cell[CHUNK_ROWS], day[CHUNK_ROWS];
-  int64_t values[CHUNK_ROWS];
+  uint32_t number[CHUNK_ROWS], cell[CHUNK_ROWS];
 };
 
 /* ---- memory */
 
 static enum outcome take(struct budget *budget, size_t size, void **memory) {
   if (!budget_take(budget, size)) return LEFT_OUT;
-  *memory = mem_zalloc(1, size);
+  *memory = mem_alloc(size);
   if (*memory) return DONE;
   budget_give(budget, size);
   return NO_MEMORY;
@@ -71,29 +70,17 @@ static void *carve(uint8_t **at, size_t capacity, size_t size, const void *old, 
   return p;
 }
 
-static void carve_wide(uint8_t **at, size_t capacity, int64_t **to, int64_t *const *old, uint32_t count) {
-  for (int m = 0; m < MEASURES; m++) to[m] = carve(at, capacity, sizeof **to, old[m], count);
-}
-static void carve_word(uint8_t **at, size_t capacity, uint32_t **to, const uint32_t *old, uint32_t count) {
-  *to = carve(at, capacity, sizeof **to, old, count);
-}
-
 static enum outcome grow_cells(struct budget *budget, struct rollup_cells *c, bool bounds) {
   struct rollup_cells n = {.count = c->count, .capacity = c->capacity ? 2 * c->capacity : CELLS_LEAST};
-  size_t words = 5 + MEASURES, wide = (bounds ? 3 : 1) * MEASURES;
-  n.size = n.capacity * (words * sizeof(uint32_t) + wide * sizeof(int64_t));
+  size_t each = sizeof *n.cell + (bounds ? sizeof *n.bounds : 0) + sizeof *n.nulls + sizeof *n.order;
+  n.size = n.capacity * each;
   enum outcome outcome = take(budget, n.size, &n.memory);
   if (outcome != DONE) return outcome;
   uint8_t *at = n.memory;
-  carve_wide(&at, n.capacity, n.sum, c->sum, c->count);
-  if (bounds) carve_wide(&at, n.capacity, n.min, c->min, c->count);
-  if (bounds) carve_wide(&at, n.capacity, n.max, c->max, c->count);
-  for (int m = 0; m < MEASURES; m++) carve_word(&at, n.capacity, &n.nulls[m], c->nulls[m], c->count);
-  carve_word(&at, n.capacity, &n.bucket, c->bucket, c->count);
-  carve_word(&at, n.capacity, &n.key, c->key, c->count);
-  carve_word(&at, n.capacity, &n.rows, c->rows, c->count);
-  carve_word(&at, n.capacity, &n.day, c->day, c->count);
-  carve_word(&at, n.capacity, &n.order, NULL, 0);
+  n.cell = carve(&at, n.capacity, sizeof *n.cell, c->cell, c->count);
+  if (bounds) n.bounds = carve(&at, n.capacity, sizeof *n.bounds, c->bounds, c->count);
+  n.nulls = carve(&at, n.capacity, sizeof *n.nulls, c->nulls, c->count);
+  n.order = carve(&at, n.capacity, sizeof *n.order, NULL, 0);
   give(budget, c->memory, c->size);
   *c = n;
   return DONE;
@@ -122,7 +109,7 @@ static enum outcome grow_keys(struct summing *s) {
   size_t size = capacity * (sizeof *s->key + (SLOTS_A_KEY + (size_t)cells) * sizeof(uint32_t));
   enum outcome outcome = take(s->budget, size, &memory);
   if (outcome != DONE) return outcome;
-  uint8_t *at = memory;
+  uint8_t *at = memset(memory, 0, size);
   s->key = carve(&at, capacity, sizeof *s->key, s->key, old);
   s->slot = carve(&at, (size_t)SLOTS_A_KEY * capacity, sizeof *s->slot, NULL, 0);
   for (int level = 0; level < ROWS_LEVELS; level++) {
@@ -164,19 +151,18 @@ static enum outcome add_cell(struct summing *s, enum rollup_level level, uint32_
   if (c->count == s->cells_most) return LEFT_OUT;
   enum outcome outcome = c->count == c->capacity ? grow_cells(s->budget, c, bounds) : DONE;
   if (outcome != DONE) return outcome;
-  uint32_t n = c->count;
-  c->bucket[n] = bucket;
-  c->key[n] = key;
-  c->day[n] = n;
-  for (int m = 0; bounds && m < MEASURES; m++) {
-    c->min[m][n] = INT64_MAX;
-    c->max[m][n] = INT64_MIN;
-  }
+  uint32_t n = c->count, day_cell = n;
   if (level == ROLLUP_HOUR) {
     uint32_t *day = grid_place(&s->grid[ROLLUP_DAY], key, bucket / 24);
     outcome = *day ? DONE : add_cell(s, ROLLUP_DAY, key, bucket / 24);
     if (outcome != DONE) return outcome;
-    c->day[n] = *day - 1;
+    day_cell = *day - 1;
+  }
+  c->cell[n] = (struct rollup_cell){.bucket = bucket, .key = key, .day = day_cell};
+  memset(c->nulls[n], 0, sizeof c->nulls[n]);
+  for (int m = 0; bounds && m < MEASURES; m++) {
+    c->bounds[n].min[m] = INT64_MAX;
+    c->bounds[n].max[m] = INT64_MIN;
   }
   *grid_place(g, key, bucket) = ++c->count;
   return DONE;
@@ -220,68 +206,89 @@ static enum outcome find_keys(struct summing *s, const struct rows *rows, uint32
   return DONE;
 }
 
-/* The cells of rows [first, first + count), and of their days. */
+/* The cells of rows [first, first + count). */
 static enum outcome place_rows(struct summing *s, const struct rows *rows, uint32_t first, uint32_t count) {
   const int64_t *timestamp = rows->timestamp + first, start = s->start;
   const enum rollup_level level = s->level;
-  struct rollup_cells *c = &s->grid[level].cells;
   const struct grid grid = s->grid[level]; /* new cells do not move its places */
-  uint32_t *counts = c->rows;
-  const uint32_t *days = c->day;
   for (uint32_t i = 0; i < count; i++) {
     uint32_t bucket = bucket_of(start, level, timestamp[i]);
     uint32_t *place = grid_place(&grid, s->number[i], bucket);
     if (!*place) {
       enum outcome outcome = add_cell(s, level, s->number[i], bucket);
       if (outcome != DONE) return outcome;
-      counts = c->rows;
-      days = c->day;
     }
-    uint32_t cell = *place - 1;
-    s->cell[i] = cell;
-    s->day[i] = days[cell];
-    counts[cell]++;
+    s->cell[i] = *place - 1;
   }
   return DONE;
 }
 
+/* The measured columns of rows, from the first of a chunk on. */
+struct measured {
+  const int32_t *number[INT_COLUMNS];
+  const int64_t *cost;
+  const uint64_t *valid[MEASURES]; /* chunks begin at a word */
+};
+
+static struct measured measured_from(const struct rows *rows, uint32_t first) {
+  struct measured v = {.cost = rows->cost + first};
+  for (int m = 0; m < INT_COLUMNS; m++) v.number[m] = rows->number[m] + first;
+  for (int m = 0; m < MEASURES; m++) v.valid[m] = rows->valid[m] + first / 64;
+  return v;
+}
+
+static inline int64_t measured_value(const struct measured *v, int m, uint32_t i) {
+  return m < INT_COLUMNS ? v->number[m][i] : v->cost[i];
+}
+
 /* NULLs have the value 0. */
-static void add_sums(int64_t *restrict sum, const uint32_t *restrict cell, const int64_t *restrict v,
+static void add_sums(struct rollup_cell *cells, const uint32_t *at, const struct measured *measured,
                      uint32_t count) {
-  for (uint32_t i = 0; i < count; i++) sum[cell[i]] += v[i];
-}
-
-/* Few values are a new bound, so the branches are foreseen. */
-static void add_bounds(int64_t *restrict min, int64_t *restrict max, const uint32_t *restrict day,
-                       const int64_t *restrict v, uint32_t count) {
+  const struct measured v = *measured;
   for (uint32_t i = 0; i < count; i++) {
-    if (__builtin_expect(v[i] < min[day[i]], 0)) min[day[i]] = v[i];
-    if (__builtin_expect(v[i] > max[day[i]], 0)) max[day[i]] = v[i];
+    struct rollup_cell *c = &cells[at[i]];
+    c->rows++;
+    for (int m = 0; m < MEASURES; m++) c->sum[m] += measured_value(&v, m, i);
   }
 }
 
-static void widen(const int32_t *restrict from, uint32_t count, int64_t *restrict to) {
-  for (uint32_t i = 0; i < count; i++) to[i] = from[i];
+static void widen_bounds(struct rollup_bounds *b, int m, int64_t v) {
+  b->min[m] = v < b->min[m] ? v : b->min[m];
+  b->max[m] = v > b->max[m] ? v : b->max[m];
 }
 
-static void add_measure(struct summing *s, const struct rows *rows, int m, uint32_t first, uint32_t count) {
-  const uint64_t *valid = rows->valid[m] + first / 64;
-  const int64_t *v = s->values;
-  struct rollup_cells *c = &s->grid[s->level].cells, *days = &s->grid[ROLLUP_DAY].cells;
-  if (m == VALID_COST)
-    v = rows->cost + first;
-  else
-    widen(rows->number[m] + first, count, s->values);
-  add_sums(c->sum[m], s->cell, v, count);
-  if (bitmap_count(valid, count) == count) {
-    add_bounds(days->min[m], days->max[m], s->day, v, count);
-    return;
+/* Of rows that have all values. Few have one that is a new bound, so the branch is foreseen. */
+static void add_bounds(struct rollup_bounds *bounds, const struct rollup_cell *cells, const uint32_t *at,
+                       const struct measured *measured, uint32_t count) {
+  const struct measured v = *measured;
+  for (uint32_t i = 0; i < count; i++) {
+    struct rollup_bounds *b = &bounds[cells[at[i]].day];
+    unsigned new_bound = 0;
+    for (int m = 0; m < MEASURES; m++) {
+      int64_t x = measured_value(&v, m, i);
+      new_bound |= (unsigned)(x < b->min[m]) | (unsigned)(x > b->max[m]);
+    }
+    if (__builtin_expect(new_bound, 0))
+      for (int m = 0; m < MEASURES; m++) widen_bounds(b, m, measured_value(&v, m, i));
   }
-  for (uint32_t i = 0; i < count; i++)
-    if (bitmap_get(valid, i))
-      add_bounds(days->min[m], days->max[m], &s->day[i], &v[i], 1);
-    else
-      c->nulls[m][s->cell[i]]++;
+}
+
+/* Of rows that have NULLs, one measure after the other. */
+static void add_some(struct summing *s, const struct measured *v, uint32_t count) {
+  struct rollup_cells *c = &s->grid[s->level].cells;
+  struct rollup_bounds *bounds = s->grid[ROLLUP_DAY].cells.bounds;
+  for (int m = 0; m < MEASURES; m++)
+    for (uint32_t i = 0; i < count; i++)
+      if (bitmap_get(v->valid[m], i))
+        widen_bounds(&bounds[c->cell[s->cell[i]].day], m, measured_value(v, m, i));
+      else
+        c->nulls[s->cell[i]][m]++;
+}
+
+static bool all_there(const struct measured *v, uint32_t count) {
+  for (int m = 0; m < MEASURES; m++)
+    if (bitmap_count(v->valid[m], count) != count) return false;
+  return true;
 }
 
 static enum outcome add_rows(struct summing *s, const struct rows *rows) {
@@ -290,7 +297,13 @@ static enum outcome add_rows(struct summing *s, const struct rows *rows) {
     enum outcome outcome = find_keys(s, rows, first, count);
     if (outcome == DONE) outcome = place_rows(s, rows, first, count);
     if (outcome != DONE) return outcome;
-    for (int m = 0; m < MEASURES; m++) add_measure(s, rows, m, first, count);
+    const struct measured v = measured_from(rows, first);
+    const struct rollup_cell *cells = s->grid[s->level].cells.cell;
+    add_sums(s->grid[s->level].cells.cell, s->cell, &v, count);
+    if (all_there(&v, count))
+      add_bounds(s->grid[ROLLUP_DAY].cells.bounds, cells, s->cell, &v, count);
+    else
+      add_some(s, &v, count);
   }
   return DONE;
 }
@@ -299,10 +312,12 @@ static void add_hours(struct summing *s) {
   const struct rollup_cells *h = &s->grid[ROLLUP_HOUR].cells;
   struct rollup_cells *d = &s->grid[ROLLUP_DAY].cells;
   for (uint32_t i = 0; i < h->count; i++) {
-    d->rows[h->day[i]] += h->rows[i];
+    const struct rollup_cell *hour = &h->cell[i];
+    struct rollup_cell *day = &d->cell[hour->day];
+    day->rows += hour->rows;
     for (int m = 0; m < MEASURES; m++) {
-      d->nulls[m][h->day[i]] += h->nulls[m][i];
-      d->sum[m][h->day[i]] += h->sum[m][i];
+      d->nulls[hour->day][m] += h->nulls[i][m];
+      day->sum[m] += hour->sum[m];
     }
   }
 }
@@ -341,7 +356,7 @@ static void keep_cells(struct rollup_sum *r, struct summing *s, enum rollup_leve
       uint32_t cell = *grid_place(g, r->key[k].number, g->first + b);
       if (!cell) continue;
       c->order[n++] = cell - 1;
-      c->key[cell - 1] = k;
+      c->cell[cell - 1].key = k;
     }
 }
 
@@ -403,8 +418,7 @@ int rollup_sum_make(struct rollup_sum *r, const struct rows *rows, int64_t month
   enum outcome outcome = take(budget, sizeof(struct summing), &memory);
   if (outcome == DONE) {
     struct summing *s = memory;
-    s->budget = budget;
-    s->start = month_start;
+    *s = (struct summing){.budget = budget, .start = month_start};
     outcome = sum_up(r, s, rows);
     clear(s);
     give(budget, s, sizeof *s);

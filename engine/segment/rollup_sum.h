@@ -12,14 +12,24 @@
 #define ROLLUP_SHRINKS 4u
 #define ROWS_LEVELS 2 /* hours and days are kept beside rows */
 
+/* What a row adds to, in one line of the cache. */
+struct rollup_cell {
+  uint32_t bucket, key; /* `key`, at the end, is a place among the keys in order */
+  uint32_t rows;
+  uint32_t day; /* of an hour: the cell of its day; of a day: itself */
+  int64_t sum[MEASURES];
+};
+struct rollup_bounds {
+  int64_t min[MEASURES], max[MEASURES]; /* min > max while there is no value */
+};
+
 /* The cells of a level, in no order; order[i] is the i-th by (bucket, key). */
 struct rollup_cells {
   uint32_t count, capacity;
-  uint32_t *bucket, *key, *rows, *order; /* `key` is a place among the keys in order */
-  uint32_t *day;                         /* of an hour: the cell of its day */
-  uint32_t *nulls[MEASURES];
-  int64_t *sum[MEASURES];
-  int64_t *min[MEASURES], *max[MEASURES]; /* min > max while there is no value; NULL without bounds */
+  struct rollup_cell *cell;
+  struct rollup_bounds *bounds; /* NULL: the level has none */
+  uint32_t (*nulls)[MEASURES];
+  uint32_t *order;
   void *memory;
   size_t size;
 };

@@ -46,41 +46,41 @@ static int write_keys(struct output *o, const struct rollup_sum *r, struct direc
 
 /* ---- entries */
 
-static void put_words(struct buffer *out, const uint32_t *words, const uint32_t *order, uint32_t count,
-                      struct ints_memory *memory, struct chunk_scratch *scratch) {
-  for (uint32_t i = 0; i < count; i++) scratch->values[i] = words[order[i]];
-  part_put(out, scratch->values, count, &scratch->ints, memory);
-}
+/* The columns of a piece, each gathered from its cells in order. */
+struct piece {
+  const struct rollup_cells *cells;
+  const uint32_t *order;
+  uint32_t count;
+  struct chunk_scratch *scratch;
+};
 
-static void put_wide(struct buffer *out, const int64_t *v, const uint32_t *order, uint32_t count,
-                     struct ints_memory *memory, struct chunk_scratch *scratch) {
-  for (uint32_t i = 0; i < count; i++) scratch->values[i] = v[order[i]];
-  part_put(out, scratch->values, count, &scratch->ints, memory);
-}
+#define PUT(piece, out, memory, value)                                                                       \
+  do {                                                                                                       \
+    for (uint32_t i = 0; i < (piece)->count; i++) {                                                          \
+      uint32_t cell = (piece)->order[i];                                                                     \
+      (piece)->scratch->values[i] = (value);                                                                 \
+    }                                                                                                        \
+    part_put(out, (piece)->scratch->values, (piece)->count, &(piece)->scratch->ints, memory);                \
+  } while (0)
 
 /* Minima and spreads; 0 where there is no value. */
-static void put_bounds(struct buffer *out, const int64_t *min, const int64_t *max, const uint32_t *order,
-                       uint32_t count, struct ints_memory *memory, struct chunk_scratch *scratch) {
-  for (uint32_t i = 0; i < count; i++) scratch->values[i] = min[order[i]] > max[order[i]] ? 0 : min[order[i]];
-  part_put(out, scratch->values, count, &scratch->ints, &memory[0]);
-  for (uint32_t i = 0; i < count; i++) {
-    int64_t low = min[order[i]], high = max[order[i]];
-    scratch->values[i] = low > high ? 0 : (int64_t)((uint64_t)high - (uint64_t)low);
-  }
-  part_put(out, scratch->values, count, &scratch->ints, &memory[1]);
+static void put_bounds(struct buffer *out, const struct piece *p, int m, struct ints_memory *memory) {
+  const struct rollup_bounds *b = p->cells->bounds;
+  PUT(p, out, &memory[0], b[cell].min[m] > b[cell].max[m] ? 0 : b[cell].min[m]);
+  PUT(p, out, &memory[1],
+      b[cell].min[m] > b[cell].max[m] ? 0 : (int64_t)((uint64_t)b[cell].max[m] - (uint64_t)b[cell].min[m]));
 }
 
-static void put_piece(struct buffer *out, const struct rollup_cells *c, uint32_t nullable, uint32_t first,
-                      uint32_t count, struct chunk_scratch *scratch) {
-  const uint32_t *order = c->order + first;
-  struct ints_memory *memory = scratch->rollup;
-  put_words(out, c->bucket, order, count, memory++, scratch);
-  put_words(out, c->key, order, count, memory++, scratch);
-  put_words(out, c->rows, order, count, memory++, scratch);
+static void put_piece(struct buffer *out, const struct piece *p, uint32_t nullable) {
+  const struct rollup_cell *c = p->cells->cell;
+  struct ints_memory *memory = p->scratch->rollup;
+  PUT(p, out, memory++, c[cell].bucket);
+  PUT(p, out, memory++, c[cell].key);
+  PUT(p, out, memory++, c[cell].rows);
   for (int m = 0; m < MEASURES; m++, memory += 4) {
-    if (nullable >> m & 1) put_words(out, c->nulls[m], order, count, &memory[0], scratch);
-    put_wide(out, c->sum[m], order, count, &memory[1], scratch);
-    if (c->min[m]) put_bounds(out, c->min[m], c->max[m], order, count, &memory[2], scratch);
+    if (nullable >> m & 1) PUT(p, out, &memory[0], p->cells->nulls[cell][m]);
+    PUT(p, out, &memory[1], c[cell].sum[m]);
+    if (p->cells->bounds) put_bounds(out, p, m, &memory[2]);
   }
 }
 
@@ -94,9 +94,10 @@ static int write_level(struct output *o, const struct rollup_sum *r, enum rollup
     uint32_t first = i * ROLLUP_PIECE, count = directory_rollup_entries(p, i);
     size_t start = o->buffer.size;
     d->at[p->block + i] = output_offset(o);
-    p->first[i] = c->bucket[c->order[first]];
-    p->last[i] = c->bucket[c->order[first + count - 1]];
-    put_piece(&o->buffer, c, r->nullable, first, count, scratch);
+    p->first[i] = c->cell[c->order[first]].bucket;
+    p->last[i] = c->cell[c->order[first + count - 1]].bucket;
+    const struct piece piece = {c, c->order + first, count, scratch};
+    put_piece(&o->buffer, &piece, r->nullable);
     result = end_block(o, scratch, start, error);
   }
   return result;

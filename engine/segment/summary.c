@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/bitmap.h"
+#include "base/kernel.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "segment/place.h"
@@ -22,24 +23,55 @@ static const uint32_t *users_of(const struct rows *rows) {
   return rows->text[column_domain(TALLY_COL_USER_ID)];
 }
 
+/* Is row i, which is not the first, where it belongs? */
+static bool in_order(const struct rows *rows, uint32_t i) {
+  const uint32_t *service = services_of(rows), *user = users_of(rows);
+  if (service[i] != service[i - 1]) return service[i] > service[i - 1];
+  if (user[i] != user[i - 1]) return user[i] > user[i - 1];
+  return rows->timestamp[i] >= rows->timestamp[i - 1];
+}
+
+/* What a look at neighbours of sorted keys counts: without branches, so that it is done by vectors. */
+struct counted {
+  uint32_t runs, services, unsorted;
+};
+
+KERNEL static struct counted count_neighbours(const uint32_t *service, const uint32_t *user,
+                                              const int64_t *timestamp, uint32_t count) {
+  uint32_t runs = 0, services = 0, unsorted = 0;
+  for (uint32_t i = 1; i < count; i++) {
+    uint32_t new_service = service[i] != service[i - 1], new_user = user[i] != user[i - 1];
+    uint32_t before = timestamp[i] < timestamp[i - 1];
+    services += new_service;
+    runs += new_service | new_user;
+    unsorted +=
+        (service[i] < service[i - 1]) | (~new_service & ((user[i] < user[i - 1]) | (~new_user & before)) & 1);
+  }
+  return (struct counted){runs, services, unsorted};
+}
+
 /* Counts runs and services; false, with the row, where the order is broken. */
 static bool count_runs(struct summary *s, const struct rows *rows, uint32_t *bad) {
-  const uint32_t *service = services_of(rows), *user = users_of(rows);
-  s->runs = s->services = 1;
-  for (uint32_t i = 1; i < rows->count; i++) {
-    bool new_service = service[i] != service[i - 1];
-    bool new_run = new_service || user[i] != user[i - 1];
-    bool sorted = new_service ? service[i] > service[i - 1]
-                  : new_run   ? user[i] > user[i - 1]
-                              : rows->timestamp[i] >= rows->timestamp[i - 1];
-    s->runs += new_run;
-    s->services += new_service;
-    if (!sorted) {
-      *bad = i;
-      return false;
-    }
+  struct counted n = count_neighbours(services_of(rows), users_of(rows), rows->timestamp, rows->count);
+  s->runs = 1 + n.runs;
+  s->services = 1 + n.services;
+  if (!n.unsorted) return true;
+  *bad = 1;
+  while (in_order(rows, *bad)) ++*bad;
+  return false;
+}
+
+struct wide_bounds {
+  int64_t min, max;
+};
+
+KERNEL static struct wide_bounds bounds_of(const int64_t *v, uint32_t count) {
+  int64_t min = v[0], max = v[0];
+  for (uint32_t i = 1; i < count; i++) {
+    min = v[i] < min ? v[i] : min;
+    max = v[i] > max ? v[i] : max;
   }
-  return true;
+  return (struct wide_bounds){min, max};
 }
 
 static int check_rows(struct summary *s, const struct rows *rows, int32_t month, tally_error *error) {
@@ -53,21 +85,24 @@ static int check_rows(struct summary *s, const struct rows *rows, int32_t month,
     return fail(error, TALLY_USAGE,
                 "the rows of a segment are not sorted at row %" PRIu32 ": this is a bug, please report it",
                 bad);
-  for (uint32_t i = 0; i < rows->count; i++)
-    if (rows->timestamp[i] < first || rows->timestamp[i] > last)
-      return fail(error, TALLY_USAGE,
-                  "row %" PRIu32 " of a segment is not of its month: this is a bug, please report it", i);
+  struct wide_bounds times = bounds_of(rows->timestamp, rows->count);
+  if (times.min < first || times.max > last)
+    return fail(error, TALLY_USAGE,
+                "rows of a segment are not of its month: this is a bug, please report it");
   return 0;
 }
 
+static uint64_t magnitude(int64_t v) { return v < 0 ? 0 - (uint64_t)v : (uint64_t)v; }
+
 /* Sums fit if the sum of all magnitudes does: then every partial sum fits too. Integers always do:
- * 2^20 rows of 2^31. */
+ * 2^20 rows of 2^31. NULLs have the value 0. */
 static bool costs_fit(const struct rows *rows) {
+  struct wide_bounds b = bounds_of(rows->cost, rows->count);
+  const uint64_t each = INT64_MAX / rows->count;
+  if (magnitude(b.min) <= each && magnitude(b.max) <= each) return true;
   uint64_t sum = 0;
   for (uint32_t i = 0; i < rows->count; i++) {
-    if (!bitmap_get(rows->valid[VALID_COST], i)) continue;
-    int64_t v = rows->cost[i];
-    sum += v < 0 ? 0 - (uint64_t)v : (uint64_t)v; /* at most 2^63 + 2^63: cannot wrap before it is seen */
+    sum += magnitude(rows->cost[i]); /* at most 2^63 + 2^63: cannot wrap before it is seen */
     if (sum > INT64_MAX) return false;
   }
   return true;
@@ -103,18 +138,22 @@ static int allocate(struct summary *s, struct budget *budget, tally_error *error
   return 0;
 }
 
+/* Each row is written where the next run begins, and stays if it begins one: runs are as often short as long,
+ * so a branch would be foreseen badly. Behind the last run lies its end. */
 static void find_runs(struct summary *s, const struct rows *rows) {
-  const uint32_t *service = services_of(rows), *user = users_of(rows);
-  uint32_t runs = 0, services = 0;
-  for (uint32_t i = 0; i < rows->count; i++) {
-    bool new_service = i == 0 || service[i] != service[i - 1];
-    if (!new_service && user[i] == user[i - 1]) continue;
-    if (new_service) s->first_run[services++] = runs;
-    s->user[runs] = user[i];
-    s->row[runs++] = i;
+  const uint32_t *restrict service = services_of(rows), *restrict user = users_of(rows);
+  uint32_t *restrict row = s->row, runs = 1, services = 1;
+  row[0] = s->first_run[0] = 0;
+  for (uint32_t i = 1; i < rows->count; i++) {
+    row[runs] = i;
+    if (__builtin_expect(service[i] != service[i - 1], 0))
+      s->first_run[services++] = runs++;
+    else
+      runs += user[i] != user[i - 1];
   }
-  s->row[runs] = rows->count;
+  row[runs] = rows->count;
   s->first_run[services] = runs;
+  for (uint32_t r = 0; r < runs; r++) s->user[r] = user[row[r]];
 }
 
 /* Sums of runs: NULLs have the value 0 and need no test. */
@@ -184,7 +223,7 @@ void summary_free(struct summary *s, struct budget *budget) {
 
 /* Values that are all there: loops without a branch, which compilers make vectors of where the type is
  * narrow. */
-static void add_integers(struct measure *m, const int32_t *values, uint32_t count) {
+KERNEL static void add_integers(struct measure *m, const int32_t *values, uint32_t count) {
   int32_t min = values[0], max = values[0];
   int64_t sum = 0;
   for (uint32_t i = 0; i < count; i++) sum += values[i];
@@ -193,14 +232,15 @@ static void add_integers(struct measure *m, const int32_t *values, uint32_t coun
   *m = (struct measure){sum, min, max, count};
 }
 
+KERNEL static int64_t sum_of(const int64_t *values, uint32_t count) {
+  int64_t sum = 0;
+  for (uint32_t i = 0; i < count; i++) sum += values[i];
+  return sum;
+}
+
 static void add_costs(struct measure *m, const int64_t *values, uint32_t count) {
-  int64_t sum = 0, min = values[0], max = values[0];
-  for (uint32_t i = 0; i < count; i++) {
-    sum += values[i];
-    min = values[i] < min ? values[i] : min;
-    max = values[i] > max ? values[i] : max;
-  }
-  *m = (struct measure){sum, min, max, count};
+  struct wide_bounds b = bounds_of(values, count);
+  *m = (struct measure){sum_of(values, count), b.min, b.max, count};
 }
 
 static void add_some(struct measure *m, const struct rows *rows, int measure, uint32_t first, uint32_t last) {
@@ -227,19 +267,21 @@ static struct measure measure_rows(const struct rows *rows, int measure, uint32_
   return m;
 }
 
+KERNEL static uint32_t count_errors(const int32_t *status, uint32_t count) {
+  uint32_t errors = 0;
+  for (uint32_t i = 0; i < count; i++) errors += status[i] >= ERROR_STATUS;
+  return errors;
+}
+
 static void service_totals(const struct rows *rows, const struct service_span *span, uint32_t first,
                            struct totals *t) {
   t->service = span->service;
   t->first = first;
   t->rows = span->rows;
-  t->min_timestamp = INT64_MAX;
-  t->max_timestamp = INT64_MIN;
-  for (uint32_t i = first; i < first + span->rows; i++) {
-    if (rows->timestamp[i] < t->min_timestamp) t->min_timestamp = rows->timestamp[i];
-    if (rows->timestamp[i] > t->max_timestamp) t->max_timestamp = rows->timestamp[i];
-  }
-  const int32_t *status = rows->number[run_count_measure(COUNT_STATUS)];
-  for (uint32_t i = first; i < first + span->rows; i++) t->errors += status[i] >= ERROR_STATUS;
+  struct wide_bounds times = bounds_of(rows->timestamp + first, span->rows);
+  t->min_timestamp = times.min;
+  t->max_timestamp = times.max;
+  t->errors = count_errors(rows->number[run_count_measure(COUNT_STATUS)] + first, span->rows);
   for (int m = 0; m < MEASURES; m++) t->measure[m] = measure_rows(rows, m, first, first + span->rows);
 }
 

@@ -1,0 +1,74 @@
+/* Laws of base/kept.h, through mem.h. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/kept.h"
+#include "base/mem.h"
+
+#define MIB ((size_t)1 << 20)
+
+Test(kept, nothing_is_kept_before_it_is_allowed) {
+  void *block = mem_alloc(4 * MIB);
+  cr_assert_not(kept_put(block));
+  cr_assert_null(kept_take(4 * MIB));
+  mem_free(block);
+}
+
+Test(kept, a_freed_block_comes_back_to_a_call_of_nearly_its_size_only) {
+  mem_keep(MIB, 16 * MIB);
+  void *block = mem_alloc(4 * MIB);
+  mem_free(block);
+  cr_assert_null(kept_take(2 * MIB), "it would be half empty");
+  cr_assert_null(kept_take(5 * MIB), "it would not fit");
+  cr_assert_null(kept_take(100), "small ones are the heap's");
+  cr_assert_eq(mem_alloc(4 * MIB - 1000), block);
+  cr_assert_null(kept_take(4 * MIB), "it has an owner now");
+  mem_free(block);
+}
+
+Test(kept, no_more_is_kept_than_allowed_and_the_oldest_goes_first) {
+  mem_keep(MIB, 10 * MIB);
+  void *first = mem_alloc(4 * MIB), *second = mem_alloc(2 * MIB), *third = mem_alloc(9 * MIB / 2);
+  void *huge = mem_alloc(6 * MIB);
+  cr_assert_not(kept_put(huge), "one takes half of it at most");
+  mem_free(huge);
+  mem_free(first);
+  mem_free(second);
+  mem_free(third);
+  cr_assert_eq(kept_take(4 * MIB), third, "the first made room");
+  cr_assert_eq(kept_take(2 * MIB), second);
+  cr_assert_null(kept_take(2 * MIB));
+}
+
+#define THREADS 4
+#define ROUNDS 20000
+
+/* Fills its block with its own mark and finds it unchanged: nobody else has it. */
+static void *use_blocks(void *arg) {
+  uint8_t mark = (uint8_t)(uintptr_t)arg;
+  for (uint32_t i = 0; i < ROUNDS; i++) {
+    size_t size = MIB / 4 + (i * 7919u + mark) % (MIB / 4);
+    uint8_t *block = mem_alloc(size);
+    block[0] = block[size - 1] = mark;
+    memset(block + 100, mark, 64);
+    for (size_t k = 100; k < 164; k++)
+      if (block[k] != mark) return "another thread has this block";
+    if (block[0] != mark || block[size - 1] != mark) return "another thread has this block";
+    mem_free(block);
+  }
+  return NULL;
+}
+
+Test(kept, a_block_has_one_owner_among_threads) {
+  pthread_t thread[THREADS];
+  mem_keep(MIB / 4, 2 * MIB);
+  for (uintptr_t t = 0; t < THREADS; t++)
+    cr_assert_eq(pthread_create(&thread[t], NULL, use_blocks, (void *)(t + 1)), 0);
+  for (uintptr_t t = 0; t < THREADS; t++) {
+    void *problem;
+    pthread_join(thread[t], &problem);
+    cr_assert_null(problem, "%s", (char *)problem);
+  }
+}
