@@ -20,7 +20,10 @@ void *mem_alloc(size_t size) {
 }
 
 void *mem_zalloc(size_t count, size_t size) {
-  return allowed(size) ? calloc(count ? count : 1, size ? size : 1) : NULL;
+  size_t bytes;
+  if (!allowed(size)) return NULL;
+  void *block = __builtin_mul_overflow(count, size, &bytes) ? NULL : kept_take(bytes);
+  return block ? memset(block, 0, bytes) : calloc(count ? count : 1, size ? size : 1);
 }
 
 void *mem_realloc(void *old, size_t size) { return allowed(size) ? realloc(old, size ? size : 1) : NULL; }

@@ -145,6 +145,11 @@ struct db {
   _Atomic bool stop_maintenance; /* the store closes: jobs end at their next step */
 };
 
+/* A cursor pins its snapshot for each row, so pinning takes no lock. What an expired one holds is given back,
+ * under the lock, by who expires it where it is not pinned, else by who unpins it. */
+#define SNAPSHOT_PINNED 1u
+#define SNAPSHOT_EXPIRED 2u
+
 struct db_snapshot {
   struct db *db;
   struct snapshot view;
@@ -152,7 +157,7 @@ struct db_snapshot {
   uint64_t number;         /* of the version */
   struct snapshot_rows memtable[SEALED_MOST + 2];
   _Atomic bool stop;
-  bool expired, pinned; /* under db->lock */
+  _Atomic unsigned use; /* SNAPSHOT_… */
   struct db_snapshot *next, *previous;
 };
 

@@ -84,16 +84,20 @@ static bool keeps_memtable(const struct db_snapshot *s) {
 static struct db_snapshot *oldest_keeper(struct db *db) {
   struct db_snapshot *oldest = NULL;
   for (struct db_snapshot *s = db->snapshots; s; s = s->next)
-    if (keeps_memtable(s) && !s->expired) oldest = s;
+    if (keeps_memtable(s) && !db_snapshot_expired(s)) oldest = s;
   return oldest;
+}
+
+/* Under lock. True: nobody is at it, and what it holds may be taken from it. */
+static bool expire(struct db_snapshot *s) {
+  bool pinned = atomic_fetch_or(&s->use, SNAPSHOT_EXPIRED) & SNAPSHOT_PINNED;
+  atomic_store(&s->stop, true);
+  return !pinned;
 }
 
 bool snapshot_expire_oldest(struct db *db) {
   struct db_snapshot *oldest = oldest_keeper(db);
-  if (!oldest) return false;
-  oldest->expired = true;
-  atomic_store(&oldest->stop, true);
-  if (oldest->pinned) return false; /* its thread gives them back when it unpins */
+  if (!oldest || !expire(oldest)) return false;
   give_memtables(oldest);
   return true;
 }
@@ -112,15 +116,11 @@ bool snapshots_give_memtable(struct db *db) {
 }
 
 int db_snapshot_pin(struct db_snapshot *s, tally_error *error) {
-  os_lock(&s->db->lock);
-  bool expired = s->expired;
-  if (!expired) s->pinned = true;
-  os_unlock(&s->db->lock);
-  return expired
-             ? fail(error, TALLY_SNAPSHOT_EXPIRED,
-                    "the query's snapshot held back memory or an erasure, and was given up: run the query "
-                    "again, read its rows faster, or raise --memory")
-             : 0;
+  unsigned unused = 0;
+  if (atomic_compare_exchange_strong(&s->use, &unused, SNAPSHOT_PINNED)) return 0;
+  return fail(error, TALLY_SNAPSHOT_EXPIRED,
+              "the query's snapshot held back memory or an erasure, and was given up: run the query again, "
+              "read its rows faster, or raise --memory");
 }
 
 /* Under lock: all that it holds goes; gives the version to free. */
@@ -135,9 +135,9 @@ static struct version *give_all(struct db_snapshot *s) {
 }
 
 void db_snapshot_unpin(struct db_snapshot *s) {
+  if (!(atomic_fetch_and(&s->use, ~SNAPSHOT_PINNED) & SNAPSHOT_EXPIRED)) return;
   os_lock(&s->db->lock);
-  s->pinned = false;
-  struct version *v = s->expired ? give_all(s) : NULL;
+  struct version *v = give_all(s);
   os_unlock(&s->db->lock);
   version_free(v);
 }
@@ -151,12 +151,7 @@ void snapshots_wait(struct db *db) {
     struct db_snapshot *old = db->snapshots; /* the newest is first: skip what is not old, or gone already */
     while (old && (old->number >= current || !old->version)) old = old->next;
     if (!old) break;
-    bool late = db->os->monotonic(db->os) >= end;
-    if (late) {
-      old->expired = true;
-      atomic_store(&old->stop, true);
-    }
-    if (late && !old->pinned) {
+    if (db->os->monotonic(db->os) >= end && expire(old)) {
       struct version *v = give_all(old);
       os_unlock(&db->lock);
       version_free(v);
@@ -168,12 +163,7 @@ void snapshots_wait(struct db *db) {
   os_unlock(&db->lock);
 }
 
-bool db_snapshot_expired(struct db_snapshot *s) {
-  os_lock(&s->db->lock);
-  bool expired = s->expired;
-  os_unlock(&s->db->lock);
-  return expired;
-}
+bool db_snapshot_expired(struct db_snapshot *s) { return atomic_load(&s->use) & SNAPSHOT_EXPIRED; }
 
 const struct snapshot *db_snapshot_view(const struct db_snapshot *s) { return &s->view; }
 _Atomic bool *db_snapshot_stop(struct db_snapshot *s) { return &s->stop; }

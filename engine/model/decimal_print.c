@@ -15,7 +15,7 @@ static char *put_digits(char *end, uint64_t v, int least) {
 
 static void append_unsigned(struct buffer *b, uint128 v) {
   char text[40], *end = text + sizeof text, *p = end;
-  for (; v >= CHUNK; v /= CHUNK) p = put_digits(p, (uint64_t)(v % CHUNK), CHUNK_DIGITS);
+  for (; v > UINT64_MAX; v /= CHUNK) p = put_digits(p, (uint64_t)(v % CHUNK), CHUNK_DIGITS);
   p = put_digits(p, (uint64_t)v, p == end);
   buffer_append(b, p, (size_t)(end - p));
 }
@@ -30,10 +30,12 @@ void int128_print(struct buffer *b, int128 value) {
 void decimal_print(struct buffer *b, int128 units, int min) {
   const uint32_t one = 1000000000;
   uint128 magnitude = absolute(units);
+  uint64_t low = (uint64_t)magnitude; /* most are no longer than this, and division is quicker */
+  bool is_short = low == magnitude;
   if (units < 0) write8(b, '-');
-  append_unsigned(b, magnitude / one);
+  append_unsigned(b, is_short ? low / one : magnitude / one);
   char text[10], *end = text + sizeof text;
-  char *p = put_digits(end, (uint64_t)(magnitude % one), 9);
+  char *p = put_digits(end, is_short ? low % one : (uint64_t)(magnitude % one), 9);
   while (end - p > min && end[-1] == '0') end--;
   if (end == p) return;
   *--p = '.';
