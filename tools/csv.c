@@ -54,19 +54,47 @@ struct reading {
 
 #define EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* One to eight digits, at once: loops over so few mispredict their end. Three multiplications add up the
+/* Eight digits at once: loops over so few mispredict their end. Three multiplications add up the
  * digits of pairs, fours and eights (D. Lemire, "Quickly parsing eight digits", 2018). Reads eight bytes,
  * whatever the size: there is slack behind every text. */
-static inline bool few_digits(const char *data, size_t size, int32_t *value) {
-  if (size - 1 >= 8) return false;
-  uint64_t zeros = EIGHT('0'), text = load64(data);
-  if (size < 8) text = text << (64 - 8 * size) | zeros >> (8 * size);
+static inline bool eight_digits(uint64_t text, uint32_t *value) {
+  uint64_t zeros = EIGHT('0');
   if (((text & EIGHT(0xF0)) ^ zeros) | (((text + EIGHT(6)) & EIGHT(0xF0)) ^ zeros)) return false;
   text -= zeros;
   text = text * 10 + (text >> 8);
   uint64_t high = (text & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064);
   uint64_t low = (text >> 16 & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001);
-  *value = (int32_t)((high + low) >> 32);
+  *value = (uint32_t)((high + low) >> 32);
+  return true;
+}
+
+/* One to eight characters, with zeros in front of them. */
+static inline uint64_t load_few(const char *data, size_t size) {
+  uint64_t text = load64(data);
+  return size < 8 ? text << (64 - 8 * size) | EIGHT('0') >> (8 * size) : text;
+}
+
+static inline bool few_digits(const char *data, size_t size, int32_t *value) {
+  uint32_t digits;
+  if (size - 1 >= 8 || !eight_digits(load_few(data, size), &digits)) return false;
+  *value = (int32_t)digits;
+  return true;
+}
+
+/* A decimal like 0.0124, of at most eight characters with digits on both sides of the dot: without the dot it
+ * is an integer. What is read gives what value_cost gives. */
+static inline bool short_cost(const char *data, size_t size, int64_t *units) {
+  static const int64_t unit[7] = {0, 100000000, 10000000, 1000000, 100000, 10000, 1000};
+  if (size - 3 > 5) return false;
+  uint64_t text = load_few(data, size), other = text ^ EIGHT('.');
+  uint64_t dots = (other - EIGHT(1)) & ~other & EIGHT(0x80); /* right up to the first one */
+  if (!dots) return false;
+  unsigned dot = (unsigned)__builtin_ctzll(dots) / 8, decimals = 7 - dot;
+  if (dot <= 8 - size || decimals < 1) return false;
+  uint64_t before = text & ((UINT64_C(1) << 8 * dot) - 1), behind = text >> 8 * dot >> 8 << 8 * dot << 8;
+  uint32_t digits;
+  if (!eight_digits(behind | before << 8 | '0', &digits)) return false;
+  *units = digits * unit[decimals];
   return true;
 }
 
@@ -103,7 +131,7 @@ INLINE bool set_value(struct csv *csv, struct reading *r, int column, const char
   case TALLY_COL_TOKENS_USED:
     return set_int(r, data, size, &e->tokens_used);
   case TALLY_COL_COST:
-    return value_cost(csv->values, data, size, &e->cost, r->reason);
+    return short_cost(data, size, &e->cost) || value_cost(csv->values, data, size, &e->cost, r->reason);
   default:
     e->metadata = (tally_text){data, size};
     return true;
@@ -139,12 +167,12 @@ struct fields {
   size_t size;        /* of the record, its line end not included */
 };
 
-/* Reads field i into a column. */
+/* Reads field i into a column; `last`: the record ends with it. */
 INLINE enum outcome read_field(struct csv *csv, struct reading *r, const struct fields *f, size_t i,
-                               int column) {
+                               bool last, int column) {
   size_t start = i ? (size_t)f->separators[i - 1] + 1 : f->start, size = f->separators[i] - start;
   const char *data = f->text + start;
-  if (i == f->last && size && data[size - 1] == '\r') size--;
+  if (last && size && data[size - 1] == '\r') size--;
   if (!size) return GOOD;
   enum outcome outcome = GOOD;
   if (*data == '"') outcome = unquote(csv, r, f->size, &data, &size);
@@ -155,9 +183,10 @@ INLINE enum outcome read_field(struct csv *csv, struct reading *r, const struct 
 }
 
 /* All twelve columns in their order: what most files have. Here the compiler knows each field's column. */
+#define COLUMNS_LAST (TALLY_COLUMNS - 1)
 static enum outcome read_usual(struct csv *csv, struct reading *r, const struct fields *f) {
   enum outcome outcome;
-#define READ(column) (outcome = read_field(csv, r, f, column, column))
+#define READ(column) (outcome = read_field(csv, r, f, column, column == COLUMNS_LAST, column))
   if (READ(TALLY_COL_TIMESTAMP) || READ(TALLY_COL_USER_ID) || READ(TALLY_COL_SERVICE_NAME) ||
       READ(TALLY_COL_ENDPOINT) || READ(TALLY_COL_METHOD) || READ(TALLY_COL_REQUEST_SIZE) ||
       READ(TALLY_COL_RESPONSE_SIZE) || READ(TALLY_COL_DURATION_MS) || READ(TALLY_COL_STATUS_CODE) ||
@@ -176,7 +205,7 @@ static enum outcome read_fields(struct csv *csv, struct reading *r) {
   f.size = f.separators[f.last] - f.start;
   if (layout->usual) return read_usual(csv, r, &f);
   for (size_t i = 0; i <= f.last; i++) {
-    enum outcome outcome = read_field(csv, r, &f, i, layout->column[i]);
+    enum outcome outcome = read_field(csv, r, &f, i, i == f.last, layout->column[i]);
     if (outcome != GOOD) return outcome;
   }
   return GOOD;

@@ -1,6 +1,7 @@
 /* frame.c - reading frames, and writing them as planned; see frame.h. The planning is in frame_plan.c. */
 #include "encoding/frame.h"
 
+#include "base/kernel.h"
 #include "encoding/bits.h"
 #include "encoding/powers.h"
 
@@ -83,6 +84,16 @@ size_t int_frame_exceptions_size(uint32_t exceptions, unsigned high, uint32_t co
          bits_size(exceptions, high);
 }
 
+KERNEL static void subtract(const int64_t *restrict v, uint32_t count, uint64_t base, uint64_t *restrict q) {
+  for (uint32_t i = 0; i < count; i++) q[i] = (uint64_t)v[i] - base;
+}
+
+KERNEL static void divide(const int64_t *restrict v, uint32_t count, uint64_t base, unsigned exponent,
+                          uint64_t inverse, uint64_t *restrict q) {
+  for (uint32_t i = 0; i < count; i++)
+    q[i] = (uint64_t)((int64_t)((uint64_t)v[i] - base) >> exponent) * inverse;
+}
+
 /* The quotients, and room behind them for the positions and high parts of the exceptions, and one more. */
 static uint64_t *quotients_of(const int64_t *v, uint32_t count, const struct int_frame_plan *plan,
                               struct buffer *work) {
@@ -90,12 +101,11 @@ static uint64_t *quotients_of(const int64_t *v, uint32_t count, const struct int
   size_t room = count + 2 * (plan->exceptions + (size_t)1);
   uint64_t *q = (uint64_t *)(void *)buffer_add(work, room * sizeof *q);
   if (!q) return NULL;
-  uint64_t base = (uint64_t)plan->base, inverse = inverse_of_five_to_the(plan->exponent);
+  uint64_t base = (uint64_t)plan->base;
   if (plan->exponent == 0)
-    for (uint32_t i = 0; i < count; i++) q[i] = (uint64_t)v[i] - base;
+    subtract(v, count, base, q);
   else
-    for (uint32_t i = 0; i < count; i++)
-      q[i] = (uint64_t)((int64_t)((uint64_t)v[i] - base) >> plan->exponent) * inverse;
+    divide(v, count, base, plan->exponent, inverse_of_five_to_the(plan->exponent), q);
   return q;
 }
 

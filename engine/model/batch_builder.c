@@ -17,16 +17,21 @@ _Static_assert(BATCH_METADATA_RAW >= TALLY_BATCH_BYTES, "a batch within its byte
 /* Arrays start at different places of a page; equal places would all fall into one set of the cache. */
 #define SKEW 192u
 
+#define ALL_DOMAINS ((1u << DOMAINS) - 1)
+
 /* What the check of an event found out, for the commit. */
 struct checked {
   struct dictionary_place place[DOMAINS];
   uint32_t mask;
-  size_t fresh_entries, fresh_texts; /* what the dictionaries will grow by */
+  uint32_t fresh;          /* bit d: the text of domain d is new */
+  uint64_t entries, texts; /* how many are, and their bytes */
 };
 
 tally_batch *tally_batch_new(void) {
   tally_batch *batch = mem_zalloc(1, sizeof *batch);
-  if (batch) batch->in_all = ALL_COLUMNS;
+  if (!batch) return NULL;
+  batch->in_all = ALL_COLUMNS;
+  batch->unready = ALL_DOMAINS;
   return batch;
 }
 
@@ -47,6 +52,8 @@ void tally_batch_reset(tally_batch *batch) {
   batch->in_all = ALL_COLUMNS;
   batch->in_any = 0;
   for (int i = 0; i < DOMAINS; i++) dictionary_clear(&batch->dictionary[i]);
+  batch->entries = batch->texts = 0;
+  batch->unready = ALL_DOMAINS;
   buffer_clear(&batch->metadata);
   buffer_clear(&batch->out);
 }
@@ -84,91 +91,113 @@ static bool grow_rows(tally_batch *b) {
 
 static bool reserve(tally_batch *b) {
   if (b->rows == b->capacity && !grow_rows(b)) return false;
+  if (!b->unready) return true;
   for (int i = 0; i < DOMAINS; i++)
     if (!dictionary_reserve(&b->dictionary[i])) return false;
+  b->unready = 0;
   return true;
 }
 
-static bool reserve_bytes(struct buffer *buffer, size_t more) {
+static inline bool reserve_bytes(struct buffer *buffer, size_t more) {
+  if (more <= buffer->capacity - buffer->size) return true;
   buffer->failed = false;
   return buffer_reserve(buffer, more);
 }
 
 /* ------------------------------------------------------------------ checking */
 
-static const tally_text *event_text(const tally_event *event, int domain) {
-  const tally_text *const texts[DOMAINS] = {&event->user_id, &event->service_name, &event->endpoint,
-                                            &event->method};
-  return texts[domain];
+#define INLINE static inline __attribute__((always_inline))
+
+/* With a domain that the compiler knows. */
+INLINE const tally_text *event_text(const tally_event *event, int domain) {
+  return domain == 0   ? &event->user_id
+         : domain == 1 ? &event->service_name
+         : domain == 2 ? &event->endpoint
+                       : &event->method;
 }
 
-static int check_text(tally_batch *b, int domain, const tally_text *text, struct checked *checked,
+INLINE int check_text(tally_batch *b, int domain, const tally_event *event, struct checked *checked,
                       tally_error *error) {
+  const tally_text *text = event_text(event, domain);
   if (!text->data) return TALLY_OK;
   int column = domain_column(domain);
   checked->mask |= 1u << column;
   checked->place[domain] = dictionary_find(&b->dictionary[domain], text->data, text->size);
   if (checked->place[domain].entry) return TALLY_OK;
-  checked->fresh_entries++;
-  checked->fresh_texts += text->size;
+  checked->fresh |= 1u << domain;
+  checked->entries++;
+  checked->texts += text->size;
   return limit_text(b->rows, column, text->data, text->size, error);
 }
 
+/* The functions that judge a value, and say what is wrong with it, are called for what is not plainly good.
+ */
 static int check_event(tally_batch *b, const tally_event *event, struct checked *checked,
                        tally_error *error) {
   const uint32_t numbers = (1u << (TALLY_COL_COST + 1)) - (1u << TALLY_COL_REQUEST_SIZE);
   checked->mask = (1u << TALLY_COL_TIMESTAMP) | (event->present & numbers);
-  checked->fresh_entries = 0;
-  checked->fresh_texts = 0;
-  int code = limit_time(b->rows, event->timestamp, INT64_MAX, error);
-  for (int i = 0; i < DOMAINS && !code; i++) code = check_text(b, i, event_text(event, i), checked, error);
-  if (!code && event->present & 1u << TALLY_COL_COST) code = limit_cost(b->rows, event->cost, error);
+  checked->fresh = 0;
+  checked->entries = checked->texts = 0;
+  int code = TALLY_OK;
+  if ((uint64_t)event->timestamp > (uint64_t)TIME_MAX)
+    code = limit_time(b->rows, event->timestamp, INT64_MAX, error);
+  if (!code) code = check_text(b, 0, event, checked, error);
+  if (!code) code = check_text(b, 1, event, checked, error);
+  if (!code) code = check_text(b, 2, event, checked, error);
+  if (!code) code = check_text(b, 3, event, checked, error);
+  if (!code && event->present & 1u << TALLY_COL_COST && (event->cost < -COST_MAX || event->cost > COST_MAX))
+    code = limit_cost(b->rows, event->cost, error);
   if (!code && event->metadata.data) {
     checked->mask |= 1u << TALLY_COL_METADATA;
     code = limit_metadata(b->rows, event->metadata.data, event->metadata.size, error);
   }
   return code;
 }
+_Static_assert(DOMAINS == 4, "check_event and commit name each");
 
 static size_t metadata_size(const tally_event *event) {
   return event->metadata.data ? event->metadata.size : 0;
 }
 
+static bool reserve_texts(tally_batch *b, const tally_event *event, uint32_t fresh) {
+  for (int i = 0; i < DOMAINS; i++)
+    if (fresh >> i & 1 && !reserve_bytes(&b->dictionary[i].texts, event_text(event, i)->size)) return false;
+  return true;
+}
+
 /* Room in the batch for the event, and memory for its bytes? */
 static int check_room(tally_batch *b, const tally_event *event, const struct checked *checked,
                       tally_error *error) {
-  uint64_t entries = checked->fresh_entries, texts = checked->fresh_texts;
-  for (int i = 0; i < DOMAINS; i++) {
-    entries += b->dictionary[i].entries;
-    texts += b->dictionary[i].texts.size;
-  }
+  uint64_t entries = b->entries + checked->entries;
   uint64_t metadata = b->metadata.size + metadata_size(event);
-  if (batch_bound((uint64_t)b->rows + 1, entries, texts, metadata) > TALLY_BATCH_BYTES)
+  if (batch_bound((uint64_t)b->rows + 1, entries, b->texts + checked->texts, metadata) > TALLY_BATCH_BYTES)
     return fail(error, TALLY_TOO_LARGE, "the batch's %u rows leave no room for this one: finish it first",
                 b->rows);
-  bool room = reserve_bytes(&b->metadata, metadata_size(event));
-  for (int i = 0; i < DOMAINS && room; i++)
-    if (checked->mask & 1u << domain_column(i) && !checked->place[i].entry)
-      room = reserve_bytes(&b->dictionary[i].texts, event_text(event, i)->size);
+  bool room = reserve_bytes(&b->metadata, metadata_size(event)) &&
+              (!checked->fresh || reserve_texts(b, event, checked->fresh));
   return room ? TALLY_OK : fail_memory(error, "a batch");
 }
 
 /* ------------------------------------------------------------------ adding */
 
-static int32_t commit_text(tally_batch *b, int domain, const tally_text *text,
-                           const struct checked *checked) {
-  if (!text->data) return 0;
+INLINE void commit_text(tally_batch *b, int domain, const tally_event *event, const struct checked *checked) {
+  const tally_text *text = event_text(event, domain);
   const struct dictionary_place *place = &checked->place[domain];
-  if (place->entry) return (int32_t)(place->entry - 1);
-  return (int32_t)dictionary_add(&b->dictionary[domain], *place, text->data, text->size);
+  uint32_t number = 0;
+  if (text->data)
+    number = place->entry ? place->entry - 1
+                          : dictionary_add(&b->dictionary[domain], *place, text->data, text->size);
+  b->narrow[domain_column(domain)][b->rows] = (int32_t)number;
 }
 
 static void commit(tally_batch *b, const tally_event *event, const struct checked *checked) {
   uint32_t row = b->rows;
   b->wide[TALLY_COL_TIMESTAMP][row] = event->timestamp;
   b->wide[TALLY_COL_COST][row] = event->cost;
-  for (int i = 0; i < DOMAINS; i++)
-    b->narrow[domain_column(i)][row] = commit_text(b, i, event_text(event, i), checked);
+  commit_text(b, 0, event, checked);
+  commit_text(b, 1, event, checked);
+  commit_text(b, 2, event, checked);
+  commit_text(b, 3, event, checked);
   b->narrow[TALLY_COL_REQUEST_SIZE][row] = event->request_size;
   b->narrow[TALLY_COL_RESPONSE_SIZE][row] = event->response_size;
   b->narrow[TALLY_COL_DURATION_MS][row] = event->duration_ms;
@@ -179,6 +208,9 @@ static void commit(tally_batch *b, const tally_event *event, const struct checke
   b->mask[row] = (uint16_t)checked->mask;
   b->in_all &= checked->mask;
   b->in_any |= checked->mask;
+  b->entries += checked->entries;
+  b->texts += checked->texts;
+  b->unready |= checked->fresh;
   b->rows = row + 1;
 }
 

@@ -24,14 +24,25 @@ struct tally_batch {
   uint32_t in_all,
       in_any; /* the masks' conjunction and disjunction: columns without NULL, and with a value */
   struct dictionary dictionary[DOMAINS];
+  uint64_t entries, texts;    /* of all dictionaries: how many, and their bytes */
+  uint32_t unready;           /* bit d: dictionary d may have no room for one more entry */
   struct buffer metadata;     /* the rows' texts, one after the other */
   struct buffer out;          /* what tally_batch_finish lent */
   struct buffer work, packed; /* batch_pack.c: a column's values widened; one part, packed */
   struct ints_scratch scratch;
 };
 
+#define BATCH_HEADER_BYTES 16u
+#define BATCH_DESCRIPTOR_BYTES 24u
+/* The bytes of each column's values at their widest: int64 or, for differences of int32, four; an index of
+ * at most 65,536 entries two; a size of at most 1 MiB three. */
+enum { BATCH_WIDEST_ROW = 2 * 8 + 5 * 4 + DOMAINS * 2 + 3 };
+
 /* The most bytes that this many rows can take: every value at its greatest width, metadata raw. */
-uint64_t batch_bound(uint64_t rows, uint64_t entries, uint64_t texts, uint64_t metadata);
+static inline uint64_t batch_bound(uint64_t rows, uint64_t entries, uint64_t texts, uint64_t metadata) {
+  return BATCH_HEADER_BYTES + COLUMNS * BATCH_DESCRIPTOR_BYTES + COLUMNS * ((rows + 7) / 8) +
+         rows * BATCH_WIDEST_ROW + entries * 2 + texts + metadata;
+}
 /* Writes the batch's bytes into b->out; false without memory. rows > 0. */
 bool batch_pack(struct tally_batch *b);
 

@@ -4,7 +4,6 @@
  * is a hit, and where the text is, so that a hit touches the slot and the text alone. */
 #include "model/batch_dictionary.h"
 
-#include "base/hash.h"
 #include "base/mem.h"
 
 #define SLOTS_AT_FIRST 256u
@@ -74,7 +73,7 @@ static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t size) {
 }
 
 struct dictionary_place dictionary_find(const struct dictionary *d, const char *text, size_t size) {
-  uint32_t hash = (uint32_t)hash64(text, size);
+  uint32_t hash = dictionary_hash(text, size);
   struct dictionary_place place = {hash & d->mask, hash, 0};
   for (;; place.slot = (place.slot + 1) & d->mask) {
     const struct dictionary_slot *s = &d->slots[place.slot];

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/hash.h"
 
 /* All that a probe needs before it looks at the text itself. */
 struct dictionary_slot {
@@ -30,6 +31,28 @@ struct dictionary_place {
   uint32_t slot, hash;
   uint32_t entry; /* number + 1, or 0: the text is new */
 };
+
+/* Nearly all texts are short: their first and last bytes are multiplied, and the product's halves folded, as
+ * in wyhash (Wang Yi). Nobody but the maker of a batch chooses its texts, so nobody else can make them
+ * collide. */
+static inline uint32_t dictionary_hash(const char *text, size_t size) {
+  uint64_t first, last;
+  if (size > 16) return (uint32_t)hash64(text, size);
+  if (size >= 8) {
+    first = load64(text);
+    last = load64(text + size - 8);
+  } else if (size >= 4) {
+    first = load32(text);
+    last = load32(text + size - 4);
+  } else {
+    first = size ? (uint8_t)text[0] : 0;
+    last = size ? (uint64_t)(uint8_t)text[size / 2] << 8 | (uint8_t)text[size - 1] : 0;
+  }
+  __uint128_t product = (__uint128_t)(first ^ UINT64_C(0x9E3779B97F4A7C15)) *
+                        (last ^ UINT64_C(0xD1B54A32D192ED03) ^ (uint64_t)size << 56);
+  uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
+  return (uint32_t)(folded ^ folded >> 32);
+}
 
 void dictionary_free(struct dictionary *d);
 /* Empties it and keeps the memory, unless that is much too large for what was in it. */

@@ -11,19 +11,10 @@
 #include "model/batch.h"
 #include "model/batch_builder.h"
 
-#define HEADER_SIZE 16u
-#define DESCRIPTOR_SIZE 24u
+#define HEADER_SIZE BATCH_HEADER_BYTES
+#define DESCRIPTOR_SIZE BATCH_DESCRIPTOR_BYTES
 #define PACKED_HEAD 4u /* the size in front of what is packed */
 #define SPILL 8u       /* a value is written as eight bytes, of which the last may lie beyond its end */
-
-/* The bytes of each column's values at their widest: int64 or, for differences of int32, four; an index of
- * at most 65,536 entries two; a size of at most 1 MiB three. */
-enum { WIDEST_ROW = 2 * 8 + 5 * 4 + DOMAINS * 2 + 3 };
-
-uint64_t batch_bound(uint64_t rows, uint64_t entries, uint64_t texts, uint64_t metadata) {
-  return HEADER_SIZE + COLUMNS * DESCRIPTOR_SIZE + COLUMNS * ((rows + 7) / 8) + rows * WIDEST_ROW +
-         entries * 2 + texts + metadata;
-}
 
 struct range {
   int64_t least, greatest;
@@ -212,13 +203,9 @@ static uint8_t *put_column(struct tally_batch *b, int column, uint8_t *descripto
 }
 
 bool batch_pack(struct tally_batch *b) {
-  uint64_t entries = 0, texts = 0;
-  for (int i = 0; i < DOMAINS; i++) {
-    entries += b->dictionary[i].entries;
-    texts += b->dictionary[i].texts.size;
-  }
   buffer_clear(&b->out);
-  if (!buffer_reserve(&b->out, batch_bound(b->rows, entries, texts, b->metadata.size) + SPILL)) return false;
+  if (!buffer_reserve(&b->out, batch_bound(b->rows, b->entries, b->texts, b->metadata.size) + SPILL))
+    return false;
   uint8_t *start = b->out.data, *descriptors = start + HEADER_SIZE;
   uint8_t *out = descriptors + COLUMNS * DESCRIPTOR_SIZE;
   memset(start, 0, HEADER_SIZE + COLUMNS * DESCRIPTOR_SIZE);

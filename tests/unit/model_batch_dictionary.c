@@ -2,7 +2,6 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "model/batch_dictionary.h"
 #include "unit/model_random.h"
 
@@ -61,7 +60,7 @@ static size_t equal_hashes(const char *prefix) {
   char text[24], other[24];
   for (uint32_t i = 0; i < COUNT; i++) {
     make_text(text, prefix, i);
-    all[i] = (struct hashed){(uint32_t)hash64(text, strlen(text)), i};
+    all[i] = (struct hashed){dictionary_hash(text, strlen(text)), i};
   }
   qsort(all, COUNT, sizeof *all, by_hash);
   struct dictionary d = {0};

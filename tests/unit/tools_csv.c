@@ -22,12 +22,14 @@ static csv_index_fn *const indexes[] = {
 #if defined(__x86_64__)
     csv_index_sse2,
     csv_index_avx2,
+    csv_index_avx512,
 #endif
 };
 
 static size_t index_count(void) {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2") ? 3 : 2;
+  bool avx2 = __builtin_cpu_supports("avx2");
+  return !avx2 ? 2 : csv_index_has_avx512() ? 4 : 3;
 #else
   return 1;
 #endif
