@@ -1,7 +1,7 @@
 /* kernel.h - loops over vectors, compiled for the machine that they run on.
  *
- * KERNEL before a function that has a loop of plain arithmetic makes a second copy of it for AVX2, which is
- * taken where the processor has it. The copies are the same C, and so give the same results. Builds with
+ * KERNEL before a function that has a loop of plain arithmetic makes copies of it for AVX2 and for AVX-512,
+ * of which the best is taken that the processor has. They are the same C, and so give the same results. Builds with
  * sanitizers have one copy: theirs run before the resolver may. */
 #ifndef BASE_KERNEL_H
 #define BASE_KERNEL_H
@@ -16,7 +16,7 @@
 #endif
 
 #if defined(__x86_64__) && defined(__linux__) && !defined(KERNEL_PLAIN)
-#define KERNEL __attribute__((target_clones("avx2", "default")))
+#define KERNEL __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define KERNEL
 #endif

@@ -38,13 +38,11 @@ static unsigned take_sample(const int64_t *v, uint32_t count, int64_t min, int64
 
 static uint64_t distance(int64_t from, int64_t to) { return (uint64_t)to - (uint64_t)from; }
 
-/* Bits for the sample if [s[low], s[high]] is packed and the rest are exceptions. */
-static uint64_t window_bits(const int64_t *s, unsigned n, unsigned low, unsigned high,
+/* Bits for the sample if [s[low], s[high]] is packed and the rest are exceptions, whose distance from s[low]
+ * has `far` bits at most. */
+static uint64_t window_bits(const int64_t *s, unsigned n, unsigned low, unsigned high, unsigned far,
                             unsigned position_bits) {
   unsigned width = bits_length(distance(s[low], s[high])), outside = low + (n - 1 - high);
-  if (outside == 0) return (uint64_t)width * n;
-  unsigned above = bits_length(distance(s[low], s[n - 1])), below = bits_length(distance(s[0], s[low]));
-  unsigned far = above > below ? above : below;
   return (uint64_t)width * n + (uint64_t)outside * (position_bits + (far > width ? far - width : 0) + 1);
 }
 
@@ -73,9 +71,12 @@ struct int_frame_guess int_frame_guess(const int64_t *v, uint32_t count, int64_t
   unsigned position_bits = bits_length(count - 1);
   uint64_t best = UINT64_MAX, all_above = UINT64_MAX;
   for (unsigned l = 0; l < number && cuts[l] < n; l++) {
+    unsigned above = bits_length(distance(s[cuts[l]], s[n - 1])),
+             below = bits_length(distance(s[0], s[cuts[l]]));
+    unsigned far = above > below ? above : below;
     for (unsigned h = 0; h < number && cuts[l] + cuts[h] < n; h++) {
       unsigned high = n - 1 - cuts[h];
-      uint64_t bits = window_bits(s, n, cuts[l], high, position_bits);
+      uint64_t bits = window_bits(s, n, cuts[l], high, far, position_bits);
       if (l == 0 && bits < all_above) all_above = bits;
       if (bits >= best) continue;
       best = bits;
