@@ -41,9 +41,13 @@ static int sort_up(struct budget *budget, struct bag_entry *entries, size_t *siz
   size_t n = *size, bytes = n * sizeof *entries;
   struct bag_entry *scratch = grow_memory(budget, NULL, 0, bytes, what, error);
   if (!scratch) return error->code;
-  radix_entries(entries, scratch, n);
+  size_t kept = radix_singles(entries, scratch, n);
+  if (!kept) radix_entries(entries, scratch, n);
   grow_free(budget, scratch, bytes);
-  size_t kept = 0;
+  if (kept) {
+    *size = kept;
+    return 0;
+  }
   for (size_t i = 0; i < n; i++) {
     struct bag_entry entry = entries[i];
     kept = put(entries, kept, &entry);
@@ -98,13 +102,21 @@ static int reserve(struct bag *bag, tally_error *error) {
   return 0;
 }
 
-static int add_entry(struct bag *bag, const struct bag_entry *entry, tally_error *error) {
-  if (bag->pending_size == bag->pending_capacity) {
-    int rc = reserve(bag, error);
-    if (rc) return rc;
-  }
-  bag->pending_size = put(bag->pending, bag->pending_size, entry);
-  return 0;
+static bool same(const struct bag_entry *a, const struct bag_entry *b) {
+  return a->value == b->value && a->group == b->group;
+}
+
+#define APART 4u /* equal neighbours that stay apart */
+
+/* Adds a value seen once. It is added to the last entry's count, as put does, only behind some equal ones:
+ * what is equal now and then is left to sort_up, which sorts the short way where nothing has been counted
+ * yet. */
+static size_t put_single(struct bag_entry *entries, size_t n, const struct bag_entry *entry) {
+  size_t equal = 0;
+  while (equal < APART && equal < n && same(&entries[n - 1 - equal], entry)) equal++;
+  if (equal == APART && absorb(&entries[n - 1], entry)) return n;
+  entries[n] = *entry;
+  return n + 1;
 }
 
 int bag_add(struct bag *bag, const uint32_t *groups, uint32_t one, const int64_t *values,
@@ -112,8 +124,9 @@ int bag_add(struct bag *bag, const uint32_t *groups, uint32_t one, const int64_t
   for (uint32_t i = 0; i < rows; i++) {
     if (valid && !bitmap_get(valid, i)) continue;
     struct bag_entry entry = {values[i], groups ? groups[i] : one, 1};
-    int rc = add_entry(bag, &entry, error);
+    int rc = bag->pending_size == bag->pending_capacity ? reserve(bag, error) : 0;
     if (rc) return rc;
+    bag->pending_size = put_single(bag->pending, bag->pending_size, &entry);
   }
   return 0;
 }
@@ -124,7 +137,62 @@ int bag_add_one(struct bag *bag, uint32_t group, int64_t value, tally_error *err
 
 int bag_add_times(struct bag *bag, uint32_t group, int64_t value, uint32_t times, tally_error *error) {
   struct bag_entry entry = {value, group, times};
-  return add_entry(bag, &entry, error);
+  int rc = bag->pending_size == bag->pending_capacity ? reserve(bag, error) : 0;
+  if (!rc) bag->pending_size = put(bag->pending, bag->pending_size, &entry);
+  return rc;
+}
+
+/* ---- merging */
+
+static size_t count_groups(const struct bag *bag) {
+  size_t n = bag->run_size > 0;
+  for (size_t i = 1; i < bag->run_size; i++) n += bag->run[i].group != bag->run[i - 1].group;
+  return n;
+}
+
+/* Where each group of the run begins, above its new number. Gives the bits of the numbers. */
+static unsigned list_groups(const struct bag *bag, const uint32_t *group_map, uint64_t *list) {
+  uint32_t all = 0;
+  for (size_t i = 0; i < bag->run_size; i++) {
+    if (i > 0 && bag->run[i].group == bag->run[i - 1].group) continue;
+    uint32_t number = group_map[bag->run[i].group];
+    *list++ = (uint64_t)i << 32 | number;
+    all |= number;
+  }
+  return all ? 32u - (unsigned)__builtin_clz(all) : 0;
+}
+
+/* Numbers the groups of a run anew and moves each, sorted as it is, to its new place. The run has less than
+ * 2^32 entries. */
+static int move_groups(struct bag *bag, const uint32_t *group_map, tally_error *error) {
+  size_t n = bag->run_size, groups = count_groups(bag);
+  size_t bytes = n * sizeof *bag->run + 2 * groups * sizeof(uint64_t);
+  struct bag_entry *moved = grow_memory(bag->budget, NULL, 0, bytes, what, error);
+  if (!moved) return error->code;
+  uint64_t *list = (uint64_t *)(void *)(moved + n);
+  list = radix_keys(list, list + groups, groups, list_groups(bag, group_map, list));
+  struct bag_entry *to = moved;
+  for (size_t g = 0; g < groups; g++) {
+    size_t i = list[g] >> 32;
+    const uint32_t old = bag->run[i].group, number = (uint32_t)list[g];
+    for (; i < n && bag->run[i].group == old; i++)
+      *to++ = (struct bag_entry){bag->run[i].value, number, bag->run[i].count};
+  }
+  memcpy(bag->run, moved, n * sizeof *moved);
+  grow_free(bag->budget, moved, bytes);
+  return 0;
+}
+
+/* Numbers groups and values anew. */
+static int renumber(struct bag *bag, const uint32_t *group_map, const uint32_t *value_map,
+                    tally_error *error) {
+  if (!value_map && bag->run_size <= UINT32_MAX) return move_groups(bag, group_map, error);
+  for (size_t i = 0; i < bag->run_size; i++) {
+    struct bag_entry *entry = &bag->run[i];
+    entry->group = group_map[entry->group];
+    if (value_map) entry->value = value_map[entry->value];
+  }
+  return sort_up(bag->budget, bag->run, &bag->run_size, error);
 }
 
 int bag_merge(struct bag *bag, struct bag *from, const uint32_t *group_map, const uint32_t *value_map,
@@ -132,12 +200,7 @@ int bag_merge(struct bag *bag, struct bag *from, const uint32_t *group_map, cons
   int rc = bag_seal(from, error);
   if (!rc) rc = bag_seal(bag, error);
   if (rc || from->run_size == 0) return rc;
-  for (size_t i = 0; i < from->run_size; i++) {
-    struct bag_entry *entry = &from->run[i];
-    entry->group = group_map[entry->group];
-    if (value_map) entry->value = value_map[entry->value];
-  }
-  rc = sort_up(bag->budget, from->run, &from->run_size, error);
+  rc = renumber(from, group_map, value_map, error);
   if (!rc) rc = merge_sorted(bag, from->run, from->run_size, error);
   if (!rc) bag_free(from);
   return rc;

@@ -85,6 +85,75 @@ void radix_entries(struct bag_entry *entries, struct bag_entry *scratch, size_t 
   if (from != entries) memcpy(entries, from, n * sizeof *entries);
 }
 
+/* ---- eight bytes an entry */
+
+#define DIGIT_MOST 11u /* bits: DIGITS */
+
+static void pass_keys(const uint64_t *from, uint64_t *to, size_t n, unsigned shift, unsigned bits) {
+  uint32_t counts[DIGITS] = {0};
+  uint64_t mask = ((uint64_t)1 << bits) - 1;
+  for (size_t i = 0; i < n; i++) counts[from[i] >> shift & mask]++;
+  positions(counts, (size_t)mask + 1);
+  for (size_t i = 0; i < n; i++) to[counts[from[i] >> shift & mask]++] = from[i];
+}
+
+uint64_t *radix_keys(uint64_t *keys, uint64_t *scratch, size_t n, unsigned bits) {
+  unsigned passes = (bits + DIGIT_MOST - 1) / DIGIT_MOST;
+  for (unsigned done = 0; passes > 0; passes--) {
+    unsigned digit = (bits - done + passes - 1) / passes;
+    pass_keys(keys, scratch, n, done, digit);
+    uint64_t *swap = keys;
+    keys = scratch;
+    scratch = swap;
+    done += digit;
+  }
+  return keys;
+}
+
+/* What all entries have in common. */
+struct extent {
+  int64_t least, most;
+  uint32_t first_group, last_group;
+  bool single;
+};
+
+static struct extent extent_of(const struct bag_entry *e, size_t n) {
+  struct extent x = {e[0].value, e[0].value, e[0].group, e[0].group, true};
+  uint32_t other = 0;
+  for (size_t i = 0; i < n; i++) {
+    x.least = e[i].value < x.least ? e[i].value : x.least;
+    x.most = e[i].value > x.most ? e[i].value : x.most;
+    x.first_group = e[i].group < x.first_group ? e[i].group : x.first_group;
+    x.last_group = e[i].group > x.last_group ? e[i].group : x.last_group;
+    other |= e[i].count ^ 1;
+  }
+  x.single = other == 0;
+  return x;
+}
+
+static unsigned length(uint64_t v) { return v ? 64u - (unsigned)__builtin_clzll(v) : 0; }
+
+size_t radix_singles(struct bag_entry *entries, struct bag_entry *scratch, size_t n) {
+  if (n < INSERTION) return 0;
+  const struct extent x = extent_of(entries, n);
+  const unsigned value_bits = length(biased(x.most, x.least));
+  const unsigned bits = value_bits + length(x.last_group - x.first_group);
+  if (!x.single || value_bits == 64 || bits > 64) return 0;
+  uint64_t *keys = (uint64_t *)(void *)scratch, mask = ((uint64_t)1 << value_bits) - 1;
+  for (size_t i = 0; i < n; i++)
+    keys[i] = (uint64_t)(entries[i].group - x.first_group) << value_bits | biased(entries[i].value, x.least);
+  const uint64_t *sorted = radix_keys(keys, keys + n, n, bits);
+  size_t kept = 0;
+  for (size_t i = 0; i < n; i++) {
+    entries[kept] = (struct bag_entry){(int64_t)((sorted[i] & mask) + (uint64_t)x.least),
+                                       (uint32_t)(sorted[i] >> value_bits) + x.first_group, 0};
+    size_t first = i;
+    while (i + 1 < n && sorted[i + 1] == sorted[first]) i++;
+    entries[kept++].count = (uint32_t)(i - first + 1);
+  }
+  return kept;
+}
+
 static void insertion_order(uint32_t *order, size_t n, const uint64_t *keys) {
   for (size_t i = 1; i < n; i++) {
     uint32_t x = order[i];

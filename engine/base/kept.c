@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #define block_size malloc_usable_size
@@ -76,4 +77,13 @@ bool kept_put(void *block) {
   }
   swap_in(atomic_fetch_add(&kept.next, 1) % SLOTS, block);
   return true;
+}
+
+void *kept_move(void *old, size_t size) {
+  void *block = kept_take(size);
+  if (!block || !old) return block;
+  size_t has = block_size(old);
+  memcpy(block, old, has < size ? has : size);
+  if (!kept_put(old)) free(old);
+  return block;
 }

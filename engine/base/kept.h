@@ -16,6 +16,8 @@
 void kept_allow(size_t least, size_t most);
 /* A block of at least `size` bytes and at most a quarter more, with any content; NULL: none is kept. */
 void *kept_take(size_t size);
+/* The same with what `old` (NULL: nothing) holds, which is freed; NULL: `old` is as it was. */
+void *kept_move(void *old, size_t size);
 /* Keeps a block that the heap gave, the oldest others making room; false: it is to be freed. */
 bool kept_put(void *block);
 

@@ -1,8 +1,8 @@
 /* kernel.h - loops over vectors, compiled for the machine that they run on.
  *
  * KERNEL before a function that has a loop of plain arithmetic makes copies of it for AVX2 and for AVX-512,
- * of which the best is taken that the processor has. They are the same C, and so give the same results. Builds with
- * sanitizers have one copy: theirs run before the resolver may. */
+ * of which the best is taken that the processor has. They are the same C, and so give the same results.
+ * Builds with sanitizers have one copy: theirs run before the resolver may. */
 #ifndef BASE_KERNEL_H
 #define BASE_KERNEL_H
 

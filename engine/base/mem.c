@@ -26,7 +26,11 @@ void *mem_zalloc(size_t count, size_t size) {
   return block ? memset(block, 0, bytes) : calloc(count ? count : 1, size ? size : 1);
 }
 
-void *mem_realloc(void *old, size_t size) { return allowed(size) ? realloc(old, size ? size : 1) : NULL; }
+void *mem_realloc(void *old, size_t size) {
+  if (!allowed(size)) return NULL;
+  void *block = kept_move(old, size);
+  return block ? block : realloc(old, size ? size : 1);
+}
 
 void *mem_realloc_array(void *old, size_t count, size_t size) {
   size_t bytes;

@@ -46,9 +46,10 @@ void execute_free(const struct plan *plan, struct tally_up *up) {
 
 /* ------------------------------------------------------------------ threads */
 
-/* The parts that no thread has taken yet. */
+/* What no thread has taken yet. */
 struct queue {
-  const struct plan *plan;
+  struct task *task;
+  size_t count;
   _Atomic size_t next;
   atomic_bool failed; /* a thread has: the others may stop */
 };
@@ -56,6 +57,7 @@ struct queue {
 struct thread {
   struct queue *queue;
   struct worker worker;
+  bool shares; /* there is another one to merge with */
   int result;
   tally_error error;
   struct os_thread handle;
@@ -65,8 +67,10 @@ static void *run(void *arg) {
   struct thread *t = arg;
   size_t index;
   while (!t->result && !atomic_load(&t->queue->failed) &&
-         (index = atomic_fetch_add(&t->queue->next, 1)) < t->queue->plan->part_count)
-    t->result = worker_part(&t->worker, index, &t->error);
+         (index = atomic_fetch_add(&t->queue->next, 1)) < t->queue->count)
+    t->result = worker_task(&t->worker, &t->queue->task[index], &t->error);
+  /* What merging needs sorted is sorted by its own thread. */
+  if (!t->result && t->shares) t->result = execute_seal(t->worker.plan, &t->worker.up, &t->error);
   if (t->result) atomic_store(&t->queue->failed, true);
   return NULL;
 }
@@ -79,10 +83,38 @@ static bool one_user(const struct request *r) {
 }
 
 static size_t thread_count(const struct plan *plan) {
+  bool many = plan->work >= THREAD_WORK && !one_user(plan->request);
+  return many && os_cores() > 1 ? THREADS : 1;
+}
+
+/* ------------------------------------------------------------------ tasks */
+
+#define PIECES 4u             /* that rows of one part are cut into for two threads */
+#define PIECE_CHUNKS_LEAST 4u /* a piece has at least so many chunks */
+#define PIECES_OF_PARTS 8u    /* more parts than this share themselves out evenly enough */
+
+static uint32_t pieces_of(const struct plan *plan, size_t part, size_t parts, size_t threads) {
+  uint64_t most = scan_part_rows(plan->scan, part) / (PIECE_CHUNKS_LEAST * CHUNK_ROWS);
+  if (threads == 1 || parts > PIECES_OF_PARTS || plan->part[part].way != PART_ROWS || most < 2) return 1;
+  return most < PIECES ? (uint32_t)most : PIECES;
+}
+
+/* The tasks of all parts that are not pruned. */
+static int list_tasks(const struct plan *plan, size_t threads, struct queue *queue, size_t *allocated,
+                      tally_error *error) {
   size_t parts = 0;
   for (size_t i = 0; i < plan->part_count; i++) parts += plan->part[i].way != PART_PRUNED;
-  bool many = plan->work >= THREAD_WORK && parts > 1 && !one_user(plan->request);
-  return many && os_cores() > 1 ? THREADS : 1;
+  *allocated = parts * PIECES;
+  queue->task =
+      grow_array(plan->environment->budget, NULL, 0, *allocated, sizeof *queue->task, "list of tasks", error);
+  if (!queue->task) return error->code;
+  for (size_t i = 0; i < plan->part_count; i++) {
+    if (plan->part[i].way == PART_PRUNED) continue;
+    uint32_t pieces = pieces_of(plan, i, parts, threads);
+    for (uint32_t piece = 0; piece < pieces; piece++)
+      queue->task[queue->count++] = (struct task){i, piece, pieces};
+  }
+  return 0;
 }
 
 /* ------------------------------------------------------------------ merging */
@@ -200,17 +232,19 @@ static int finish(const struct plan *plan, struct thread *threads, size_t count,
 }
 
 int execute(const struct plan *plan, struct tally_up *total, tally_error *error) {
-  struct queue queue = {.plan = plan};
+  struct queue queue = {0};
   struct thread threads[THREADS] = {0};
-  size_t count = thread_count(plan);
-  int rc = 0;
+  size_t count = thread_count(plan), tasks;
   *total = (struct tally_up){0};
+  int rc = list_tasks(plan, count, &queue, &tasks, error);
   for (size_t i = 0; i < count && !rc; i++) {
     threads[i].queue = &queue;
+    threads[i].shares = count > 1;
     rc = worker_init(&threads[i].worker, plan, error);
   }
   if (!rc) rc = run_all(threads, count, error);
   if (!rc) rc = finish(plan, threads, count, total, error);
   for (size_t i = 0; i < count; i++) worker_free(&threads[i].worker);
+  if (queue.task) grow_free(plan->environment->budget, queue.task, tasks * sizeof *queue.task);
   return rc;
 }

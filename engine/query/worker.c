@@ -122,10 +122,11 @@ static int add_vector(struct worker *worker, const struct plan_part *p, const st
 }
 
 /* The rows of a part; of one that rollups answer, those around the stretches. */
-static int worker_rows(struct worker *worker, size_t index, tally_error *error) {
-  const struct plan_part *p = &worker->plan->part[index];
+static int worker_rows(struct worker *worker, const struct task *task, tally_error *error) {
+  const struct plan_part *p = &worker->plan->part[task->part];
   const struct vector *vector;
-  int rc = scanner_part(worker->scanner, index, p->from, p->to, error);
+  int rc = scanner_part(worker->scanner, task->part, p->from, p->to, error);
+  if (!rc && task->pieces > 1) scanner_piece(worker->scanner, task->piece, task->pieces);
   if (!rc && p->way == PART_ROLLUP) scanner_skip(worker->scanner, p->hours.from, p->hours.to);
   while (!rc) {
     rc = plan_alive(worker->plan->environment, error);
@@ -303,13 +304,14 @@ static int worker_users(struct worker *worker, size_t index, tally_error *error)
 }
 
 /* Rows around the stretches, hours around the days, days, and their users. */
-static int worker_rollup(struct worker *worker, size_t index, tally_error *error) {
+static int worker_rollup(struct worker *worker, const struct task *task, tally_error *error) {
   const struct plan *plan = worker->plan;
+  const size_t index = task->part;
   const struct plan_part *p = &plan->part[index];
   const bool thinned = scan_thinned(plan->scan, index);
   const enum rollup_level hours = p->users ? ROLLUP_USER_HOUR : ROLLUP_HOUR,
                           days = p->users ? ROLLUP_USER_DAY : ROLLUP_DAY;
-  int rc = plan_ragged(p) ? worker_rows(worker, index, error) : 0;
+  int rc = plan_ragged(p) ? worker_rows(worker, task, error) : 0;
   if (thinned || plan->by_entries) {
     if (!rc) rc = worker_entries(worker, index, hours, p->hours.from, p->days.from, error);
     if (!rc) rc = worker_entries(worker, index, days, p->days.from, p->days.to, error);
@@ -318,16 +320,16 @@ static int worker_rollup(struct worker *worker, size_t index, tally_error *error
   return !rc && plan->by_users && !thinned ? worker_users(worker, index, error) : rc;
 }
 
-int worker_part(struct worker *worker, size_t index, tally_error *error) {
-  switch (worker->plan->part[index].way) {
+int worker_task(struct worker *worker, const struct task *task, tally_error *error) {
+  switch (worker->plan->part[task->part].way) {
   case PART_PRUNED:
     break;
   case PART_ROWS:
-    return worker_rows(worker, index, error);
+    return worker_rows(worker, task, error);
   case PART_INDEX:
-    return worker_index(worker, index, error);
+    return worker_index(worker, task->part, error);
   case PART_ROLLUP:
-    return worker_rollup(worker, index, error);
+    return worker_rollup(worker, task, error);
   }
   return 0;
 }

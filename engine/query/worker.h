@@ -16,7 +16,12 @@ struct worker {
 /* Free in any case. */
 int worker_init(struct worker *worker, const struct plan *plan, tally_error *error);
 void worker_free(struct worker *worker);
-/* Adds up part `index` in the way that the plan chose. */
-int worker_part(struct worker *worker, size_t index, tally_error *error);
+/* What a thread takes at a time: a part, or a piece of one whose rows are read. */
+struct task {
+  size_t part;
+  uint32_t piece, pieces;
+};
+/* Adds it up in the way that the plan chose for the part. */
+int worker_task(struct worker *worker, const struct task *task, tally_error *error);
 
 #endif

@@ -63,6 +63,9 @@ int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *
 int scanner_part(struct scanner *scanner, size_t part, int64_t from, int64_t to, tally_error *error);
 /* Takes the memory for rows, which else the first scanner_part takes: index and rollups need none of it. */
 int scanner_prepare(struct scanner *scanner, tally_error *error);
+/* After scanner_part: of the part's rows only those of piece `piece` of `pieces` come, which differ by a
+ * chunk at most. The first piece counts the part in the statistics. */
+void scanner_piece(struct scanner *scanner, uint32_t piece, uint32_t pieces);
 /* Leaves out the rows of [from, to) of the part that scanner_part has moved to. */
 void scanner_skip(struct scanner *scanner, int64_t from, int64_t to);
 /* Rows of the part that pass predicates on service and user, before it is narrowed, where that is known

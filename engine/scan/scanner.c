@@ -122,6 +122,16 @@ int scanner_part(struct scanner *s, size_t part, int64_t from, int64_t to, tally
   return 0;
 }
 
+void scanner_piece(struct scanner *s, uint32_t piece, uint32_t pieces) {
+  const uint32_t all = s->chunks;
+  s->chunk = (uint32_t)((uint64_t)all * piece / pieces);
+  s->chunks = (uint32_t)((uint64_t)all * (piece + 1) / pieces);
+  if (!s->segment) return;
+  s->stats.chunks -= all - (s->chunks - s->chunk);
+  s->stats.segments -= piece > 0;
+  s->stats.segments_pruned -= piece > 0 && all == 0;
+}
+
 void scanner_skip(struct scanner *s, int64_t from, int64_t to) {
   const struct interval all = s->time[0];
   if (s->times == 0 || from >= to || from > all.high || to <= all.low) return;
@@ -137,6 +147,7 @@ static bool find_chunk(struct scanner *s) {
   uint32_t before = s->chunk;
   if (s->segment && s->chunk < s->chunks && !candidates_chunk(&s->candidates, &s->chunk))
     s->chunk = s->chunks;
+  if (s->chunk > s->chunks) s->chunk = s->chunks; /* of a piece */
   if (s->segment) s->stats.chunks_pruned += s->chunk - before;
   return s->chunk < s->chunks;
 }

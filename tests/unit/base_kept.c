@@ -42,6 +42,20 @@ Test(kept, no_more_is_kept_than_allowed_and_the_oldest_goes_first) {
   cr_assert_null(kept_take(2 * MIB));
 }
 
+Test(kept, an_array_that_grows_into_a_kept_block_keeps_what_it_holds) {
+  mem_keep(MIB, 16 * MIB);
+  void *block = mem_alloc(4 * MIB);
+  mem_free(block);
+  uint8_t *small = mem_alloc(1000);
+  memset(small, 7, 1000);
+  uint8_t *large = mem_realloc(small, 4 * MIB);
+  cr_assert_eq(large, block);
+  for (size_t i = 0; i < 1000; i++) cr_assert_eq(large[i], 7);
+  uint8_t *less = mem_realloc(large, 2 * MIB);
+  for (size_t i = 0; i < 1000; i++) cr_assert_eq(less[i], 7);
+  mem_free(less);
+}
+
 #define THREADS 4
 #define ROUNDS 20000
 
