@@ -205,6 +205,17 @@ static void add_entry_measure(struct accumulator *a, const struct entries *rows,
   }
 }
 
+static void add_run_measure(struct accumulator *a, const struct entries *rows, int c,
+                            const uint32_t *groups) {
+  const uint32_t *nonnull = rows->run_nonnull[c];
+  if (a->nulls && nonnull)
+    for (uint32_t i = 0; i < rows->rows; i++)
+      if (rows->count[i] != nonnull[i]) a->nulls[groups[i]] += rows->count[i] - nonnull[i];
+  const int64_t *sum = rows->run_sum[c];
+  if (a->sum)
+    for (uint32_t i = 0; i < rows->rows; i++) a->sum[groups[i]] += sum[i];
+}
+
 /* The values of the entries' histograms. */
 static int add_histograms(struct accumulator *a, const struct entries *rows, const uint32_t *groups,
                           tally_error *error) {
@@ -226,7 +237,11 @@ static int add_entry_state(struct worker *worker, size_t state, const struct ent
     const uint32_t *id = entry_ids(rows, s->ref.column);
     return id ? add_entry_ids(worker, a, rows, id, same ? NULL : groups, error) : 0;
   }
-  add_entry_measure(a, rows, rows->measure[s->ref.column - TALLY_COL_REQUEST_SIZE], groups);
+  const int c = s->ref.column - TALLY_COL_REQUEST_SIZE;
+  if (rows->measure[c])
+    add_entry_measure(a, rows, rows->measure[c], groups);
+  else
+    add_run_measure(a, rows, c, groups);
   return a->needs & NEED_VALUES ? add_histograms(a, rows, groups, error) : 0;
 }
 

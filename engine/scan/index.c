@@ -20,6 +20,7 @@ struct index_cursor {
   uint32_t services[BATCH], users[BATCH], counts[BATCH], errors[BATCH], bounds[BATCH + 1];
   uint32_t nonnull[RUN_MEASURES][BATCH];
   int64_t tokens[BATCH], cost[BATCH];
+  bool stored[RUN_MEASURES]; /* nonnull is: some row of the segment has NULL there */
   struct measure measure[MEASURES][BATCH];
   struct entries rows;
 };
@@ -69,6 +70,11 @@ static int find_runs(struct scanner *s, tally_error *error) {
   return result;
 }
 
+/* Has the column a NULL in this segment? */
+static bool has_nulls(const struct segment *segment, int measure) {
+  return segment->total.measure[measure].nonnull != segment->info.rows;
+}
+
 int scanner_index(struct scanner *s, size_t part, enum index_level level, tally_error *error) {
   if (!s->index) {
     void *memory;
@@ -85,6 +91,7 @@ int scanner_index(struct scanner *s, size_t part, enum index_level level, tally_
   s->stats.segments_from_index++;
   x->level = level;
   x->service = x->run = x->found_count = x->found_next = 0;
+  for (int c = 0; c < RUN_MEASURES; c++) x->stored[c] = has_nulls(s->segment, STATUS + c);
   x->look_up = level == INDEX_RUN && candidates_look_up(s->scan, s->segment, &lookups);
   return x->look_up ? find_runs(s, error) : 0;
 }
@@ -117,22 +124,13 @@ static uint32_t next_totals(struct scanner *s) {
 
 /* ---- runs */
 
-/* Has the column a NULL in this segment? */
-static bool has_nulls(const struct segment *segment, int measure) {
-  return segment->total.measure[measure].nonnull != segment->info.rows;
-}
-
 /* Reads the sums of runs [first, first + n), whose counts are there, to place `at` of the arrays. */
 static int read_sums(struct scanner *s, uint32_t first, uint32_t n, uint32_t at, tally_error *error) {
   struct index_cursor *x = s->index;
   struct run_sums sums = {.errors = x->errors + at, .tokens = x->tokens + at, .cost = x->cost + at};
   uint32_t **nonnull[] = {&sums.status_nonnull, &sums.tokens_nonnull, &sums.cost_nonnull};
-  for (int c = 0; c < RUN_MEASURES; c++) {
-    if (has_nulls(s->segment, STATUS + c))
-      *nonnull[c] = x->nonnull[c] + at;
-    else
-      memcpy(x->nonnull[c] + at, x->counts + at, n * sizeof *x->counts);
-  }
+  for (int c = 0; c < RUN_MEASURES; c++)
+    if (x->stored[c]) *nonnull[c] = x->nonnull[c] + at;
   return segment_run_sums(s->segment, first, n, &sums, error);
 }
 
@@ -147,7 +145,8 @@ static uint32_t keep_users(struct scanner *s, uint32_t n) {
     x->users[kept] = x->users[i];
     x->counts[kept] = x->counts[i];
     x->errors[kept] = x->errors[i];
-    for (int c = 0; c < RUN_MEASURES; c++) x->nonnull[c][kept] = x->nonnull[c][i];
+    for (int c = 0; c < RUN_MEASURES; c++)
+      if (x->stored[c]) x->nonnull[c][kept] = x->nonnull[c][i];
     x->tokens[kept] = x->tokens[i];
     x->cost[kept++] = x->cost[i];
   }
@@ -192,12 +191,11 @@ static int next_stretch(struct scanner *s, uint32_t *n, tally_error *error) {
   return 0;
 }
 
-static void fill_measures(struct index_cursor *x, uint32_t n) {
-  for (uint32_t i = 0; i < n; i++) {
-    x->measure[STATUS][i] = (struct measure){.nonnull = x->nonnull[0][i]};
-    x->measure[TOKENS][i] = (struct measure){.sum = x->tokens[i], .nonnull = x->nonnull[1][i]};
-    x->measure[COST][i] = (struct measure){.sum = x->cost[i], .nonnull = x->nonnull[2][i]};
-  }
+static void lend_runs(struct index_cursor *x) {
+  for (int c = 0; c < RUN_MEASURES; c++)
+    if (x->stored[c]) x->rows.run_nonnull[STATUS + c] = x->nonnull[c];
+  x->rows.run_sum[TOKENS] = x->tokens;
+  x->rows.run_sum[COST] = x->cost;
 }
 
 int scanner_index_next(struct scanner *s, const struct entries **rows, tally_error *error) {
@@ -211,14 +209,13 @@ int scanner_index_next(struct scanner *s, const struct entries **rows, tally_err
   if (result) return result;
   if (n == 0) return TALLY_OK;
   bool runs = x->level == INDEX_RUN;
-  if (runs) fill_measures(x, n);
   x->rows = (struct entries){.rows = n,
                              .service = x->services,
                              .user = runs ? x->users : NULL,
                              .count = x->counts,
                              .errors = x->errors};
-  for (int m = 0; m < MEASURES; m++)
-    x->rows.measure[m] = runs && m != STATUS && m != TOKENS && m != COST ? NULL : x->measure[m];
+  if (runs) lend_runs(x);
+  for (int m = 0; !runs && m < MEASURES; m++) x->rows.measure[m] = x->measure[m];
   *rows = &x->rows;
   return TALLY_ROW;
 }

@@ -87,10 +87,10 @@ void scanner_free(struct scanner *scanner);
 
 enum index_level { INDEX_SEGMENT, INDEX_SERVICE, INDEX_RUN };
 #define INDEX_LEVELS (INDEX_RUN + 1)
-/* Entries: each stands for some rows, with their aggregates. From the index, measure[c] (c = column -
- * TALLY_COL_REQUEST_SIZE) has sum and nonnull at every level; min and max only at INDEX_SEGMENT and
- * INDEX_SERVICE. At INDEX_RUN only tokens_used (sum, nonnull), cost (sum, nonnull), errors and status_code's
- * nonnull are there. From rollups, measures are there if asked for; at the hours min and max are 0 where the
+/* Entries: each stands for some rows, with their aggregates (c = column - TALLY_COL_REQUEST_SIZE). From the
+ * totals of the index (INDEX_SEGMENT and INDEX_SERVICE) measure[c] is there. Runs (INDEX_RUN) are many, and
+ * have arrays of what is stored of them: run_sum[c] of tokens_used and cost, and run_nonnull[c] of these and
+ * status_code. From rollups, measures are there if asked for; at the hours min and max are 0 where the
  * part has no bounds there (segment->rollup_bounds). */
 struct entries {
   uint32_t rows;                     /* how many entries */
@@ -104,6 +104,8 @@ struct entries {
   const uint64_t *bin_at;
   const int64_t *bin_value, *bin_count;
   const struct measure *measure[MEASURES]; /* measure[c][i] of entry i; NULL where not there */
+  const int64_t *run_sum[MEASURES];        /* likewise */
+  const uint32_t *run_nonnull[MEASURES];   /* NULL also where all rows have a value */
 };
 /* Can the part be answered from its index? True if it is a segment whose rows are all inside the request's
  * range and whose predicates are all on service_name (levels SERVICE and RUN) or user_id (RUN), and it has

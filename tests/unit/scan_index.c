@@ -40,12 +40,18 @@ static void check_row(const struct entries *x, uint32_t i, enum index_level leve
   cr_assert_eq(x->count[i], want->rows);
   cr_assert_eq(x->errors[i], want->errors);
   for (int m = 0; m < MEASURES; m++) {
-    bool sums = level != INDEX_RUN || m >= MEASURES - 2;
-    bool counts = sums || m == TALLY_COL_STATUS_CODE - TALLY_COL_REQUEST_SIZE;
-    cr_assert_eq(x->measure[m] != NULL, counts);
-    if (sums) cr_assert_eq(x->measure[m][i].sum, want->measure[m].sum, "level %d measure %d", level, m);
-    if (counts) cr_assert_eq(x->measure[m][i].nonnull, want->measure[m].nonnull);
-    if (level == INDEX_RUN || !want->measure[m].nonnull) continue;
+    cr_assert_eq(x->measure[m] != NULL, level != INDEX_RUN);
+    if (level == INDEX_RUN) {
+      bool sums = m >= MEASURES - 2, counts = sums || m == TALLY_COL_STATUS_CODE - TALLY_COL_REQUEST_SIZE;
+      uint32_t nonnull = x->run_nonnull[m] ? x->run_nonnull[m][i] : x->count[i];
+      cr_assert_eq(x->run_sum[m] != NULL, sums);
+      if (sums) cr_assert_eq(x->run_sum[m][i], want->measure[m].sum, "measure %d", m);
+      if (counts) cr_assert_eq(nonnull, want->measure[m].nonnull);
+      continue;
+    }
+    cr_assert_eq(x->measure[m][i].sum, want->measure[m].sum, "level %d measure %d", level, m);
+    cr_assert_eq(x->measure[m][i].nonnull, want->measure[m].nonnull);
+    if (!want->measure[m].nonnull) continue;
     cr_assert_eq(x->measure[m][i].min, want->measure[m].min);
     cr_assert_eq(x->measure[m][i].max, want->measure[m].max);
   }
