@@ -48,8 +48,9 @@ struct input {
   uint32_t rows;
   const uint32_t *groups; /* NULL: all of them belong to `one` */
   uint32_t one;
-  const int64_t *values; /* NULL only if nothing but NEED_ROWS and NEED_NULLS is needed */
-  const uint64_t *valid; /* NULL: no value is NULL */
+  uint32_t groups_first, groups_span; /* with groups: they lie in [first, first + span) */
+  const int64_t *values;              /* NULL only if nothing but NEED_ROWS and NEED_NULLS is needed */
+  const uint64_t *valid;              /* NULL: no value is NULL */
 };
 /* The groups have been grown. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int accumulator_add(struct accumulator *a, const struct input *input, tally_error *error);

@@ -51,24 +51,38 @@ struct queue {
   struct task *task;
   size_t count;
   _Atomic size_t next;
+  bool apart;         /* piece k is thread k's: no group comes to both threads */
   atomic_bool failed; /* a thread has: the others may stop */
 };
 
 struct thread {
   struct queue *queue;
   struct worker worker;
+  uint32_t number;
   bool shares; /* there is another one to merge with */
   int result;
   tally_error error;
   struct os_thread handle;
 };
 
+/* The next task for a thread, after its last one's place; NULL: there is none. */
+static const struct task *next_task(const struct thread *t, size_t *place) {
+  struct queue *q = t->queue;
+  if (!q->apart) {
+    size_t index = atomic_fetch_add(&q->next, 1);
+    return index < q->count ? &q->task[index] : NULL;
+  }
+  while (*place < q->count)
+    if (q->task[(*place)++].piece == t->number) return &q->task[*place - 1];
+  return NULL;
+}
+
 static void *run(void *arg) {
   struct thread *t = arg;
-  size_t index;
-  while (!t->result && !atomic_load(&t->queue->failed) &&
-         (index = atomic_fetch_add(&t->queue->next, 1)) < t->queue->count)
-    t->result = worker_task(&t->worker, &t->queue->task[index], &t->error);
+  const struct task *task;
+  size_t place = 0;
+  while (!t->result && !atomic_load(&t->queue->failed) && (task = next_task(t, &place)))
+    t->result = worker_task(&t->worker, task, &t->error);
   /* What merging needs sorted is sorted by its own thread. */
   if (!t->result && t->shares) t->result = execute_seal(t->worker.plan, &t->worker.up, &t->error);
   if (t->result) atomic_store(&t->queue->failed, true);
@@ -93,6 +107,19 @@ static size_t thread_count(const struct plan *plan) {
 #define PIECE_CHUNKS_LEAST 4u /* a piece has at least so many chunks */
 #define PIECES_OF_PARTS 8u    /* more parts than this share themselves out evenly enough */
 
+/* Runs that are grouped by service too can be shared by service: then each thread has groups of its own. */
+static bool may_be_apart(const struct plan *plan) {
+  bool by_service = false;
+  for (size_t i = 0; i < plan->request->group_count; i++)
+    by_service |= plan->group_source[i] == NO_SOURCE &&
+                  plan->request->group[i].ref.column == TALLY_COL_SERVICE_NAME &&
+                  !plan->request->group[i].ref.key;
+  for (size_t i = 0; i < plan->part_count && by_service; i++)
+    by_service = plan->part[i].way == PART_PRUNED ||
+                 (plan->part[i].way == PART_INDEX && plan->part[i].level == INDEX_RUN);
+  return by_service && !plan_filling(plan->request);
+}
+
 static uint32_t pieces_of(const struct plan *plan, size_t part, size_t parts, size_t threads) {
   uint64_t most = scan_part_rows(plan->scan, part) / (PIECE_CHUNKS_LEAST * CHUNK_ROWS);
   if (threads == 1 || parts > PIECES_OF_PARTS || plan->part[part].way != PART_ROWS || most < 2) return 1;
@@ -108,9 +135,10 @@ static int list_tasks(const struct plan *plan, size_t threads, struct queue *que
   queue->task =
       grow_array(plan->environment->budget, NULL, 0, *allocated, sizeof *queue->task, "list of tasks", error);
   if (!queue->task) return error->code;
+  queue->apart = threads == THREADS && may_be_apart(plan);
   for (size_t i = 0; i < plan->part_count; i++) {
     if (plan->part[i].way == PART_PRUNED) continue;
-    uint32_t pieces = pieces_of(plan, i, parts, threads);
+    uint32_t pieces = queue->apart ? THREADS : pieces_of(plan, i, parts, threads);
     for (uint32_t piece = 0; piece < pieces; piece++)
       queue->task[queue->count++] = (struct task){i, piece, pieces};
   }
@@ -130,8 +158,9 @@ static int merge_texts(struct intern *into, const struct intern *from, uint32_t 
   return 0;
 }
 
-/* Group numbers of `from` in `into`; codes of interned texts become those of `into`. */
-static int merge_groups(const struct plan *plan, struct groups *into, const struct groups *from,
+/* Group numbers of `from` in `into`, which are `apart` if none is in both; codes of interned texts become
+ * those of `into`. */
+static int merge_groups(const struct plan *plan, struct groups *into, const struct groups *from, bool apart,
                         const uint32_t *texts, uint32_t *map, tally_error *error) {
   for (uint32_t g = 0; g < from->count; g++) {
     const uint64_t *old = groups_key(from, g);
@@ -143,7 +172,7 @@ static int merge_groups(const struct plan *plan, struct groups *into, const stru
           i >= plan->request->has_bucket && plan->group_source[i - plan->request->has_bucket] != NO_SOURCE;
       key_put(key, part, interned ? texts[code] : code);
     }
-    int rc = groups_add(into, key, &map[g], error);
+    int rc = apart ? groups_append(into, key, &map[g], error) : groups_add(into, key, &map[g], error);
     if (rc) return rc;
   }
   return 0;
@@ -167,14 +196,15 @@ static int merge_states(const struct plan *plan, struct tally_up *into, struct t
   return 0;
 }
 
-static int merge(const struct plan *plan, struct tally_up *into, struct tally_up *from, tally_error *error) {
+static int merge(const struct plan *plan, struct tally_up *into, struct tally_up *from, bool apart,
+                 tally_error *error) {
   struct budget *budget = plan->environment->budget;
   size_t texts_count = (size_t)from->sources.intern.count + 1, groups_count = from->groups.count;
   uint32_t *texts = grow_array(budget, NULL, 0, texts_count, sizeof *texts, "merging of threads", error);
   uint32_t *groups =
       texts ? grow_array(budget, NULL, 0, groups_count, sizeof *groups, "merging of threads", error) : NULL;
   int rc = groups ? merge_texts(&into->sources.intern, &from->sources.intern, texts, error) : error->code;
-  if (!rc) rc = merge_groups(plan, &into->groups, &from->groups, texts, groups, error);
+  if (!rc) rc = merge_groups(plan, &into->groups, &from->groups, apart, texts, groups, error);
   if (!rc) rc = execute_grow(plan, into, error);
   if (!rc) rc = merge_states(plan, into, from, texts, groups, error);
   if (texts) grow_free(budget, texts, texts_count * sizeof *texts);
@@ -197,14 +227,17 @@ static void add_stats(struct scan_stats *to, const struct scan_stats *from) {
 
 /* ------------------------------------------------------------------ the whole */
 
-/* Runs the threads; the first one is the caller's. A thread that cannot start leaves its parts to the others.
- */
+/* Runs the threads; the first one is the caller's, and so is what a thread that could not start has to do. */
 static int run_all(struct thread *threads, size_t count, tally_error *error) {
   bool started[THREADS] = {false};
   for (size_t i = 1; i < count; i++) started[i] = os_thread_start(&threads[i].handle, run, &threads[i]) == 0;
   run(&threads[0]);
-  for (size_t i = 1; i < count; i++)
-    if (started[i]) os_thread_join(&threads[i].handle);
+  for (size_t i = 1; i < count; i++) {
+    if (started[i])
+      os_thread_join(&threads[i].handle);
+    else
+      run(&threads[i]);
+  }
   for (size_t i = 0; i < count; i++)
     if (threads[i].result) {
       *error = threads[i].error;
@@ -218,7 +251,8 @@ static int finish(const struct plan *plan, struct thread *threads, size_t count,
                   tally_error *error) {
   struct tally_up *up = &threads[0].worker.up;
   int rc = 0;
-  for (size_t i = 1; i < count && !rc; i++) rc = merge(plan, up, &threads[i].worker.up, error);
+  for (size_t i = 1; i < count && !rc; i++)
+    rc = merge(plan, up, &threads[i].worker.up, threads[0].queue->apart, error);
   uint64_t no_key = 0;
   uint32_t one;
   bool single = !plan->request->has_bucket && plan->request->group_count == 0;
@@ -239,6 +273,7 @@ int execute(const struct plan *plan, struct tally_up *total, tally_error *error)
   int rc = list_tasks(plan, count, &queue, &tasks, error);
   for (size_t i = 0; i < count && !rc; i++) {
     threads[i].queue = &queue;
+    threads[i].number = (uint32_t)i;
     threads[i].shares = count > 1;
     rc = worker_init(&threads[i].worker, plan, error);
   }

@@ -73,8 +73,7 @@ static int grow_slots(struct groups *groups, tally_error *error) {
   return 0;
 }
 
-/* A new group. */
-static int append(struct groups *groups, const uint64_t *key, uint32_t *number, tally_error *error) {
+int groups_append(struct groups *groups, const uint64_t *key, uint32_t *number, tally_error *error) {
   if (groups->count == UINT32_MAX - 1) return grow_fail(groups->budget, what, error);
   if (groups->count == groups->capacity) {
     uint32_t room = groups->capacity > UINT32_MAX / 2 ? UINT32_MAX : groups->capacity * 2;
@@ -103,14 +102,14 @@ static int add_hashed(struct groups *groups, const uint64_t *key, uint32_t *numb
     *number = slot.number - 1;
     if (key_equal(groups_key(groups, *number), key, groups->words)) return 0;
   }
-  int rc = append(groups, key, number, error);
+  int rc = groups_append(groups, key, number, error);
   if (!rc) place(groups->slots, mask, hash, *number);
   return rc;
 }
 
 static int add_dense(struct groups *groups, uint64_t key, uint32_t *number, tally_error *error) {
   if (!groups->dense[key]) {
-    int rc = append(groups, &key, number, error);
+    int rc = groups_append(groups, &key, number, error);
     if (rc) return rc;
     groups->dense[key] = *number + 1;
   }
@@ -122,7 +121,7 @@ int groups_add(struct groups *groups, const uint64_t *key, uint32_t *number, tal
   if (groups->dense_bits) return add_dense(groups, key[0], number, error);
   if (groups->words) return add_hashed(groups, key, number, error);
   *number = 0;
-  return groups->count ? 0 : append(groups, key, number, error);
+  return groups->count ? 0 : groups_append(groups, key, number, error);
 }
 
 /* Are all keys the same? Compares in blocks that the compiler turns into vector code. */

@@ -5,6 +5,7 @@
 
 #include "aggregate/grow.h"
 #include "base/bitmap.h"
+#include "base/kernel.h"
 #include "segment/histogram.h"
 
 static const char what[] = "buffers";
@@ -99,6 +100,16 @@ static const int64_t *middles(struct worker *worker, const struct input *input) 
   return to;
 }
 
+KERNEL static void span_groups(struct input *input) {
+  uint32_t first = UINT32_MAX, last = 0;
+  for (uint32_t i = 0; i < input->rows; i++) {
+    first = input->groups[i] < first ? input->groups[i] : first;
+    last = input->groups[i] > last ? input->groups[i] : last;
+  }
+  input->groups_first = first;
+  input->groups_span = last - first + 1;
+}
+
 static int add_vector(struct worker *worker, const struct plan_part *p, const struct vector *vector,
                       tally_error *error) {
   const struct plan *plan = worker->plan;
@@ -111,6 +122,7 @@ static int add_vector(struct worker *worker, const struct plan_part *p, const st
   if (!rc) rc = execute_grow(plan, &worker->up, error);
   struct input input = {
       .rows = vector->rows, .groups = same ? NULL : worker->numbers, .one = worker->numbers[0]};
+  if (!same) span_groups(&input);
   for (size_t i = 0; i < plan->state_count && !rc; i++) {
     const struct source_vector *source = &worker->up.sources.vector[plan->state[i].source];
     input.values = source->values;
@@ -258,10 +270,11 @@ static int add_entries(struct worker *worker, const struct plan_part *p, const s
   return rc;
 }
 
-static int worker_index(struct worker *worker, size_t index, tally_error *error) {
-  const struct plan_part *p = &worker->plan->part[index];
+static int worker_index(struct worker *worker, const struct task *task, tally_error *error) {
+  const struct plan_part *p = &worker->plan->part[task->part];
   const struct entries *rows;
-  int rc = scanner_index(worker->scanner, index, p->level, error);
+  int rc = scanner_index(worker->scanner, task->part, p->level, error);
+  if (!rc && task->pieces > 1) scanner_index_piece(worker->scanner, task->piece, task->pieces);
   while (!rc) {
     rc = plan_alive(worker->plan->environment, error);
     if (rc) return rc;
@@ -342,7 +355,7 @@ int worker_task(struct worker *worker, const struct task *task, tally_error *err
   case PART_ROWS:
     return worker_rows(worker, task, error);
   case PART_INDEX:
-    return worker_index(worker, task->part, error);
+    return worker_index(worker, task, error);
   case PART_ROLLUP:
     return worker_rollup(worker, task, error);
   }

@@ -16,7 +16,7 @@ struct worker {
 /* Free in any case. */
 int worker_init(struct worker *worker, const struct plan *plan, tally_error *error);
 void worker_free(struct worker *worker);
-/* What a thread takes at a time: a part, or a piece of one whose rows are read. */
+/* What a thread takes at a time: a part, or a piece of one whose rows or runs are read. */
 struct task {
   size_t part;
   uint32_t piece, pieces;

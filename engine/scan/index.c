@@ -13,7 +13,8 @@ struct user_run {
 
 struct index_cursor {
   enum index_level level;
-  uint32_t service, run; /* the next service (a number of a span); the next run of it, 0: its first */
+  uint32_t service, run;  /* the next service (a number of a span); the next run of it, 0: its first */
+  uint32_t piece, pieces; /* only services whose id leaves `piece`, divided by `pieces` */
   bool look_up;
   struct buffer found; /* with look_up: struct user_run */
   uint32_t found_count, found_next;
@@ -91,9 +92,30 @@ int scanner_index(struct scanner *s, size_t part, enum index_level level, tally_
   s->stats.segments_from_index++;
   x->level = level;
   x->service = x->run = x->found_count = x->found_next = 0;
+  x->piece = 0;
+  x->pieces = 1;
   for (int c = 0; c < RUN_MEASURES; c++) x->stored[c] = has_nulls(s->segment, STATUS + c);
   x->look_up = level == INDEX_RUN && candidates_look_up(s->scan, s->segment, &lookups);
   return x->look_up ? find_runs(s, error) : 0;
+}
+
+static bool in_piece(const struct index_cursor *x, uint32_t service) {
+  return service % x->pieces == x->piece;
+}
+
+void scanner_index_piece(struct scanner *s, uint32_t piece, uint32_t pieces) {
+  struct index_cursor *x = s->index;
+  uint32_t kept = 0;
+  x->piece = piece;
+  x->pieces = pieces;
+  for (uint32_t i = 0; i < x->found_count; i++) {
+    struct user_run run;
+    memcpy(&run, x->found.data + i * sizeof run, sizeof run);
+    if (in_piece(x, run.service)) memcpy(x->found.data + kept++ * sizeof run, &run, sizeof run);
+  }
+  x->found_count = kept;
+  s->stats.segments -= piece > 0;
+  s->stats.segments_from_index -= piece > 0;
 }
 
 void index_free(struct scanner *s) {
@@ -173,7 +195,7 @@ static int next_stretch(struct scanner *s, uint32_t *n, tally_error *error) {
   *n = 0;
   while (*n == 0 && x->service < s->segment->services) {
     const struct service_span *span = &s->segment->span[x->service];
-    if (!scan_service_passes(s->scan, span->service) || x->run == span->runs) {
+    if (!in_piece(x, span->service) || !scan_service_passes(s->scan, span->service) || x->run == span->runs) {
       x->service++;
       x->run = 0;
       continue;

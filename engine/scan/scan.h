@@ -116,6 +116,9 @@ bool scan_index_covers(const struct scan *scan, size_t part, enum index_level le
  * until the scanner's next call. */
 int scanner_index(struct scanner *scanner, size_t part, enum index_level level, tally_error *error);
 int scanner_index_next(struct scanner *scanner, const struct entries **entries, tally_error *error);
+/* After scanner_index at INDEX_RUN: of the entries only those of piece `piece` of `pieces` come, which are of
+ * other services than those of the other pieces. The first piece counts the part in the statistics. */
+void scanner_index_piece(struct scanner *scanner, uint32_t piece, uint32_t pieces);
 
 /* ---- answering from rollups */
 

@@ -127,7 +127,8 @@ static void add_rows(struct accumulator *a, const struct table *t, uint32_t from
       else
         all = 0;
     }
-    struct input in = {n, same ? NULL : groups, groups[0], t->value + from, all ? NULL : valid};
+    uint32_t span = below(2) ? GROUPS : UINT32_MAX; /* near each other, or as if they were far apart */
+    struct input in = {n, same ? NULL : groups, groups[0], 0, span, t->value + from, all ? NULL : valid};
     cr_assert_eq(accumulator_add(a, &in, &error), 0);
     from += n;
   }
