@@ -51,8 +51,8 @@ void *grow_array(struct budget *budget, void *old, size_t old_count, size_t coun
   return grow_memory(budget, old, old_count * size, bytes, what, error);
 }
 
-/* Written at once: tables of groups are read before they are written, here and there, and a page of the heap's
- * zeros that is read first is made twice. */
+/* Written at once: tables of groups are read before they are written, here and there, and a page of the
+ * heap's zeros that is read first is made twice. */
 void *grow_zeroed(struct budget *budget, size_t bytes, const char *what, tally_error *error) {
   if (take(budget, bytes, what, error)) return NULL;
   void *p = mem_alloc(bytes);

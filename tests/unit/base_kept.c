@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/kept.h"
@@ -40,6 +41,8 @@ Test(kept, no_more_is_kept_than_allowed_and_the_oldest_goes_first) {
   cr_assert_eq(kept_take(4 * MIB), third, "the first made room");
   cr_assert_eq(kept_take(2 * MIB), second);
   cr_assert_null(kept_take(2 * MIB));
+  free(second);
+  free(third);
 }
 
 Test(kept, an_array_that_grows_into_a_kept_block_keeps_what_it_holds) {
