@@ -15,7 +15,7 @@ struct catalog {
   struct dictionary dictionary[DOMAINS];
   struct os_file *file;
   char *path;
-  uint64_t size; /* of the file: header and whole blocks */
+  _Atomic uint64_t size; /* of the file: header and whole blocks; others ask for it while the writer writes */
   struct buffer block, texts;
   struct ints_scratch scratch;
 };
