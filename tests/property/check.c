@@ -42,17 +42,26 @@ static int64_t digits(const char *p, int count) {
   return n;
 }
 
+#define DATE_SIZE 10
+
+/* The begin of a day like 2024-01-02, by the C library; the last one is kept (see month_number). */
+static int64_t day_of(const char *date) {
+  static char last[DATE_SIZE];
+  static int64_t begin;
+  if (memcmp(last, date, DATE_SIZE) == 0) return begin;
+  memcpy(last, date, DATE_SIZE);
+  struct tm tm = {.tm_year = (int)digits(date, 4) - 1900,
+                  .tm_mon = (int)digits(date + 5, 2) - 1,
+                  .tm_mday = (int)digits(date + 8, 2)};
+  return begin = (int64_t)timegm(&tm) * 1000000;
+}
+
 /* 2024-01-02T03:04:05Z or with six decimals. */
 static int64_t time_of(tally_text t) {
   if (!t.data) return INT64_MIN;
   require(t.size >= 20, "a time as it prints: %.*s", (int)t.size, t.data);
-  struct tm tm = {.tm_year = (int)digits(t.data, 4) - 1900,
-                  .tm_mon = (int)digits(t.data + 5, 2) - 1,
-                  .tm_mday = (int)digits(t.data + 8, 2),
-                  .tm_hour = (int)digits(t.data + 11, 2),
-                  .tm_min = (int)digits(t.data + 14, 2),
-                  .tm_sec = (int)digits(t.data + 17, 2)};
-  return (int64_t)timegm(&tm) * 1000000 + (t.size > 20 ? digits(t.data + 20, 6) : 0);
+  int64_t seconds = (digits(t.data + 11, 2) * 60 + digits(t.data + 14, 2)) * 60 + digits(t.data + 17, 2);
+  return day_of(t.data) + seconds * 1000000 + (t.size > 20 ? digits(t.data + 20, 6) : 0);
 }
 
 /* A number with up to `decimals` decimals, in units of the last. */
