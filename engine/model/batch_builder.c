@@ -21,6 +21,7 @@ _Static_assert(BATCH_METADATA_RAW >= TALLY_BATCH_BYTES, "a batch within its byte
 
 /* What the check of an event found out, for the commit. */
 struct checked {
+  tally_text text[DOMAINS];
   struct dictionary_place place[DOMAINS];
   uint32_t mask;
   uint32_t fresh;          /* bit d: the text of domain d is new */
@@ -32,6 +33,7 @@ tally_batch *tally_batch_new(void) {
   if (!batch) return NULL;
   batch->in_all = ALL_COLUMNS;
   batch->unready = ALL_DOMAINS;
+  batch->find = dictionary_find_best();
   return batch;
 }
 
@@ -108,21 +110,11 @@ static inline bool reserve_bytes(struct buffer *buffer, size_t more) {
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* With a domain that the compiler knows. */
-INLINE const tally_text *event_text(const tally_event *event, int domain) {
-  return domain == 0   ? &event->user_id
-         : domain == 1 ? &event->service_name
-         : domain == 2 ? &event->endpoint
-                       : &event->method;
-}
-
-INLINE int check_text(tally_batch *b, int domain, const tally_event *event, struct checked *checked,
-                      tally_error *error) {
-  const tally_text *text = event_text(event, domain);
+INLINE int check_text(tally_batch *b, int domain, struct checked *checked, tally_error *error) {
+  const tally_text *text = &checked->text[domain];
   if (!text->data) return TALLY_OK;
   int column = domain_column(domain);
   checked->mask |= 1u << column;
-  checked->place[domain] = dictionary_find(&b->dictionary[domain], text->data, text->size);
   if (checked->place[domain].entry) return TALLY_OK;
   checked->fresh |= 1u << domain;
   checked->entries++;
@@ -136,15 +128,20 @@ static int check_event(tally_batch *b, const tally_event *event, struct checked 
                        tally_error *error) {
   const uint32_t numbers = (1u << (TALLY_COL_COST + 1)) - (1u << TALLY_COL_REQUEST_SIZE);
   checked->mask = (1u << TALLY_COL_TIMESTAMP) | (event->present & numbers);
+  checked->text[0] = event->user_id;
+  checked->text[1] = event->service_name;
+  checked->text[2] = event->endpoint;
+  checked->text[3] = event->method;
   checked->fresh = 0;
   checked->entries = checked->texts = 0;
+  b->find(b->dictionary, checked->text, checked->place);
   int code = TALLY_OK;
   if ((uint64_t)event->timestamp > (uint64_t)TIME_MAX)
     code = limit_time(b->rows, event->timestamp, INT64_MAX, error);
-  if (!code) code = check_text(b, 0, event, checked, error);
-  if (!code) code = check_text(b, 1, event, checked, error);
-  if (!code) code = check_text(b, 2, event, checked, error);
-  if (!code) code = check_text(b, 3, event, checked, error);
+  if (!code) code = check_text(b, 0, checked, error);
+  if (!code) code = check_text(b, 1, checked, error);
+  if (!code) code = check_text(b, 2, checked, error);
+  if (!code) code = check_text(b, 3, checked, error);
   if (!code && event->present & 1u << TALLY_COL_COST && (event->cost < -COST_MAX || event->cost > COST_MAX))
     code = limit_cost(b->rows, event->cost, error);
   if (!code && event->metadata.data) {
@@ -159,9 +156,10 @@ static size_t metadata_size(const tally_event *event) {
   return event->metadata.data ? event->metadata.size : 0;
 }
 
-static bool reserve_texts(tally_batch *b, const tally_event *event, uint32_t fresh) {
+static bool reserve_texts(tally_batch *b, const struct checked *checked) {
   for (int i = 0; i < DOMAINS; i++)
-    if (fresh >> i & 1 && !reserve_bytes(&b->dictionary[i].texts, event_text(event, i)->size)) return false;
+    if (checked->fresh >> i & 1 && !reserve_bytes(&b->dictionary[i].texts, checked->text[i].size))
+      return false;
   return true;
 }
 
@@ -174,19 +172,18 @@ static int check_room(tally_batch *b, const tally_event *event, const struct che
     return fail(error, TALLY_TOO_LARGE, "the batch's %u rows leave no room for this one: finish it first",
                 b->rows);
   bool room = reserve_bytes(&b->metadata, metadata_size(event)) &&
-              (!checked->fresh || reserve_texts(b, event, checked->fresh));
+              (!checked->fresh || reserve_texts(b, checked));
   return room ? TALLY_OK : fail_memory(error, "a batch");
 }
 
 /* ------------------------------------------------------------------ adding */
 
-INLINE void commit_text(tally_batch *b, int domain, const tally_event *event, const struct checked *checked) {
-  const tally_text *text = event_text(event, domain);
+INLINE void commit_text(tally_batch *b, int domain, const struct checked *checked) {
+  const tally_text *text = &checked->text[domain];
   const struct dictionary_place *place = &checked->place[domain];
   uint32_t number = 0;
   if (text->data)
-    number = place->entry ? place->entry - 1
-                          : dictionary_add(&b->dictionary[domain], *place, text->data, text->size);
+    number = place->entry ? place->entry - 1 : dictionary_add(&b->dictionary[domain], place, text);
   b->narrow[domain_column(domain)][b->rows] = (int32_t)number;
 }
 
@@ -194,10 +191,10 @@ static void commit(tally_batch *b, const tally_event *event, const struct checke
   uint32_t row = b->rows;
   b->wide[TALLY_COL_TIMESTAMP][row] = event->timestamp;
   b->wide[TALLY_COL_COST][row] = event->cost;
-  commit_text(b, 0, event, checked);
-  commit_text(b, 1, event, checked);
-  commit_text(b, 2, event, checked);
-  commit_text(b, 3, event, checked);
+  commit_text(b, 0, checked);
+  commit_text(b, 1, checked);
+  commit_text(b, 2, checked);
+  commit_text(b, 3, checked);
   b->narrow[TALLY_COL_REQUEST_SIZE][row] = event->request_size;
   b->narrow[TALLY_COL_RESPONSE_SIZE][row] = event->response_size;
   b->narrow[TALLY_COL_DURATION_MS][row] = event->duration_ms;

@@ -24,6 +24,7 @@ struct tally_batch {
   uint32_t in_all,
       in_any; /* the masks' conjunction and disjunction: columns without NULL, and with a value */
   struct dictionary dictionary[DOMAINS];
+  dictionary_find_fn *find;
   uint64_t entries, texts;    /* of all dictionaries: how many, and their bytes */
   uint32_t unready;           /* bit d: dictionary d may have no room for one more entry */
   struct buffer metadata;     /* the rows' texts, one after the other */
