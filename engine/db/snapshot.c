@@ -62,10 +62,12 @@ int db_snapshot_take(struct db *db, struct db_snapshot **snapshot, tally_error *
   return 0;
 }
 
-/* Under lock. */
+/* Under lock. Nearly every query ends without anything that a thread could wait for: to wake all of them
+ * each time would take longer than a short query. */
 static void give_memtables(struct db_snapshot *s) {
-  for (size_t i = 0; i < s->view.memtable_count; i++) memtable_unref(s->memtable[i].memtable);
-  if (s->view.memtable_count) os_wake(&s->db->changed);
+  bool freed = false;
+  for (size_t i = 0; i < s->view.memtable_count; i++) freed |= memtable_unref(s->memtable[i].memtable);
+  if (freed) os_wake(&s->db->changed);
   s->view.memtable_count = 0;
 }
 
@@ -130,7 +132,7 @@ static struct version *give_all(struct db_snapshot *s) {
   s->version = NULL;
   s->view.segments = NULL;
   s->view.segment_count = 0;
-  os_wake(&s->db->changed);
+  if (s->number < s->db->versions) os_wake(&s->db->changed); /* snapshots_wait */
   return v;
 }
 

@@ -61,10 +61,11 @@ void memtable_reset(struct memtable *m) {
 
 void memtable_ref(struct memtable *m) { atomic_fetch_add(&m->references, 1); }
 
-void memtable_unref(struct memtable *m) {
-  if (!m || atomic_fetch_sub(&m->references, 1) != 1) return;
+bool memtable_unref(struct memtable *m) {
+  if (!m || atomic_fetch_sub(&m->references, 1) != 1) return false;
   budget_give(m->budget, memtable_bytes(m->capacity, m->metadata_capacity));
   mem_free(m);
+  return true;
 }
 
 bool memtable_fits(const struct memtable *m, const struct batch *batch) {

@@ -31,7 +31,8 @@ struct memtable {
  * from the budget. NULL without memory or budget. */
 struct memtable *memtable_new(uint32_t capacity, size_t metadata, struct budget *budget);
 void memtable_ref(struct memtable *m);
-void memtable_unref(struct memtable *m);
+/* True: that was the last one, and its bytes are the budget's again. */
+bool memtable_unref(struct memtable *m);
 uint64_t memtable_bytes(uint32_t capacity, size_t metadata);
 void memtable_reset(struct memtable *m); /* empties it; the caller has the only reference */
 
