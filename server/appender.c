@@ -106,8 +106,8 @@ void appender_submit(struct appender *appender, struct entry *entry) {
   uv_mutex_lock(&appender->lock);
   *appender->last = entry;
   appender->last = &entry->next;
-  uv_cond_signal(&appender->filled);
   uv_mutex_unlock(&appender->lock);
+  uv_cond_signal(&appender->filled); /* without the lock, which whoever wakes wants at once */
 }
 
 void appender_stop(struct appender *appender) {

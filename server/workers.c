@@ -56,8 +56,8 @@ void workers_submit(struct workers *workers, struct job *job, bool begins) {
   uv_mutex_lock(&workers->lock);
   *queue->last = job;
   queue->last = &job->next;
-  uv_cond_signal(&workers->filled);
   uv_mutex_unlock(&workers->lock);
+  uv_cond_signal(&workers->filled); /* without the lock, which whoever wakes wants at once */
 }
 
 void workers_stop(struct workers *workers) {
