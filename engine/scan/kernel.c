@@ -11,18 +11,30 @@ void select_range(uint64_t *selection, uint32_t from, uint32_t to) {
   }
 }
 
-/* Bit i: v[i] is in [low, low + reach]. */
-static inline uint64_t compare_word(const int64_t *v, uint32_t n, uint64_t low, uint64_t reach) {
+/* Bit i: v[i] is in [low, low + reach]. Counted in 64 bits, as the compiler finds the vectors in it then. */
+static inline uint64_t compare_word(const int64_t *v, uint64_t n, uint64_t low, uint64_t reach) {
   uint64_t word = 0;
-  for (uint32_t i = 0; i < n; i++) word |= (uint64_t)((uint64_t)v[i] - low <= reach) << i;
+  for (uint64_t i = 0; i < n; i++) word |= (uint64_t)((uint64_t)v[i] - low <= reach) << i;
   return word;
 }
 
-static inline uint64_t interval_word(const int64_t *v, uint32_t n, const struct interval *in) {
-  return compare_word(v, n, (uint64_t)in->low, (uint64_t)in->high - (uint64_t)in->low);
+/* Bit i: v[i] is in one of the few intervals. */
+static inline uint64_t intervals_word(const int64_t *v, uint32_t n, const struct intervals *few) {
+  uint64_t pass = 0;
+  for (uint32_t k = 0; k < few->count; k++) {
+    const struct interval *in = &few->at[k];
+    pass |= compare_word(v, n, (uint64_t)in->low, (uint64_t)in->high - (uint64_t)in->low);
+  }
+  return pass;
 }
 
-/* Values of a word that are still in and have many intervals to be in. */
+KERNEL static void select_whole_words(uint64_t *word, uint32_t words, const int64_t *v,
+                                      const struct intervals *few) {
+  for (uint32_t i = 0; i < words; i++)
+    if (word[i]) word[i] &= intervals_word(v + (size_t)64 * i, 64, few);
+}
+
+/* The values of a word that are still in are looked for among many intervals. */
 static uint64_t search_word(const int64_t *v, uint64_t word, const struct intervals *in) {
   uint64_t out = 0;
   for (; word; word &= word - 1) {
@@ -35,18 +47,13 @@ static uint64_t search_word(const int64_t *v, uint64_t word, const struct interv
 void select_intervals(uint64_t *selection, uint32_t first, uint32_t count, const int64_t *values,
                       const struct intervals *in) {
   uint64_t *word = selection + first / 64;
-  for (uint32_t i = 0; i < count; i += 64, word++) {
-    if (!*word) continue;
-    uint32_t n = count - i < 64 ? count - i : 64;
-    if (in->count > TEXT_INTERVALS) {
-      *word = search_word(values + i, *word, in);
-      continue;
-    }
-    uint64_t pass = 0;
-    for (uint32_t k = 0; k < in->count; k++)
-      pass |= n == 64 ? interval_word(values + i, 64, &in->at[k]) : interval_word(values + i, n, &in->at[k]);
-    *word &= pass;
+  uint32_t words = count / 64, rest = count % 64;
+  if (in->count > TEXT_INTERVALS) {
+    for (uint32_t i = 0; i < count; i += 64, word++) *word = search_word(values + i, *word, in);
+    return;
   }
+  select_whole_words(word, words, values, in);
+  if (rest) word[words] &= intervals_word(values + (size_t)64 * words, rest, in);
 }
 
 void select_texts(uint64_t *selection, uint32_t first, uint32_t count, const int64_t *ids,

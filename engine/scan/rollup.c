@@ -134,9 +134,11 @@ void rollup_free(struct scanner *s) {
 static int start(struct scanner *s, size_t part, tally_error *error) {
   if (!s->rollup) {
     void *memory;
-    int result = hold_alloc(&s->hold, 1, sizeof *s->rollup, &memory, error);
+    int result = hold_take(&s->hold, sizeof *s->rollup, &memory, error); /* its arrays are written first */
     if (result) return result;
-    s->rollup = memory;
+    struct rollup_cursor *x = s->rollup = memory;
+    x->keys = x->passes = x->bin_values = x->bin_counts = (struct buffer){0};
+    x->keyed = NULL;
   }
   s->chunk = s->chunks = s->selected = s->taken = 0; /* scanner_next has nothing of this part */
   s->segment = scan_segment(s->scan, part);

@@ -268,6 +268,11 @@ const struct segment *scan_thinned(const struct scan *scan, size_t part) {
 }
 
 uint64_t scan_part_rows(const struct scan *scan, size_t part) {
-  const struct segment *segment = scan_segment(scan, part);
-  return segment ? segment->info.rows : scan_memtable(scan, part)->rows;
+  const struct segment *s = scan_segment(scan, part);
+  if (!s) return scan_memtable(scan, part)->rows;
+  if (!scan_filters(scan, TALLY_COL_SERVICE_NAME) || s->info.thinned) return s->info.rows;
+  uint64_t rows = 0;
+  for (uint32_t i = 0; i < s->services; i++)
+    if (scan_service_passes(scan, s->span[i].service)) rows += s->span[i].rows;
+  return rows;
 }

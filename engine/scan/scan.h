@@ -52,7 +52,7 @@ size_t scan_parts(const struct scan *scan); /* segments, then memtables */
 /* The range of times that a part's rows may have (its overlap with the request's); false: pruned, it has no
  * rows for us. */
 bool scan_part_range(const struct scan *scan, size_t part, int64_t *from, int64_t *to);
-/* Rows in a part, before filtering: an upper bound. */
+/* Rows in a part, of the services that pass; otherwise before filtering: an upper bound. */
 uint64_t scan_part_rows(const struct scan *scan, size_t part);
 
 struct scanner;
