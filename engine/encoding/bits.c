@@ -50,7 +50,7 @@ static void unpack_groups(const uint8_t *p, size_t groups, unsigned width, uint6
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define AVX2_WIDEST 57u /* a value and the bits before it in its first byte fit eight bytes */
+#define LANE_WIDEST 57u /* a value and the bits before it in its first byte fit eight bytes */
 #define AVX2_LEAST 4u   /* groups: fewer are not worth the preparation */
 
 /* How the values 4h to 4h + 3 of a group come into the four lanes of a vector: two loads of 16 bytes, which
@@ -97,11 +97,68 @@ __attribute__((target("avx2"))) static void unpack_groups_avx2(const uint8_t *p,
 }
 
 static bool is_fast(size_t groups, unsigned width) {
-  return groups >= AVX2_LEAST && width <= AVX2_WIDEST && __builtin_cpu_supports("avx2");
+  return groups >= AVX2_LEAST && width <= LANE_WIDEST && __builtin_cpu_supports("avx2");
+}
+
+/* ---- with AVX-512 */
+
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vbmi,avx512vl")))
+#define HALF_WIDEST 31u /* eight values, and the bits before them in their first byte, fit 32 bytes */
+
+static bool has_avx512(void) {
+  return __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+/* Where the eight bytes are that each of eight values begins in, the first one at bit `start` of a byte; and
+ * at which of their bits. */
+struct lanes {
+  __m512i bytes, shift, mask, base;
+};
+
+AVX512 static struct lanes lanes_make(unsigned start, unsigned width, uint64_t base) {
+  const __m512i places = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i bits =
+      _mm512_add_epi64(_mm512_mullo_epi64(places, _mm512_set1_epi64(width)), _mm512_set1_epi64(start));
+  const __m512i first = _mm512_mullo_epi64(_mm512_srli_epi64(bits, 3), _mm512_set1_epi64(0x0101010101010101));
+  return (struct lanes){.bytes = _mm512_add_epi8(first, _mm512_set1_epi64(0x0706050403020100)),
+                        .shift = _mm512_and_si512(bits, _mm512_set1_epi64(7)),
+                        .mask = _mm512_set1_epi64((int64_t)bits_mask(width)),
+                        .base = _mm512_set1_epi64((int64_t)base)};
+}
+
+AVX512 INLINE __m512i lanes_values(const struct lanes *l, __m512i bytes) {
+  __m512i v = _mm512_srlv_epi64(_mm512_permutexvar_epi8(l->bytes, bytes), l->shift);
+  return _mm512_add_epi64(_mm512_and_si512(v, l->mask), l->base);
+}
+
+/* Any values of an array, eight at a time; bytes behind its end are not loaded. */
+AVX512 static void unpack_avx512(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first,
+                                 uint32_t count, uint64_t base, uint64_t *out) {
+  const size_t start = (size_t)first * width;
+  const uint8_t *p = packed + start / 8;
+  size_t left = bits_size(total, width) - start / 8;
+  const struct lanes lanes = lanes_make(start % 8, width, base);
+  if (width <= HALF_WIDEST)
+    for (; count >= GROUP && left >= 32; count -= GROUP, out += GROUP, p += width, left -= width) {
+      __m512i bytes = _mm512_zextsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)p));
+      _mm512_storeu_si512(out, lanes_values(&lanes, bytes));
+    }
+  for (; count >= GROUP && left >= 64; count -= GROUP, out += GROUP, p += width, left -= width)
+    _mm512_storeu_si512(out, lanes_values(&lanes, _mm512_loadu_si512(p)));
+  for (; count; out += GROUP, p += width, left -= width) {
+    uint32_t n = count < GROUP ? count : GROUP;
+    __mmask64 there = left < 64 ? ((uint64_t)1 << left) - 1 : ~(uint64_t)0;
+    __m512i bytes = _mm512_maskz_loadu_epi8(there, p);
+    _mm512_mask_storeu_epi64(out, (__mmask8)((1u << n) - 1), lanes_values(&lanes, bytes));
+    count -= n;
+  }
 }
 #else
 #define unpack_groups_avx2 unpack_groups
+#define unpack_avx512(packed, total, width, first, count, base, out) (void)0
 static bool is_fast(size_t groups, unsigned width) { return groups == SIZE_MAX && width == 0; }
+static bool has_avx512(void) { return false; }
 #endif
 
 uint64_t bits_get(const uint8_t *packed, uint32_t total, unsigned width, uint32_t i) {
@@ -150,16 +207,8 @@ static void unpack_end(const uint8_t *p, size_t size, size_t groups, unsigned wi
   }
 }
 
-void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first, uint32_t count,
-                 uint64_t base, uint64_t *out) {
-  if (width == 0) {
-    for (uint32_t i = 0; i < count; i++) out[i] = base;
-    return;
-  }
-  if (count <= FEW) {
-    for (uint32_t i = 0; i < count; i++) out[i] = base + bits_get(packed, total, width, first + i);
-    return;
-  }
+void bits_unpack_by_groups(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first,
+                           uint32_t count, uint64_t base, uint64_t *out) {
   const uint8_t *p = packed + (size_t)(first / GROUP) * width;
   size_t left = bits_size(total, width) - (size_t)(p - packed);
   uint64_t group[GROUP];
@@ -182,6 +231,18 @@ void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t
   if (count % GROUP == 0) return;
   unpack_group(p + end, left - end, width, base, group);
   memcpy(out + groups * GROUP, group, count % GROUP * sizeof *out);
+}
+
+void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first, uint32_t count,
+                 uint64_t base, uint64_t *out) {
+  if (width == 0)
+    for (uint32_t i = 0; i < count; i++) out[i] = base;
+  else if (count <= FEW)
+    for (uint32_t i = 0; i < count; i++) out[i] = base + bits_get(packed, total, width, first + i);
+  else if (width <= LANE_WIDEST && has_avx512())
+    unpack_avx512(packed, total, width, first, count, base, out);
+  else
+    bits_unpack_by_groups(packed, total, width, first, count, base, out);
 }
 
 KERNEL static uint64_t union_of(const int64_t *v, uint32_t count) {

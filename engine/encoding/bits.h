@@ -29,6 +29,9 @@ void bits_pack(const uint64_t *values, uint32_t count, unsigned width, uint8_t *
  * first + count <= total. */
 void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first, uint32_t count,
                  uint64_t base, uint64_t *out);
+/* The same on processors without AVX-512; width and count are not 0. */
+void bits_unpack_by_groups(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first,
+                           uint32_t count, uint64_t base, uint64_t *out);
 /* One value; i < total. */
 uint64_t bits_get(const uint8_t *packed, uint32_t total, unsigned width, uint32_t i);
 

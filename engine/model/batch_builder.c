@@ -171,8 +171,8 @@ static int check_room(tally_batch *b, const tally_event *event, const struct che
   if (batch_bound((uint64_t)b->rows + 1, entries, b->texts + checked->texts, metadata) > TALLY_BATCH_BYTES)
     return fail(error, TALLY_TOO_LARGE, "the batch's %u rows leave no room for this one: finish it first",
                 b->rows);
-  bool room = reserve_bytes(&b->metadata, metadata_size(event)) &&
-              (!checked->fresh || reserve_texts(b, checked));
+  bool room =
+      reserve_bytes(&b->metadata, metadata_size(event)) && (!checked->fresh || reserve_texts(b, checked));
   return room ? TALLY_OK : fail_memory(error, "a batch");
 }
 

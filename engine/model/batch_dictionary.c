@@ -89,8 +89,8 @@ INLINE struct dictionary_key key_portable(const char *text, size_t size) {
 /* The product of the two halves, folded, as in wyhash (Wang Yi). Nobody but the maker of a batch chooses its
  * texts, so nobody else can make them collide. */
 INLINE uint32_t hash_of(struct dictionary_key key, size_t size) {
-  __uint128_t product =
-      (__uint128_t)(key.low ^ UINT64_C(0x9E3779B97F4A7C15)) * (key.high ^ UINT64_C(0xD1B54A32D192ED03) ^ size);
+  __uint128_t product = (__uint128_t)(key.low ^ UINT64_C(0x9E3779B97F4A7C15)) *
+                        (key.high ^ UINT64_C(0xD1B54A32D192ED03) ^ size);
   uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
   return (uint32_t)(folded ^ folded >> 32);
 }

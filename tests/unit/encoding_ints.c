@@ -449,6 +449,10 @@ Test(bits, packed_arrays_read_back_at_any_place_and_width) {
       uint32_t first = (uint32_t)below(n), count = (uint32_t)below(n - first + 1);
       bits_unpack(packed, n, width, first, count, 5, got);
       for (uint32_t i = 0; i < count; i++) cr_assert_eq(got[i], in[first + i] + 5, "width %u", width);
+      memset(got, 0, sizeof got);
+      if (width && count) bits_unpack_by_groups(packed, n, width, first, count, 5, got);
+      for (uint32_t i = 0; width && i < count; i++)
+        cr_assert_eq(got[i], in[first + i] + 5, "width %u by groups", width);
       mem_free(packed);
     }
   }
