@@ -233,10 +233,16 @@ void bits_unpack_by_groups(const uint8_t *packed, uint32_t total, unsigned width
   memcpy(out + groups * GROUP, group, count % GROUP * sizeof *out);
 }
 
+KERNEL static void fill(uint64_t value, uint32_t count, uint64_t *out) {
+  for (uint32_t i = 0; i < count; i++) out[i] = value;
+}
+
+void bits_fill(uint64_t value, uint32_t count, uint64_t *out) { fill(value, count, out); }
+
 void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first, uint32_t count,
                  uint64_t base, uint64_t *out) {
   if (width == 0)
-    for (uint32_t i = 0; i < count; i++) out[i] = base;
+    fill(base, count, out);
   else if (count <= FEW)
     for (uint32_t i = 0; i < count; i++) out[i] = base + bits_get(packed, total, width, first + i);
   else if (width <= LANE_WIDEST && has_avx512())

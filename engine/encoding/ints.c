@@ -133,7 +133,7 @@ void ints_decode(const struct ints *s, uint32_t first, uint32_t count, int64_t *
   if (count == 0) return;
   switch (s->scheme) {
   case INTS_CONST:
-    for (uint32_t i = 0; i < count; i++) out[i] = s->first;
+    bits_fill((uint64_t)s->first, count, (uint64_t *)out);
     break;
   case INTS_FOR:
     int_frame_decode(&s->frame, first, count, out);

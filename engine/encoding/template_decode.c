@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+#include "base/kernel.h"
+
+#define TEMPLATES_FEW 8u
+
 struct parts {
   uint32_t templates, columns, places;
   struct text_range range;
@@ -92,7 +96,21 @@ static bool read_templates(struct reader *r, struct parts *p, uint64_t *literal_
   return check_places(p) && (p->rows = read_numbers(r, p->range.count, numbers));
 }
 
+KERNEL static uint32_t count_equal(const int64_t *v, uint32_t count, int64_t number) {
+  uint32_t equal = 0;
+  for (uint32_t i = 0; i < count; i++) equal += v[i] == number;
+  return equal;
+}
+
+/* Of few templates one is counted after the other: a counter that is added to again and again is waited for
+ * each time. */
 static bool count_rows(const struct parts *p, uint32_t first, uint32_t end, uint32_t *rows_of) {
+  if (p->templates <= TEMPLATES_FEW) {
+    uint32_t counted = 0;
+    for (uint32_t t = 0; t < p->templates; t++)
+      counted += rows_of[t] = count_equal(p->rows + first, end - first, t);
+    return counted == end - first;
+  }
   for (uint32_t i = first; i < end; i++) {
     if ((uint64_t)p->rows[i] >= p->templates) return false;
     rows_of[p->rows[i]]++;
