@@ -78,14 +78,20 @@ void answer_give_up(struct answer *answer, const tally_error *reason, struct wor
   workers_submit(workers, &answer->job, true);
 }
 
-void answer_again(struct answer *answer) {
-  answer->starved = false;
-  if (answer->rows_sent) return;
+/* It has not begun. */
+static void begin_anew(struct answer *answer) {
   buffer_clear(&answer->out);
   mem_free(answer->cells);
   answer->cells = NULL;
+  answer->rows_sent = 0;
+  answer->finished = answer->broken = answer->starved = false;
+}
+
+void answer_again(struct answer *answer) {
+  answer->starved = false;
+  if (answer->rows_sent) return;
+  begin_anew(answer);
   answer->waited = true;
-  answer->finished = answer->broken = false;
 }
 
 void answer_cancel(struct answer *answer) {
@@ -121,6 +127,7 @@ static void finish(struct answer *answer, int code, const tally_error *reason) {
     put = message_put_end(&answer->out, answer->id, &end, &error);
   answer->broken = put != TALLY_OK;
   answer->starved = code == TALLY_MEMORY_LIMIT && answer->rows_sent == 0;
+  answer->result = code;
   answer->finished = true;
 }
 
@@ -255,6 +262,21 @@ static void trim(struct buffer *b) {
   if (!data) return;
   b->data = data;
   b->capacity = b->size ? b->size : 1;
+}
+
+bool answer_try(struct answer *answer) {
+  if (answer->type != MESSAGE_QUERY && answer->type != MESSAGE_EVENTS) return false;
+  uint32_t *flags = answer->type == MESSAGE_QUERY ? &answer->query.query.flags : &answer->events.scan.flags;
+  *flags |= TALLY_AT_ONCE;
+  pull_rows(answer);
+  *flags &= ~(uint32_t)TALLY_AT_ONCE;
+  if (answer->finished && !answer->broken && answer->result == TALLY_OK) {
+    trim(&answer->out);
+    return true;
+  }
+  close_rows(answer);
+  begin_anew(answer);
+  return false;
 }
 
 static void run(struct job *job) {

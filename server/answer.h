@@ -5,7 +5,9 @@
  * cursor rests and holds no thread, so a slow reader costs memory that is bounded and nothing else.
  * 2. An answer is either away (submitted, a worker's) or at home (the loop's), never both. `cancel` is the
  * one function that may be called while it is away.
- * 3. The cursor is opened, pulled and closed on workers only: all of that may wait for a disk. */
+ * 3. The cursor is opened, pulled and closed on workers only: all of that may wait for a disk. But for
+ *    answer_try, which asks for what can be had without that (TALLY_AT_ONCE): to hand a short query to a
+ * thread and back takes longer than to answer it. */
 #ifndef SERVER_ANSWER_H
 #define SERVER_ANSWER_H
 
@@ -33,6 +35,7 @@ struct answer {
   tally_text *cells;
   /* what a pull brings home */
   struct buffer out;
+  int result;    /* finished: of the request */
   bool finished; /* the last frame is in `out`, the cursor is closed */
   bool broken;   /* there was no memory for a frame: the connection cannot be answered any more */
   bool starved;  /* refused memory, and it can go on when there is some: answer_again */
@@ -53,6 +56,10 @@ int answer_init(struct answer *answer, const struct frame *frame, uint64_t most,
                 struct mailbox *mailbox, tally_error *error);
 /* At home only; the cursor must be closed (finished, or never pulled). */
 void answer_free(struct answer *answer);
+/* Tries to answer a request that has never been pulled, here and now. True: `out` has all of its frames.
+ * False: nothing has happened but that half a millisecond may have passed, and it is to be pulled. At home
+ * only; the caller's thread may be the loop's. */
+bool answer_try(struct answer *answer);
 /* Hands the answer to the workers for one pull. */
 void answer_pull(struct answer *answer, struct workers *workers);
 /* Hands it to the workers, to give back memory; it comes home without bytes. */

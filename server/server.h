@@ -1,7 +1,8 @@
 /* server.h - tallyd without its command line: the loop, the connections, and the threads behind them.
  *
  * 1. One thread runs the loop: it reads, checks, replies, and never waits. Appends run on the appender's
- *    thread, queries on the workers, verify and flush on two of their own (they may take minutes).
+ *    thread, queries on the workers, verify and flush on two of their own (they may take minutes). A query
+ * that comes while nothing else is under way is first tried on the loop, for half a millisecond at most.
  * 2. Everything that can grow is bounded: connections (max_connections), input (intake.h), batches of one
  *    connection (APPEND_WINDOW), its answers (max_queries), its unsent output (ROWS_UNSENT, REPLIES_UNSENT).
  *    At a bound the server stops reading from that connection, or says `busy`.
@@ -25,6 +26,7 @@
 #define SERVER_INTAKE_LEAST (16u << 20)    /* the intake has an eighth of `memory`, at least this */
 #define SERVER_SWEEP_MS 250u
 #define SERVER_BACKLOG 4096
+#define SERVER_SLOW 256u
 #define SERVER_STORE_VERSION 0x80000001u /* of the store's format, bit 31: a development version */
 
 struct session;
@@ -47,6 +49,8 @@ struct server {
   _Atomic bool trimming;
   bool trim_due; /* answers have rested */
   uint64_t session_count;
+  unsigned entries, away;    /* of all sessions: appends and marks under way, answers with a worker */
+  uint8_t slow[SERVER_SLOW]; /* by a hash of its bytes: how often a request is not tried at once */
   bool draining, ended, accept_late;
   uint64_t drain_until;            /* loop time, ms */
   void (*on_end)(struct server *); /* drained: every session is gone. May be NULL */

@@ -30,6 +30,7 @@ struct session_answer {
   struct session_answer *next, *previous;
   struct kept kept;
   uint64_t born; /* loop time, ms */
+  uint8_t kind;  /* a hash of the request */
   bool away;
   bool begun; /* some of its rows have come: its cursor is open */
   /* relief.c: */
@@ -101,7 +102,7 @@ void session_cancel_answers(struct session *session);
 bool session_blocked(const struct session *session);
 /* Looks at answers that nobody reads: they rest; over their time they end. */
 void session_sweep_answers(struct session *session, uint64_t now);
-/* Counts an answer as away; whoever calls it hands it to the workers. */
+/* Counts an answer as away; whoever calls it hands it to the workers, or has it answered. */
 void session_away(struct session_answer *mine);
 void session_pull(struct session_answer *mine);
 

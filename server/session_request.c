@@ -1,11 +1,14 @@
 /* session_request.c - a session's frames and the requests they start, until their answers are home again. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "server/log.h"
 #include "server/relief.h"
 #include "server/session.h"
+
+#define TRY_NANOSECONDS 32000u /* what trying to answer at once may cost a request on average */
 
 /* ------------------------------------------------------------------ appends and marks */
 
@@ -30,6 +33,7 @@ static void entry_arrive(struct letter *letter) {
   struct session_entry *mine = (struct session_entry *)(void *)letter;
   struct session *session = mine->session;
   session->entries--;
+  session->server->entries--;
   session->active = uv_now(session->server->loop);
   if (session->state == SESSION_ENDING) session->since = session->active;
   if (session->state != SESSION_CLOSED) put_entry(session, &mine->entry);
@@ -73,6 +77,7 @@ static void submit_entry(struct session *session, struct session_entry *mine, co
   bool lent = code == TALLY_OK && mine->entry.kind == ENTRY_APPEND && !mine->copy;
   uint64_t bytes = sizeof *mine + (mine->copy ? mine->entry.append.batch_size : 0);
   session->entries++;
+  session->server->entries++;
   mine->kept = intake_keep(&session->server->intake, &session->place, lent ? frame : NULL, bytes, true);
   appender_submit(&session->server->appender, &mine->entry);
 }
@@ -127,6 +132,7 @@ static struct workers *workers_of(const struct session_answer *mine) {
 void session_away(struct session_answer *mine) {
   mine->away = true;
   mine->session->away++;
+  mine->session->server->away++;
 }
 
 void session_pull(struct session_answer *mine) { answer_pull(&mine->answer, workers_of(mine)); }
@@ -136,6 +142,7 @@ static void answer_arrive(struct letter *letter) {
   struct session *session = mine->session;
   mine->away = false;
   session->away--;
+  session->server->away--;
   mine->begun = mine->answer.rows_sent > 0;
   session->server->trim_due |= mine->answer.rested;
   if (mine->relieving) relief_came(session->server, mine);
@@ -175,6 +182,35 @@ static bool may_pull(const struct session *session) {
   return session->unsent_rows == 0 || coming < SERVER_ROWS_UNSENT;
 }
 
+/* A request that nobody has looked at yet, while nothing else is under way: nobody has to wait for it, and
+ * the threads of the store have nothing to do that a lock could be held for. */
+static bool may_try(const struct session *session, const struct session_answer *mine) {
+  const struct server *server = session->server;
+  const struct answer *answer = &mine->answer;
+  return session->state == SESSION_OPEN && session->answer_count == 1 && !server->entries && !server->away &&
+         !server->dirty && !answer->rows && !answer->rows_sent && !answer->waited;
+}
+
+/* What could not be answered at once is not tried again for as many turns as make up for the time that was
+ * lost. True: it is answered and gone. */
+static bool answered_at_once(struct session *session, struct session_answer *mine) {
+  uint8_t *slow = &session->server->slow[mine->kind];
+  if (!may_try(session, mine)) return false;
+  if (*slow) {
+    --*slow;
+    return false;
+  }
+  uint64_t began = uv_hrtime();
+  if (!answer_try(&mine->answer)) {
+    uint64_t turns = (uv_hrtime() - began) / TRY_NANOSECONDS;
+    *slow = (uint8_t)(turns < UINT8_MAX ? turns : UINT8_MAX);
+    return false;
+  }
+  session_away(mine);
+  answer_arrive(&mine->answer.letter);
+  return true;
+}
+
 /* Nobody reads the rest of a closed session's answers: they are cancelled, and one more pull closes their
  * cursors. */
 void session_pull_answers(struct session *session) {
@@ -183,6 +219,7 @@ void session_pull_answers(struct session *session) {
     next = mine->next;
     if (mine->away) continue;
     if (session->state != SESSION_CLOSED && !may_pull(session)) return;
+    if (answered_at_once(session, mine)) continue;
     session_away(mine);
     session_pull(mine);
   }
@@ -256,6 +293,7 @@ static void take_answer(struct session *session, const struct frame *frame) {
   }
   mine->session = session;
   mine->born = uv_now(server->loop);
+  mine->kind = (uint8_t)hash64(frame->payload, frame->size);
   mine->answer.letter.arrive = answer_arrive;
   mine->kept = intake_keep(&server->intake, &session->place, NULL, sizeof *mine + frame->size, false);
   session->answer_count++;

@@ -4,7 +4,8 @@
  *
  * 1. Every function may be called from several threads at once; a store_rows belongs to one thread at a time,
  *    except that `cancel` may be called from any thread while the rows are open.
- * 2. The loop thread calls none of them but `cancel`: all others may wait for a disk.
+ * 2. The loop thread calls none of them but `cancel`: all others may wait for a disk. But for a query or
+ *    events with TALLY_AT_ONCE, and what belongs to their rows.
  * 3. All rows are closed before the store is. */
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H

@@ -7,10 +7,12 @@
 #include "api/list.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "os/thread.h"
 #include "query/query.h"
 
 struct tally_cursor {
   struct db_snapshot *snapshot; /* NULL: a list */
+  bool at_once;
   struct query_environment environment;
   struct budget budget;
   struct result *result;
@@ -34,8 +36,21 @@ static tally_cursor *cursor_new(tally_error *error) {
 
 /* ------------------------------------------------------------------ queries and scans */
 
+#define AT_ONCE_US 500
+
+/* The calendar of a named zone may be in a file. */
+static bool names_zone(const char *tz) { return tz && *tz != '+' && *tz != '-' && strcmp(tz, "UTC") != 0; }
+
+static int fail_busy(tally_error *error) {
+  return fail(error, TALLY_BUSY,
+              "the answer takes longer than a moment: ask again without TALLY_AT_ONCE, on a thread that may "
+              "wait");
+}
+
 /* A stop that the store asked for is not the caller's. */
 static int explain_stop(tally_cursor *c, int result, tally_error *error) {
+  if (c->at_once && (result == TALLY_DEADLINE || result == TALLY_MEMORY_LIMIT || result == TALLY_BUSY))
+    return fail_busy(error);
   if (result != TALLY_CANCELLED || atomic_load(&c->cancelled) || !db_snapshot_expired(c->snapshot))
     return result;
   return fail(error, TALLY_SNAPSHOT_EXPIRED,
@@ -48,8 +63,11 @@ static int open_result(tally_store *store, const tally_query *query, const tally
   tally_error ignored;
   if (!error) error = &ignored;
   *cursor = NULL;
+  bool at_once = (query ? query->flags : scan->flags) & TALLY_AT_ONCE;
+  if (at_once && names_zone(query ? query->tz : scan->tz)) return fail_busy(error);
   tally_cursor *c = cursor_new(error);
   if (!c) return error->code;
+  c->at_once = at_once;
   struct db *db = store->db;
   const struct os *os = db_os(db);
   const tally_options *o = db_options(db);
@@ -63,19 +81,23 @@ static int open_result(tally_store *store, const tally_query *query, const tally
   uint64_t timeout = query ? query->timeout : scan->timeout;
   if (!timeout) timeout = o->query_timeout;
   if (timeout > UINT32_MAX) timeout = UINT32_MAX;
+  int64_t time = at_once ? AT_ONCE_US : (int64_t)timeout * 1000;
   c->environment = (struct query_environment){.snapshot = db_snapshot_view(c->snapshot),
                                               .budget = &c->budget,
                                               .os = os,
                                               .now = os->now(os),
-                                              .deadline = os->monotonic(os) + (int64_t)timeout * 1000,
+                                              .deadline = os->monotonic(os) + time,
                                               .cancelled = db_snapshot_stop(c->snapshot),
                                               .zone = o->zone,
                                               .zone_arg = o->zone_arg,
-                                              .left_out = &c->left_out};
+                                              .left_out = &c->left_out,
+                                              .at_once = at_once};
   result = db_snapshot_pin(c->snapshot, error);
   if (!result) {
+    os_thread_may_wait(!at_once);
     result = query ? query_open(query, &c->environment, &c->result, error)
                    : events_open(scan, &c->environment, &c->result, error);
+    os_thread_may_wait(true);
     db_snapshot_unpin(c->snapshot);
     result = explain_stop(c, result, error);
   }
@@ -100,7 +122,9 @@ int tally_scan_open(tally_store *store, const tally_scan *scan, tally_cursor **c
 static int next_result(tally_cursor *c, tally_error *error) {
   int result = db_snapshot_pin(c->snapshot, error);
   if (result) return result;
+  os_thread_may_wait(!c->at_once);
   result = result_next(c->result, error);
+  os_thread_may_wait(true);
   db_snapshot_unpin(c->snapshot);
   return explain_stop(c, result, error);
 }

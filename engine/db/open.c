@@ -100,6 +100,7 @@ static bool reclaim_for_query(void *arg, uint64_t bytes) {
     if (comes && tries) (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
     os_unlock(&db->lock);
     if (reclaim_unused(arg, bytes)) return true;
+    if (!os_may_wait()) return false;
     if (!comes || tries == 10 * GRACE_TRIES) return has_room(db, bytes);
   }
   return true;

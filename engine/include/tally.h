@@ -278,7 +278,8 @@ enum {
   TALLY_NO_ROLLUPS = 8u, /* answer from raw rows alone */
   TALLY_ORDER_DESC = 16u,
   TALLY_ORDER_NONE = 32u,
-  TALLY_PARTIAL = 64u /* leave out what is quarantined: see tally_cursor_left_out */
+  TALLY_PARTIAL = 64u, /* leave out what is quarantined: see tally_cursor_left_out */
+  TALLY_AT_ONCE = 128u /* in a moment or not at all: see tally_query_open */
 };
 
 /* A request in the contract's own texts. Absent texts are NULL. */
@@ -292,7 +293,8 @@ typedef struct tally_query {
   const char *aggregates; /* NULL: "count" */
   const char *order_by;
   uint64_t limit;   /* TALLY_NO_LIMIT */
-  uint32_t flags;   /* TALLY_FILL, TALLY_APPROXIMATE, TALLY_EXPLAIN, TALLY_NO_ROLLUPS, TALLY_PARTIAL */
+  uint32_t flags;   /* TALLY_FILL, TALLY_APPROXIMATE, TALLY_EXPLAIN, TALLY_NO_ROLLUPS, TALLY_PARTIAL,
+                       TALLY_AT_ONCE */
   uint64_t timeout; /* milliseconds; 0: the store's */
 } tally_query;
 
@@ -303,7 +305,8 @@ typedef struct tally_scan {
   const char *tz;
   const char *columns; /* NULL: all twelve */
   uint64_t limit;
-  uint32_t flags; /* TALLY_ORDER_DESC or TALLY_ORDER_NONE (neither: ascending), TALLY_PARTIAL */
+  uint32_t flags; /* TALLY_ORDER_DESC or TALLY_ORDER_NONE (neither: ascending), TALLY_PARTIAL, TALLY_AT_ONCE
+                   */
   uint64_t timeout;
 } tally_scan;
 
@@ -333,7 +336,13 @@ TALLY_API void tally_scan_init(tally_scan *scan);
  *
  * A segment that was found damaged is quarantined until tally_verify_open finds it whole again. A request
  * whose rows may be in one fails with TALLY_CORRUPT and its name, or with TALLY_PARTIAL is answered without
- * it; requests that do not touch it are answered as always. */
+ * it; requests that do not touch it are answered as always.
+ *
+ * With TALLY_AT_ONCE a thread may ask that has others to serve and must not wait, such as an event loop's: no
+ * file is read, nothing is waited for but short locks, and it takes about half a millisecond at most from the
+ * call to the last row. What cannot be answered so gets TALLY_BUSY, from this call or from tally_cursor_next
+ * (then or between any two rows): ask again without the flag, on a thread that may wait. Such a cursor is
+ * used by the thread that opened it. */
 TALLY_API int tally_query_open(tally_store *store, const tally_query *query, tally_cursor **cursor,
                                tally_error *error);
 TALLY_API int tally_scan_open(tally_store *store, const tally_scan *scan, tally_cursor **cursor,

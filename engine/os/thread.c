@@ -50,6 +50,10 @@ void os_thread_join(struct os_thread *t) { must(pthread_join(t->native, NULL)); 
 /* The ranks are Linux's nice values, which it keeps for each thread. */
 void os_thread_stand_back(enum os_rank rank) { (void)setpriority(PRIO_PROCESS, 0, (int)rank); }
 
+static _Thread_local bool in_a_hurry;
+void os_thread_may_wait(bool may) { in_a_hurry = !may; }
+bool os_may_wait(void) { return !in_a_hurry; }
+
 void os_sleep(int64_t microseconds) {
   struct timespec t = {(time_t)(microseconds / 1000000), (long)(microseconds % 1000000) * 1000};
   while (microseconds > 0 && nanosleep(&t, &t) != 0 && errno == EINTR) continue;

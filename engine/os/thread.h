@@ -36,6 +36,10 @@ enum os_rank {
 };
 void os_thread_stand_back(enum os_rank rank);
 void os_sleep(int64_t microseconds);
+/* May the calling thread wait for a disk, or until others give memory back? It may, until it says that it may
+ * not: what would wait then fails with TALLY_BUSY, or as if the others gave nothing. */
+void os_thread_may_wait(bool may);
+bool os_may_wait(void);
 int os_cores(void); /* cores this process may use, at least 1 */
 
 #endif

@@ -12,6 +12,7 @@
 /* Rows, runs and entries: starting a thread and merging costs as much as reading some ten thousand of them.
  */
 #define THREAD_WORK 200000
+#define LONG_WORK 50000 /* takes longer than what is to be done at once: not worth the beginning */
 
 int execute_grow(const struct plan *plan, struct tally_up *up, tally_error *error) {
   int rc = 0;
@@ -96,9 +97,12 @@ static bool one_user(const struct request *r) {
   return false;
 }
 
+static bool much_work(const struct plan *plan, uint64_t least) {
+  return plan->work >= least && !one_user(plan->request);
+}
+
 static size_t thread_count(const struct plan *plan) {
-  bool many = plan->work >= THREAD_WORK && !one_user(plan->request);
-  return many && os_cores() > 1 ? THREADS : 1;
+  return much_work(plan, THREAD_WORK) && os_cores() > 1 ? THREADS : 1;
 }
 
 /* ------------------------------------------------------------------ tasks */
@@ -270,6 +274,8 @@ int execute(const struct plan *plan, struct tally_up *total, tally_error *error)
   struct thread threads[THREADS] = {0};
   size_t count = thread_count(plan), tasks;
   *total = (struct tally_up){0};
+  if (plan->environment->at_once && much_work(plan, LONG_WORK))
+    return fail(error, TALLY_BUSY, "there are %llu rows to read", (unsigned long long)plan->work);
   int rc = list_tasks(plan, count, &queue, &tasks, error);
   for (size_t i = 0; i < count && !rc; i++) {
     threads[i].queue = &queue;

@@ -23,6 +23,7 @@ struct query_environment {
   tally_zone_fn zone;
   void *zone_arg;
   struct left_out *left_out; /* TALLY_PARTIAL: what the answer lacks is counted here */
+  bool at_once;              /* TALLY_AT_ONCE: no thread but the caller's, and no long work is begun */
 };
 
 struct result;

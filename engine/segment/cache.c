@@ -186,6 +186,7 @@ int cache_pin(struct cache *c, uint64_t segment, uint64_t offset, size_t size, c
     c->misses++;
   }
   os_unlock(&c->mutex);
+  if (!e && !os_may_wait()) return fail(error, TALLY_BUSY, "a block has to be read from its file");
   if (!e) {
     struct entry *loaded = NULL;
     int result = load_entry(segment, offset, size, load, arg, &loaded, error);

@@ -399,19 +399,46 @@ void ask(const struct question *q, unsigned flags, tally_query *request) {
   request_of(q, flags, &words, request);
 }
 
+struct at_once at_once;
+
+int guard_disk(void *arg, enum disk_call call, const char *path) {
+  (void)arg;
+  if (at_once.asking)
+    require(false, "a question that is asked at once calls the disk (%d, %s)", (int)call, path);
+  return 0;
+}
+
+static int read_answer(tally_store *store, const struct question *q, const tally_query *request,
+                       struct answer *found, tally_error *error) {
+  tally_cursor *cursor;
+  int result = tally_query_open(store, request, &cursor, error);
+  found->groups = 0;
+  if (result) return result;
+  while ((result = tally_cursor_next(cursor, error)) == TALLY_ROW) take_row(cursor, q, found);
+  tally_cursor_close(cursor);
+  return result;
+}
+
+static int read_answer_at_once(tally_store *store, const struct question *q, tally_query *request,
+                               struct answer *found, tally_error *error) {
+  request->flags |= TALLY_AT_ONCE;
+  at_once.asking = true;
+  int result = read_answer(store, q, request, found, error);
+  at_once.asking = false;
+  request->flags &= ~(unsigned)TALLY_AT_ONCE;
+  ++*(result == TALLY_BUSY ? &at_once.refused : &at_once.answered);
+  return result;
+}
+
 bool check_answer(tally_store *store, const struct model *model, const struct question *q, unsigned flags) {
   static struct answer found, right; /* their memory is used again */
-  enum answers may_be = model_answers(model, q, flags != 0);
+  enum answers may_be = model_answers(model, q, flags & (WITH_TIMES | WITHOUT_ROLLUPS));
   tally_query request;
-  tally_cursor *cursor;
   tally_error error;
   ask(q, flags, &request);
-  int result = tally_query_open(store, &request, &cursor, &error);
-  found.groups = 0;
-  if (!result) {
-    while ((result = tally_cursor_next(cursor, &error)) == TALLY_ROW) take_row(cursor, q, &found);
-    tally_cursor_close(cursor);
-  }
+  int result = TALLY_BUSY;
+  if (flags & ASKED_AT_ONCE) result = read_answer_at_once(store, q, &request, &found, &error);
+  if (result == TALLY_BUSY) result = read_answer(store, q, &request, &found, &error);
   if (result == TALLY_NO_RAW_ROWS)
     require(may_be != ANSWERED, "a query by%s [%s,%s) bucket %s where %s %s, flags %u: %s", words.group,
             words.from, words.to, words.bucket, words.where[0], words.where[1], flags, error.text);

@@ -2,6 +2,7 @@
 #ifndef PROPERTY_CHECK_H
 #define PROPERTY_CHECK_H
 
+#include "disk/disk.h"
 #include "property/model.h"
 
 /* What a failure is reported with. */
@@ -33,9 +34,16 @@ void check_event(const struct event *found, struct event *event);
 void settle_pending(struct model *model, const struct model *found, tally_store *store, bool power);
 
 void check_marks(tally_store *store, const struct model *model);
-enum { WITH_TIMES = 1u, WITHOUT_ROLLUPS = 2u };
+/* ASKED_AT_ONCE: first with TALLY_AT_ONCE, and only if that is refused without. */
+enum { WITH_TIMES = 1u, WITHOUT_ROLLUPS = 2u, ASKED_AT_ONCE = 4u };
 /* True if it was answered, and not refused for rows that are thinned. */
 bool check_answer(tally_store *store, const struct model *model, const struct question *q, unsigned flags);
+/* Watches a world's disk: while a question is asked at once, nobody may come to it. */
+int guard_disk(void *arg, enum disk_call call, const char *path);
+extern struct at_once {
+  bool asking;
+  unsigned long long answered, refused;
+} at_once;
 /* A question's request, for requests that are not checked here; its words stay until the next call. */
 void ask(const struct question *q, unsigned flags, tally_query *request);
 /* Adds an answer's row to the groups. */

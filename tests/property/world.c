@@ -35,6 +35,7 @@ void world_begin(struct world *w, uint64_t seed, unsigned life) {
   w->batch = 0;
   users_forget();
   w->disk = disk_new(draw(w));
+  disk_watch(w->disk, guard_disk, NULL);
   (void)snprintf(w->path, sizeof w->path, "/store-%u", w->places++);
   for (int i = 0; i < USERS; i++) w->user[i] = user_new(draw(w));
   w->guard.trusts = 0;

@@ -65,8 +65,19 @@ static struct fake_rows *rows_new(struct store *store, uint64_t limit, uint64_t 
   return rows;
 }
 
+static int refuse_at_once(struct store *store, tally_error *error) {
+  atomic_fetch_add(&fake_of(store)->tries, 1);
+  return fail(error, TALLY_BUSY, "not at once");
+}
+
 static int fake_query(struct store *store, const tally_query *query, struct store_rows **made,
                       tally_error *error) {
+  bool quick = query->tz && strcmp(query->tz, "quick") == 0;
+  if (query->flags & TALLY_AT_ONCE && !quick) return refuse_at_once(store, error);
+  if (query->flags & TALLY_AT_ONCE) {
+    atomic_fetch_add(&fake_of(store)->tries, 1);
+    atomic_fetch_add(&fake_of(store)->quick, 1);
+  }
   if (query->from && strcmp(query->from, "refuse") == 0)
     return fail(error, TALLY_USAGE, "from: 'refuse' is no time");
   struct fake_rows *rows = rows_new(store, query->limit, query->timeout);
@@ -80,7 +91,7 @@ static int fake_query(struct store *store, const tally_query *query, struct stor
 
 static int fake_events(struct store *store, const tally_scan *scan, struct store_rows **made,
                        tally_error *error) {
-  (void)error;
+  if (scan->flags & TALLY_AT_ONCE) return refuse_at_once(store, error);
   struct fake_rows *rows = rows_new(store, scan->limit, scan->timeout);
   if (scan->columns && strcmp(scan->columns, "hungry") == 0) rows->hungry_at = 5;
   *made = (struct store_rows *)rows;

@@ -3,9 +3,10 @@
  *
  * QUERY: `limit` rows of (n, text of `TEXT` bytes, given by group_by as a number). tz "stuck": the first row
  * never comes until the cursor is cancelled. aggregates "fail": TALLY_OVERFLOW after the rows. from "refuse":
- * TALLY_USAGE at once. tz "hungry": TALLY_MEMORY_LIMIT as long as no cursor has rested. EVENTS: the same with
- * limit alone; columns "hungry": TALLY_MEMORY_LIMIT at row 5 as long as no cursor has rested. VERIFY: stuck.
- * STATS: one row. JOB: a row a word. */
+ * TALLY_USAGE at once. tz "hungry": TALLY_MEMORY_LIMIT as long as no cursor has rested. TALLY_AT_ONCE:
+ * TALLY_BUSY, but with tz "quick" from the rows it would give. EVENTS: the same with limit alone; columns
+ * "hungry": TALLY_MEMORY_LIMIT at row 5 as long as no cursor has rested. VERIFY: stuck. STATS: one row. JOB:
+ * a row a word. */
 #ifndef UNIT_SERVER_FAKE_H
 #define UNIT_SERVER_FAKE_H
 
@@ -27,6 +28,8 @@ struct fake {
   _Atomic uint64_t timeout; /* of the last request for rows */
   _Atomic int flushes;
   _Atomic int rests; /* calls of rest */
+  _Atomic int tries; /* requests with TALLY_AT_ONCE; those that were given rows */
+  _Atomic int quick;
 };
 
 void fake_init(struct fake *fake);

@@ -129,6 +129,84 @@ Test(session, what_queues_during_one_synchronisation_rides_on_the_next) {
   for (size_t i = 0; i < 10; i++) peer_close(&peers[i]);
 }
 
+/* A query that could be answered at once; each `word` makes it another request. */
+static void peer_query_quick(struct peer *peer, uint64_t id, const char *word, uint64_t limit,
+                             const char *text_size) {
+  tally_query query = {.limit = limit, .tz = "quick", .to = word, .group_by = text_size};
+  cr_assert_eq(message_put_query(&peer->out, id, &query, &peer->error), 0);
+}
+
+Test(session, a_query_that_comes_alone_is_tried_at_once_and_answered_by_a_worker_where_that_fails) {
+  struct peer peer;
+  struct fake *fake = &running.fake;
+  (void)peer_open(&peer, &running);
+  peer_query_quick(&peer, 2, "a", 5, "10");
+  cr_assert(peer_send(&peer));
+  cr_expect_eq(peer_read_answer(&peer, 2), 5);
+  cr_expect_eq(atomic_load(&fake->quick), 1);
+  peer_query(&peer, 3, 5, 10); /* is refused at once */
+  cr_assert(peer_send(&peer));
+  cr_expect_eq(peer_read_answer(&peer, 3), 5);
+  cr_expect_eq(atomic_load(&fake->tries), 2);
+  cr_expect_eq(atomic_load(&fake->quick), 1);
+  peer_query_quick(&peer, 4, "b", 300, "1000"); /* more than a frame: begun, thrown away and begun again */
+  cr_assert(peer_send(&peer));
+  cr_expect_eq(peer_read_answer(&peer, 4), 300);
+  cr_expect_eq(atomic_load(&fake->quick), 2);
+  tally_scan scan = {.limit = 3};
+  cr_assert_eq(message_put_events(&peer.out, 5, &scan, &peer.error), 0);
+  cr_assert(peer_send(&peer));
+  cr_expect_eq(peer_read_answer(&peer, 5), 3);
+  cr_expect_eq(atomic_load(&fake->tries), 4);
+  tally_query fails = {.limit = 5, .tz = "quick", .aggregates = "fail"};
+  struct frame frame;
+  cr_assert_eq(message_put_query(&peer.out, 6, &fails, &peer.error), 0);
+  cr_assert(peer_send(&peer));
+  peer_expect(&peer, MESSAGE_COLUMNS, 6, &frame);
+  peer_expect(&peer, MESSAGE_ROWS, 6, &frame);
+  peer_expect_error(&peer, 6, TALLY_OVERFLOW);
+  cr_expect_eq(atomic_load(&fake->quick), 3);
+  peer_close(&peer);
+}
+
+Test(session, nothing_is_tried_at_once_while_an_append_or_another_answer_is_under_way) {
+  struct peer one, other;
+  struct frame frame;
+  struct fake *fake = &running.fake;
+  (void)peer_open(&one, &running);
+  (void)peer_open(&other, &running);
+  fake_hold(fake, true);
+  peer_append(&one, 2, "batch", 5);
+  cr_assert(peer_send(&one));
+  cr_assert(fake_wait(&fake->groups, 1));
+  peer_query_quick(&other, 2, "a", 5, "10");
+  cr_assert(peer_send(&other));
+  cr_expect_eq(peer_read_answer(&other, 2), 5);
+  cr_expect_eq(atomic_load(&fake->tries), 0);
+  fake_hold(fake, false);
+  peer_expect(&one, MESSAGE_APPENDED, 2, &frame);
+
+  peer_query_stuck(&one, 3); /* it is tried, and goes to a worker */
+  cr_assert(peer_send(&one));
+  cr_assert(fake_wait_int(&fake->stuck, 1));
+  cr_expect_eq(atomic_load(&fake->tries), 1);
+  peer_query_quick(&other, 3, "b", 5, "10");
+  cr_assert(peer_send(&other));
+  cr_expect_eq(peer_read_answer(&other, 3), 5);
+  cr_expect_eq(atomic_load(&fake->tries), 1);
+  peer_empty(&one, MESSAGE_CANCEL, 3);
+  cr_assert(peer_send(&one));
+  peer_expect(&one, MESSAGE_COLUMNS, 3, &frame);
+  peer_expect_error(&one, 3, TALLY_CANCELLED);
+
+  peer_query_quick(&one, 4, "c", 5, "10"); /* nothing is under way any more */
+  cr_assert(peer_send(&one));
+  cr_expect_eq(peer_read_answer(&one, 4), 5);
+  cr_expect_eq(atomic_load(&fake->quick), 1);
+  peer_close(&one);
+  peer_close(&other);
+}
+
 Test(session, answers_end_with_their_error_are_limited_in_number_and_can_be_cancelled) {
   struct peer peer;
   struct frame frame;
