@@ -11,10 +11,10 @@ void select_range(uint64_t *selection, uint32_t from, uint32_t to) {
   }
 }
 
-/* Bit i: v[i] is in [low, low + reach]. Counted in 64 bits, as the compiler finds the vectors in it then. */
-static inline uint64_t compare_word(const int64_t *v, uint64_t n, uint64_t low, uint64_t reach) {
+/* Bit i: v[i] is in [low, low + reach]. */
+static inline uint64_t compare_word(const int64_t *v, uint32_t n, uint64_t low, uint64_t reach) {
   uint64_t word = 0;
-  for (uint64_t i = 0; i < n; i++) word |= (uint64_t)((uint64_t)v[i] - low <= reach) << i;
+  for (uint32_t i = 0; i < n; i++) word |= (uint64_t)((uint64_t)v[i] - low <= reach) << i;
   return word;
 }
 
@@ -28,11 +28,45 @@ static inline uint64_t intervals_word(const int64_t *v, uint32_t n, const struct
   return pass;
 }
 
-KERNEL static void select_whole_words(uint64_t *word, uint32_t words, const int64_t *v,
-                                      const struct intervals *few) {
+static void select_words(uint64_t *word, uint32_t words, const int64_t *v, const struct intervals *few) {
   for (uint32_t i = 0; i < words; i++)
     if (word[i]) word[i] &= intervals_word(v + (size_t)64 * i, 64, few);
 }
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define AVX512 __attribute__((target("avx512f,avx512dq")))
+
+/* Eight comparisons give eight bits at once, which the compiler does not see by itself. */
+AVX512 static uint64_t compare_word_avx512(const int64_t *v, const struct interval *in) {
+  const __m512i low = _mm512_set1_epi64(in->low),
+                reach = _mm512_set1_epi64((int64_t)((uint64_t)in->high - (uint64_t)in->low));
+  uint64_t word = 0;
+  for (unsigned i = 0; i < 64; i += 8) {
+    __m512i from_low = _mm512_sub_epi64(_mm512_loadu_si512(v + i), low);
+    word |= (uint64_t)_mm512_cmple_epu64_mask(from_low, reach) << i;
+  }
+  return word;
+}
+
+AVX512 static void select_words_avx512(uint64_t *word, uint32_t words, const int64_t *v,
+                                       const struct intervals *few) {
+  for (uint32_t i = 0; i < words; i++) {
+    if (!word[i]) continue;
+    uint64_t pass = 0;
+    for (uint32_t k = 0; k < few->count; k++) pass |= compare_word_avx512(v + (size_t)64 * i, &few->at[k]);
+    word[i] &= pass;
+  }
+}
+
+static bool has_avx512(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+}
+#else
+#define select_words_avx512 select_words
+static bool has_avx512(void) { return false; }
+#endif
 
 /* The values of a word that are still in are looked for among many intervals. */
 static uint64_t search_word(const int64_t *v, uint64_t word, const struct intervals *in) {
@@ -52,7 +86,10 @@ void select_intervals(uint64_t *selection, uint32_t first, uint32_t count, const
     for (uint32_t i = 0; i < count; i += 64, word++) *word = search_word(values + i, *word, in);
     return;
   }
-  select_whole_words(word, words, values, in);
+  if (has_avx512())
+    select_words_avx512(word, words, values, in);
+  else
+    select_words(word, words, values, in);
   if (rest) word[words] &= intervals_word(values + (size_t)64 * words, rest, in);
 }
 
