@@ -85,29 +85,37 @@ void radix_entries(struct bag_entry *entries, struct bag_entry *scratch, size_t 
   if (from != entries) memcpy(entries, from, n * sizeof *entries);
 }
 
-/* ---- eight bytes an entry */
+/* ---- four or eight bytes an entry */
 
 #define DIGIT_MOST 11u /* bits: DIGITS */
 
-static void pass_keys(const uint64_t *from, uint64_t *to, size_t n, unsigned shift, unsigned bits) {
-  uint32_t counts[DIGITS] = {0};
-  uint64_t mask = ((uint64_t)1 << bits) - 1;
-  for (size_t i = 0; i < n; i++) counts[from[i] >> shift & mask]++;
-  positions(counts, (size_t)mask + 1);
-  for (size_t i = 0; i < n; i++) to[counts[from[i] >> shift & mask]++] = from[i];
-}
+/* SORT: keys by their lowest `bits` bits, stably; gives the one of the two arrays where they are then. */
+#define RADIX_KEYS(PASS, SORT, KEY)                                                                          \
+  static void PASS(const KEY *from, KEY *to, size_t n, unsigned shift, unsigned bits) {                      \
+    uint32_t counts[DIGITS] = {0};                                                                           \
+    KEY mask = ((KEY)1 << bits) - 1;                                                                         \
+    for (size_t i = 0; i < n; i++) counts[from[i] >> shift & mask]++;                                        \
+    positions(counts, (size_t)mask + 1);                                                                     \
+    for (size_t i = 0; i < n; i++) to[counts[from[i] >> shift & mask]++] = from[i];                          \
+  }                                                                                                          \
+  static KEY *SORT(KEY *keys, KEY *scratch, size_t n, unsigned bits) {                                       \
+    unsigned passes = (bits + DIGIT_MOST - 1) / DIGIT_MOST;                                                  \
+    for (unsigned done = 0; passes > 0; passes--) {                                                          \
+      unsigned digit = (bits - done + passes - 1) / passes;                                                  \
+      PASS(keys, scratch, n, done, digit);                                                                   \
+      KEY *swap = keys;                                                                                      \
+      keys = scratch;                                                                                        \
+      scratch = swap;                                                                                        \
+      done += digit;                                                                                         \
+    }                                                                                                        \
+    return keys;                                                                                             \
+  }
+RADIX_KEYS(pass_short, sort_short, uint32_t)
+RADIX_KEYS(pass_long, sort_long, uint64_t)
+#undef RADIX_KEYS
 
 uint64_t *radix_keys(uint64_t *keys, uint64_t *scratch, size_t n, unsigned bits) {
-  unsigned passes = (bits + DIGIT_MOST - 1) / DIGIT_MOST;
-  for (unsigned done = 0; passes > 0; passes--) {
-    unsigned digit = (bits - done + passes - 1) / passes;
-    pass_keys(keys, scratch, n, done, digit);
-    uint64_t *swap = keys;
-    keys = scratch;
-    scratch = swap;
-    done += digit;
-  }
-  return keys;
+  return sort_long(keys, scratch, n, bits);
 }
 
 /* What all entries have in common. */
@@ -133,25 +141,40 @@ static struct extent extent_of(const struct bag_entry *e, size_t n) {
 
 static unsigned length(uint64_t v) { return v ? 64u - (unsigned)__builtin_clzll(v) : 0; }
 
+/* SINGLES: entries through keys of one width: those that are equal become one. Whether a key is that of the
+ * one before it cannot be guessed, so nothing branches on it. */
+#define RADIX_SINGLES(SINGLES, SORT, KEY)                                                                    \
+  static size_t SINGLES(struct bag_entry *entries, KEY *keys, size_t n, const struct extent *x,              \
+                        unsigned value_bits, unsigned bits) {                                                \
+    const KEY mask = ((KEY)1 << value_bits) - 1;                                                             \
+    for (size_t i = 0; i < n; i++)                                                                           \
+      keys[i] = (KEY)((uint64_t)(entries[i].group - x->first_group) << value_bits |                          \
+                      biased(entries[i].value, x->least));                                                   \
+    const KEY *sorted = SORT(keys, keys + n, n, bits);                                                       \
+    size_t kept = 0, first = 0;                                                                              \
+    for (size_t i = 0; i < n; i++) {                                                                         \
+      bool another = sorted[i] != sorted[first];                                                             \
+      kept += another;                                                                                       \
+      first = another ? i : first;                                                                           \
+      entries[kept] = (struct bag_entry){(int64_t)((sorted[i] & mask) + (uint64_t)x->least),                 \
+                                         (uint32_t)(sorted[i] >> value_bits) + x->first_group,               \
+                                         (uint32_t)(i - first + 1)};                                         \
+    }                                                                                                        \
+    return kept + 1;                                                                                         \
+  }
+RADIX_SINGLES(singles_short, sort_short, uint32_t)
+RADIX_SINGLES(singles_long, sort_long, uint64_t)
+#undef RADIX_SINGLES
+
 size_t radix_singles(struct bag_entry *entries, struct bag_entry *scratch, size_t n) {
   if (n < INSERTION) return 0;
   const struct extent x = extent_of(entries, n);
   const unsigned value_bits = length(biased(x.most, x.least));
   const unsigned bits = value_bits + length(x.last_group - x.first_group);
   if (!x.single || value_bits == 64 || bits > 64) return 0;
-  uint64_t *keys = (uint64_t *)(void *)scratch, mask = ((uint64_t)1 << value_bits) - 1;
-  for (size_t i = 0; i < n; i++)
-    keys[i] = (uint64_t)(entries[i].group - x.first_group) << value_bits | biased(entries[i].value, x.least);
-  const uint64_t *sorted = radix_keys(keys, keys + n, n, bits);
-  size_t kept = 0;
-  for (size_t i = 0; i < n; i++) {
-    entries[kept] = (struct bag_entry){(int64_t)((sorted[i] & mask) + (uint64_t)x.least),
-                                       (uint32_t)(sorted[i] >> value_bits) + x.first_group, 0};
-    size_t first = i;
-    while (i + 1 < n && sorted[i + 1] == sorted[first]) i++;
-    entries[kept++].count = (uint32_t)(i - first + 1);
-  }
-  return kept;
+  if (value_bits < 32 && bits <= 32)
+    return singles_short(entries, (uint32_t *)(void *)scratch, n, &x, value_bits, bits);
+  return singles_long(entries, (uint64_t *)(void *)scratch, n, &x, value_bits, bits);
 }
 
 static void insertion_order(uint32_t *order, size_t n, const uint64_t *keys) {
