@@ -10,13 +10,12 @@
 
 #include "base/mem.h"
 
-#define SCRATCH_SLACK 32u /* csv_unquote writes 16 bytes beyond its result */
-
 void csv_init(struct csv *csv, const struct csv_layout *layout, struct value_options *values,
               csv_index_fn *index) {
   csv->layout = layout;
   csv->values = values;
   csv->index = index ? index : csv_index_best();
+  csv->unquote = csv_unquote_best();
   csv->text = NULL;
   csv->size = csv->at = 0;
   csv->final = false;
@@ -142,20 +141,17 @@ INLINE bool set_value(struct csv *csv, struct reading *r, int column, const char
 static enum outcome unquote(struct csv *csv, struct reading *r, size_t record, const char **data,
                             size_t *size) {
   if (*size < 2 || (*data)[*size - 1] != '"') return BAD_FORM;
-  const char *inside = *data + 1;
-  *size -= 2;
-  *data = inside;
-  if (memchr(inside, '\n', *size)) r->lines += count_lines(inside, *size);
-  if (!memchr(inside, '"', *size)) return GOOD;
   /* Reserved once for all fields of the record, so that those before this one stay where they are. */
-  if (!r->used && csv->scratch.capacity < record + SCRATCH_SLACK) {
+  if (!r->used && csv->scratch.capacity < record + CSV_UNQUOTE_SLACK) {
     csv->scratch.failed = false;
-    if (!buffer_reserve(&csv->scratch, record + SCRATCH_SLACK)) return NO_MEMORY;
+    if (!buffer_reserve(&csv->scratch, record + CSV_UNQUOTE_SLACK)) return NO_MEMORY;
   }
   char *to = (char *)csv->scratch.data + r->used;
-  *size = csv_unquote(inside, *size, to);
-  r->used += *size;
+  struct csv_unquoted u = csv->unquote(*data + 1, *size - 2, to);
   *data = to;
+  *size = u.size;
+  r->used += u.size;
+  r->lines += u.lines;
   return GOOD;
 }
 

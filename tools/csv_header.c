@@ -23,11 +23,11 @@ void csv_layout_free(struct csv_layout *layout) { buffer_free(&layout->names); }
 static bool add_name(struct csv_layout *layout, const char *field, size_t size) {
   struct buffer *names = &layout->names;
   bool quoted = size >= 2 && field[0] == '"' && field[size - 1] == '"';
-  if (!buffer_reserve(names, size + 17)) return false;
+  if (!buffer_reserve(names, size + 1 + CSV_UNQUOTE_SLACK)) return false;
   layout->name[layout->count] = (uint32_t)names->size;
   char *to = (char *)names->data + names->size;
   if (quoted)
-    size = csv_unquote(field + 1, size - 2, to);
+    size = csv_unquote_best()(field + 1, size - 2, to).size;
   else if (size)
     memcpy(to, field, size);
   to[size] = '\0';

@@ -24,7 +24,7 @@ csv_index_fn csv_index_portable;
 csv_index_fn csv_index_sse2;
 csv_index_fn csv_index_avx2;   /* only where __builtin_cpu_supports("avx2") */
 csv_index_fn csv_index_avx512; /* only where this says so: */
-bool csv_index_has_avx512(void);
+bool csv_has_avx512(void);
 #endif
 csv_index_fn *csv_index_best(void);
 

@@ -2,10 +2,6 @@
  * with it. */
 #include "tools/csv.h"
 
-#if defined(__x86_64__)
-#include <emmintrin.h>
-#endif
-
 enum state {
   FIELD_START,
   UNQUOTED,
@@ -84,35 +80,4 @@ bool csv_record(const char *text, size_t from, size_t to, bool final, uint32_t *
   extent->end = at == to ? to : at + 1;
   extent->text_end = at > from && text[at - 1] == '\r' && state != QUOTED ? at - 1 : at;
   return true;
-}
-
-/* ------------------------------------------------------------------ quoted fields */
-
-/* The length of the bytes before the first quote among 16, 16 if there is none; copies all 16. */
-static inline size_t copy_plain(const char *from, char *to) {
-#if defined(__x86_64__)
-  __m128i bytes = _mm_loadu_si128((const void *)from);
-  _mm_storeu_si128((void *)to, bytes);
-  unsigned quotes = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')));
-  return (size_t)__builtin_ctz(quotes | 0x10000u);
-#else
-  size_t n = 0;
-  for (; n < 16 && from[n] != '"'; n++) to[n] = from[n];
-  return n;
-#endif
-}
-
-size_t csv_unquote(const char *inside, size_t size, char *to) {
-  const char *end = inside + size;
-  char *out = to;
-  while (inside < end) {
-    size_t n = copy_plain(inside, out), left = (size_t)(end - inside);
-    if (n >= left) return (size_t)(out + left - to);
-    out += n;
-    inside += n;
-    if (n == 16) continue;
-    *out++ = '"';
-    inside += 2;
-  }
-  return (size_t)(out - to);
 }

@@ -29,7 +29,7 @@ static csv_index_fn *const indexes[] = {
 static size_t index_count(void) {
 #if defined(__x86_64__)
   bool avx2 = __builtin_cpu_supports("avx2");
-  return !avx2 ? 2 : csv_index_has_avx512() ? 4 : 3;
+  return !avx2 ? 2 : csv_has_avx512() ? 4 : 3;
 #else
   return 1;
 #endif
@@ -334,16 +334,23 @@ Test(csv, indexes_are_equal_at_every_length_and_capacity) {
 Test(csv, unquotes_at_every_length) {
   random_start();
   for (int i = 0; i < 5000; i++) {
-    char inside[128 + 32], plain_text[128], out[128 + 32];
-    size_t size = 0, plain_size = 0, most = random_number(100);
+    char inside[512 + 32], plain_text[512], out[512 + CSV_UNQUOTE_SLACK];
+    size_t size = 0, plain_size = 0, most = random_number(i % 2 ? 100 : 500);
+    uint64_t lines = 0;
     while (size < most) {
-      char c = random_number(4) ? 'x' : '"';
+      char c = random_number(4) ? 'x' : random_number(6) ? '"' : '\n';
+      lines += c == '\n';
       plain_text[plain_size++] = inside[size++] = c;
       if (c == '"') inside[size++] = c;
     }
     memset(inside + size, '"', 32);
-    cr_assert_eq(csv_unquote(inside, size, out), plain_size);
-    cr_assert_arr_eq(out, plain_text, plain_size);
+    csv_unquote_fn *const ways[] = {csv_unquote_portable, csv_unquote_best()};
+    for (size_t k = 0; k < 2; k++) {
+      struct csv_unquoted u = ways[k](inside, size, out);
+      cr_assert_eq(u.size, plain_size);
+      cr_assert_eq(u.lines, lines);
+      cr_assert_arr_eq(out, plain_text, plain_size);
+    }
   }
 }
 
