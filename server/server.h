@@ -49,8 +49,12 @@ struct server {
   _Atomic bool trimming;
   bool trim_due; /* answers have rested */
   uint64_t session_count;
-  unsigned entries, away;    /* of all sessions: appends and marks under way, answers with a worker */
-  uint8_t slow[SERVER_SLOW]; /* by a hash of its bytes: how often a request is not tried at once */
+  unsigned entries, away; /* of all sessions: appends and marks under way, answers with a worker */
+  /* By a hash of its bytes: for how many turns a request is not tried at once, and will not be if it then
+   * fails again. */
+  struct server_slow {
+    uint8_t turns, next;
+  } slow[SERVER_SLOW];
   bool draining, ended, accept_late;
   uint64_t drain_until;            /* loop time, ms */
   void (*on_end)(struct server *); /* drained: every session is gone. May be NULL */

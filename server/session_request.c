@@ -8,7 +8,8 @@
 #include "server/relief.h"
 #include "server/session.h"
 
-#define TRY_NANOSECONDS 32000u /* what trying to answer at once may cost a request on average */
+#define TRY_NANOSECONDS 50000u /* trying for so long costs next to nothing */
+#define TURNS_MOST 64u
 
 /* ------------------------------------------------------------------ appends and marks */
 
@@ -191,21 +192,23 @@ static bool may_try(const struct session *session, const struct session_answer *
          !server->dirty && !answer->rows && !answer->rows_sent && !answer->waited;
 }
 
-/* What could not be answered at once is not tried again for as many turns as make up for the time that was
- * lost. True: it is answered and gone. */
+/* What could not be answered at once is not tried again for one turn, then for two, four, …: at first what it
+ * needs may not have been in the caches. True: it is answered and gone. */
 static bool answered_at_once(struct session *session, struct session_answer *mine) {
-  uint8_t *slow = &session->server->slow[mine->kind];
+  struct server_slow *slow = &session->server->slow[mine->kind];
   if (!may_try(session, mine)) return false;
-  if (*slow) {
-    --*slow;
+  if (slow->turns) {
+    slow->turns--;
     return false;
   }
   uint64_t began = uv_hrtime();
   if (!answer_try(&mine->answer)) {
-    uint64_t turns = (uv_hrtime() - began) / TRY_NANOSECONDS;
-    *slow = (uint8_t)(turns < UINT8_MAX ? turns : UINT8_MAX);
+    if (uv_hrtime() - began < TRY_NANOSECONDS) return false;
+    if (slow->next < TURNS_MOST) slow->next = slow->next ? 2 * slow->next : 1;
+    slow->turns = slow->next;
     return false;
   }
+  slow->next = 0;
   session_away(mine);
   answer_arrive(&mine->answer.letter);
   return true;

@@ -44,8 +44,8 @@ struct csv_unquoted csv_unquote_portable(const char *inside, size_t size, char *
 #if defined(__x86_64__)
 
 /* 64 bytes at a time: the second one of each pair of quotes is squeezed out. */
-__attribute__((target("avx512f,avx512bw,avx512vbmi2,bmi2,popcnt"))) struct csv_unquoted
-csv_unquote_avx512(const char *inside, size_t size, char *to) {
+__attribute__((target("avx512f,avx512bw,avx512vbmi2,bmi2,popcnt"))) struct csv_unquoted csv_unquote_avx512(
+    const char *inside, size_t size, char *to) {
   struct csv_unquoted u = {0, 0};
   bool second = false; /* the next quote is one of a pair that has begun */
   for (size_t at = 0; at < size; at += 64) {
