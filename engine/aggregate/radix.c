@@ -5,11 +5,14 @@
 
 #include <string.h>
 
-#define INSERTION 24 /* entries; below, insertion sort wins */
-#define LONG 16384   /* entries; from here on 11-bit digits win */
-#define DIGITS 2048
+#include "encoding/bits.h"
 
-static unsigned digit_bits(size_t n) { return n < LONG ? 8 : 11; }
+#define INSERTION 24   /* entries; below, insertion sort wins */
+#define LONG 16384     /* entries; from here on 11-bit digits win */
+#define DIGIT_MOST 11u /* bits */
+#define DIGITS (1u << DIGIT_MOST)
+
+static unsigned digit_bits(size_t n) { return n < LONG ? 8 : DIGIT_MOST; }
 
 /* Turns counts into first positions. */
 static void positions(uint32_t *counts, size_t digits) {
@@ -87,8 +90,6 @@ void radix_entries(struct bag_entry *entries, struct bag_entry *scratch, size_t 
 
 /* ---- four or eight bytes an entry */
 
-#define DIGIT_MOST 11u /* bits: DIGITS */
-
 /* SORT: keys by their lowest `bits` bits, stably; gives the one of the two arrays where they are then. */
 #define RADIX_KEYS(PASS, SORT, KEY)                                                                          \
   static void PASS(const KEY *from, KEY *to, size_t n, unsigned shift, unsigned bits) {                      \
@@ -139,8 +140,6 @@ static struct extent extent_of(const struct bag_entry *e, size_t n) {
   return x;
 }
 
-static unsigned length(uint64_t v) { return v ? 64u - (unsigned)__builtin_clzll(v) : 0; }
-
 /* SINGLES: entries through keys of one width: those that are equal become one. Whether a key is that of the
  * one before it cannot be guessed, so nothing branches on it. */
 #define RADIX_SINGLES(SINGLES, SORT, KEY)                                                                    \
@@ -169,8 +168,8 @@ RADIX_SINGLES(singles_long, sort_long, uint64_t)
 size_t radix_singles(struct bag_entry *entries, struct bag_entry *scratch, size_t n) {
   if (n < INSERTION) return 0;
   const struct extent x = extent_of(entries, n);
-  const unsigned value_bits = length(biased(x.most, x.least));
-  const unsigned bits = value_bits + length(x.last_group - x.first_group);
+  const unsigned value_bits = bits_length(biased(x.most, x.least));
+  const unsigned bits = value_bits + bits_length(x.last_group - x.first_group);
   if (!x.single || value_bits == 64 || bits > 64) return 0;
   if (value_bits < 32 && bits <= 32)
     return singles_short(entries, (uint32_t *)(void *)scratch, n, &x, value_bits, bits);
