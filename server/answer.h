@@ -57,7 +57,7 @@ int answer_init(struct answer *answer, const struct frame *frame, uint64_t most,
 /* At home only; the cursor must be closed (finished, or never pulled). */
 void answer_free(struct answer *answer);
 /* Tries to answer a request that has never been pulled, here and now. True: `out` has all of its frames.
- * False: nothing has happened but that half a millisecond may have passed, and it is to be pulled. At home
+ * False: nothing has happened but that a millisecond may have passed, and it is to be pulled. At home
  * only; the caller's thread may be the loop's. */
 bool answer_try(struct answer *answer);
 /* Hands the answer to the workers for one pull. */

@@ -2,7 +2,7 @@
  *
  * 1. One thread runs the loop: it reads, checks, replies, and never waits. Appends run on the appender's
  *    thread, queries on the workers, verify and flush on two of their own (they may take minutes). A query
- * that comes while nothing else is under way is first tried on the loop, for half a millisecond at most.
+ * that comes while nothing else is under way is first tried on the loop, for a millisecond at most.
  * 2. Everything that can grow is bounded: connections (max_connections), input (intake.h), batches of one
  *    connection (APPEND_WINDOW), its answers (max_queries), its unsent output (ROWS_UNSENT, REPLIES_UNSENT).
  *    At a bound the server stops reading from that connection, or says `busy`.

@@ -36,7 +36,7 @@ static tally_cursor *cursor_new(tally_error *error) {
 
 /* ------------------------------------------------------------------ queries and scans */
 
-#define AT_ONCE_US 500
+#define AT_ONCE_US 1000
 
 /* The calendar of a named zone may be in a file. */
 static bool names_zone(const char *tz) { return tz && *tz != '+' && *tz != '-' && strcmp(tz, "UTC") != 0; }
@@ -64,7 +64,7 @@ static int open_result(tally_store *store, const tally_query *query, const tally
   if (!error) error = &ignored;
   *cursor = NULL;
   bool at_once = (query ? query->flags : scan->flags) & TALLY_AT_ONCE;
-  if (at_once && names_zone(query ? query->tz : scan->tz)) return fail_busy(error);
+  if (at_once && (names_zone(query ? query->tz : scan->tz) || db_at_work(store->db))) return fail_busy(error);
   tally_cursor *c = cursor_new(error);
   if (!c) return error->code;
   c->at_once = at_once;

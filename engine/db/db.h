@@ -88,6 +88,10 @@ int db_find_text(struct db *db, const char *text,
                  void (*found)(void *arg, const char *file, uint64_t offset, const char *what), void *arg,
                  tally_error *error);
 
+/* Does a flush or a merge run now? Its threads stand behind the callers', and may be put aside with a lock.
+ */
+bool db_at_work(struct db *db);
+
 /* A snapshot that keeps its view alive. Between pin and unpin the view may be used; outside, the store may
  * take it back when its memory is needed: then pin returns TALLY_SNAPSHOT_EXPIRED. `stop` is set when it
  * should end soon. One thread a snapshot. */

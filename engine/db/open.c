@@ -94,13 +94,13 @@ static bool memory_comes(const struct db *db) {
 /* For queries: the same, and then what flushes and merges will give back, waited for. */
 static bool reclaim_for_query(void *arg, uint64_t bytes) {
   struct db *db = arg;
+  if (!os_may_wait()) return false; /* to give large blocks back takes long, too */
   for (int tries = 0; !has_room(db, bytes); tries++) {
     os_lock(&db->lock);
     bool comes = memory_comes(db); /* asked first: what came after it is not waited for */
     if (comes && tries) (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
     os_unlock(&db->lock);
     if (reclaim_unused(arg, bytes)) return true;
-    if (!os_may_wait()) return false;
     if (!comes || tries == 10 * GRACE_TRIES) return has_room(db, bytes);
   }
   return true;

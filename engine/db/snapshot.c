@@ -38,6 +38,13 @@ static void see_memtable(struct db_snapshot *s, struct memtable *m) {
   s->memtable[s->view.memtable_count++] = (struct snapshot_rows){m, rows, m->visible_min, m->visible_max};
 }
 
+bool db_at_work(struct db *db) {
+  os_lock(&db->lock);
+  bool flushing = db->flushing > 0;
+  os_unlock(&db->lock);
+  return flushing || atomic_load(&db->rewriting.total) > 0;
+}
+
 int db_snapshot_take(struct db *db, struct db_snapshot **snapshot, tally_error *error) {
   struct db_snapshot *s = mem_zalloc(1, sizeof *s);
   if (!s) return fail_memory(error, "a snapshot");

@@ -339,10 +339,10 @@ TALLY_API void tally_scan_init(tally_scan *scan);
  * it; requests that do not touch it are answered as always.
  *
  * With TALLY_AT_ONCE a thread may ask that has others to serve and must not wait, such as an event loop's: no
- * file is read, nothing is waited for but short locks, and it takes about half a millisecond at most from the
- * call to the last row. What cannot be answered so gets TALLY_BUSY, from this call or from tally_cursor_next
- * (then or between any two rows): ask again without the flag, on a thread that may wait. Such a cursor is
- * used by the thread that opened it. */
+ * file is read, nothing is waited for but short locks, and it takes about a millisecond at most from the
+ * call to the last row. What cannot be answered so, or while a flush or a merge is at work, gets TALLY_BUSY,
+ * from this call or from tally_cursor_next (then or between any two rows): ask again without the flag, on a
+ * thread that may wait. Such a cursor is used by the thread that opened it. */
 TALLY_API int tally_query_open(tally_store *store, const tally_query *query, tally_cursor **cursor,
                                tally_error *error);
 TALLY_API int tally_scan_open(tally_store *store, const tally_scan *scan, tally_cursor **cursor,
