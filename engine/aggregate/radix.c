@@ -99,8 +99,8 @@ void radix_entries(struct bag_entry *entries, struct bag_entry *scratch, size_t 
     positions(counts, (size_t)mask + 1);                                                                     \
     for (size_t i = 0; i < n; i++) to[counts[from[i] >> shift & mask]++] = from[i];                          \
   }                                                                                                          \
-  static KEY *SORT(KEY *keys, KEY *scratch, size_t n, unsigned bits) {                                       \
-    unsigned passes = (bits + DIGIT_MOST - 1) / DIGIT_MOST;                                                  \
+  static KEY *SORT(KEY *keys, KEY *scratch, size_t n, unsigned bits, unsigned most) {                        \
+    unsigned passes = (bits + most - 1) / most;                                                              \
     for (unsigned done = 0; passes > 0; passes--) {                                                          \
       unsigned digit = (bits - done + passes - 1) / passes;                                                  \
       PASS(keys, scratch, n, done, digit);                                                                   \
@@ -115,8 +115,19 @@ RADIX_KEYS(pass_short, sort_short, uint32_t)
 RADIX_KEYS(pass_long, sort_long, uint64_t)
 #undef RADIX_KEYS
 
+static void insertion_keys(uint64_t *keys, size_t n, uint64_t mask) {
+  for (size_t i = 1; i < n; i++) {
+    uint64_t x = keys[i];
+    size_t j = i;
+    for (; j > 0 && (x & mask) < (keys[j - 1] & mask); j--) keys[j] = keys[j - 1];
+    keys[j] = x;
+  }
+}
+
 uint64_t *radix_keys(uint64_t *keys, uint64_t *scratch, size_t n, unsigned bits) {
-  return sort_long(keys, scratch, n, bits);
+  if (n >= INSERTION) return sort_long(keys, scratch, n, bits, digit_bits(n));
+  insertion_keys(keys, n, bits_mask(bits));
+  return keys;
 }
 
 /* What all entries have in common. */
@@ -149,7 +160,7 @@ static struct extent extent_of(const struct bag_entry *e, size_t n) {
     for (size_t i = 0; i < n; i++)                                                                           \
       keys[i] = (KEY)((uint64_t)(entries[i].group - x->first_group) << value_bits |                          \
                       biased(entries[i].value, x->least));                                                   \
-    const KEY *sorted = SORT(keys, keys + n, n, bits);                                                       \
+    const KEY *sorted = SORT(keys, keys + n, n, bits, DIGIT_MOST);                                           \
     size_t kept = 0, first = 0;                                                                              \
     for (size_t i = 0; i < n; i++) {                                                                         \
       bool another = sorted[i] != sorted[first];                                                             \

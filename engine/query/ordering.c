@@ -1,25 +1,28 @@
 /* ordering.c - see ordering.h.
  *
- * Every key of a row becomes a 64-bit integer (an aggregate: two) whose ascending order is the wanted one,
- * with NULL as UINT64_MAX; rows are sorted by them from the last key to the first with a stable radix sort.
- * With a limit and --order-by, rows are first sorted by those keys alone, so that only rows that can be in
- * the answer need the default order, which ranks texts. */
+ * What rows are ordered by becomes numbers from 0 on, of as few bits as they need, with NULL behind the last;
+ * from the last key to the first they are packed into one word a row, beside the row's place. When a word is
+ * full, the rows are sorted by it (stably) and the next word begins. So a word is read in order and moved
+ * whole, and most answers need one. With a limit and --order-by, rows are first sorted by those keys alone,
+ * so that only rows that can be in the answer need the default order, which ranks texts. */
 #include "query/ordering.h"
+
+#include <string.h>
 
 #include "aggregate/grow.h"
 #include "aggregate/radix.h"
+#include "encoding/bits.h"
 #include "query/rank.h"
-
-#define LAST UINT64_MAX /* NULL */
 
 static const char what[] = "sorting of the answer";
 
 struct sorter {
   const struct plan *plan;
   const struct tally_up *total;
-  uint32_t *rows, *scratch;
+  uint32_t *rows;
   size_t count;
-  uint64_t *high, *low; /* keys by group number */
+  uint64_t *words, *scratch; /* by place: what is packed so far */
+  unsigned bits, room;       /* of a word: used, and there for keys */
 };
 
 /* ------------------------------------------------------------------ texts */
@@ -46,103 +49,179 @@ tally_text ordering_text(const struct plan *plan, const struct tally_up *total, 
   return space_text(&space, id);
 }
 
+/* ------------------------------------------------------------------ words */
+
+/* Sorts the rows by what is packed, and begins a new word. */
+static void sort_words(struct sorter *s) {
+  if (!s->bits) return;
+  for (size_t i = 0; i < s->count; i++) s->words[i] |= (uint64_t)s->rows[i] << s->bits;
+  const uint64_t *sorted = radix_keys(s->words, s->scratch, s->count, s->bits);
+  for (size_t i = 0; i < s->count; i++) s->rows[i] = (uint32_t)(sorted[i] >> s->bits);
+  s->bits = 0;
+}
+
+#define DIGIT 11u
+
+/* Leaves the rows that the packed word's upper bits let be among the first `limit`. */
+static void drop_others(struct sorter *s, size_t limit) {
+  const unsigned shift = s->bits > DIGIT ? s->bits - DIGIT : 0;
+  uint32_t counts[1u << DIGIT] = {0};
+  uint64_t last = 0;
+  for (size_t i = 0; i < s->count; i++) counts[s->words[i] >> shift]++;
+  for (size_t before = counts[0]; before < limit; before += counts[last]) last++;
+  size_t kept = 0;
+  for (size_t i = 0; i < s->count; i++) {
+    if (s->words[i] >> shift > last) continue;
+    s->words[kept] = s->words[i];
+    s->rows[kept++] = s->rows[i];
+  }
+  s->count = kept;
+}
+
+/* One thing to order by: a number from 0 to `most` for each row, or NULL. */
+struct key {
+  enum { KEY_BUCKET, KEY_INTEGER, KEY_TEXT, KEY_OUTPUT } kind;
+  bool descending;
+  uint128 most;
+  struct key_part part; /* of the group's key */
+  const uint32_t *rank; /* by text */
+  size_t output;
+  int128 least; /* an output's */
+};
+
+/* A key's place in the order; of the least significant bits, `shift` are passed over. */
+static uint64_t place_of(const struct key *k, uint128 number, bool null, unsigned shift) {
+  return (uint64_t)((null ? k->most + 1 : k->descending ? k->most - number : number) >> shift);
+}
+
+/* An integer's code keeps its order. The codes of integers and texts are 0 for NULL. */
+static void put_codes(struct sorter *s, const struct key *k, unsigned shift, uint64_t mask) {
+  for (size_t i = 0; i < s->count; i++) {
+    uint64_t code = key_code(groups_key(&s->total->groups, s->rows[i]), k->part), number = code;
+    if (k->kind != KEY_BUCKET) number = (k->kind == KEY_TEXT ? k->rank[code] : code) - UINT64_C(1);
+    uint64_t place = place_of(k, number, k->kind != KEY_BUCKET && code == 0, shift);
+    s->words[i] |= (place & mask) << s->bits;
+  }
+}
+
+static int put_outputs(struct sorter *s, const struct key *k, unsigned shift, uint64_t mask,
+                       tally_error *error) {
+  for (size_t i = 0; i < s->count; i++) {
+    struct number value;
+    int rc = execute_result(s->plan, s->total, k->output, s->rows[i], &value, error);
+    if (rc) return rc;
+    uint64_t place = place_of(k, (uint128)value.value - (uint128)k->least, value.null, shift);
+    s->words[i] |= (place & mask) << s->bits;
+  }
+  return 0;
+}
+
+static unsigned length_of(uint128 x) {
+  return x >> 64 ? 64 + bits_length((uint64_t)(x >> 64)) : bits_length((uint64_t)x);
+}
+
+/* A key comes before all that were packed so far. What a word has no room for goes into the next one. */
+static int pack(struct sorter *s, const struct key *k, tally_error *error) {
+  const unsigned bits = length_of(k->most + 1);
+  int rc = 0;
+  for (unsigned done = 0, n; done < bits && !rc; done += n, s->bits += n) {
+    if (s->bits == s->room) sort_words(s);
+    if (s->bits == 0) memset(s->words, 0, s->count * sizeof *s->words);
+    n = bits - done < s->room - s->bits ? bits - done : s->room - s->bits;
+    if (k->kind == KEY_OUTPUT)
+      rc = put_outputs(s, k, done, bits_mask(n), error);
+    else
+      put_codes(s, k, done, bits_mask(n));
+  }
+  return rc;
+}
+
 /* ------------------------------------------------------------------ keys */
 
-static uint64_t code_of(const struct sorter *s, uint32_t row, size_t part) {
-  return key_code(groups_key(&s->total->groups, row), s->plan->layout.part[part]);
+static struct key code_key(const struct sorter *s, size_t part, bool bucket, bool descending) {
+  struct key k = {.kind = bucket ? KEY_BUCKET : KEY_INTEGER, .descending = descending};
+  k.part = s->plan->layout.part[part];
+  k.most = bits_mask(k.part.bits);
+  if (!bucket && k.most) k.most--;
+  return k;
 }
 
-static void sort_rows(struct sorter *s, const uint64_t *keys) {
-  radix_order(s->rows, s->scratch, s->count, keys);
+static int pack_bucket(struct sorter *s, bool descending, tally_error *error) {
+  struct key k = code_key(s, 0, true, descending);
+  return pack(s, &k, error);
 }
 
-static void sort_by_bucket(struct sorter *s, bool descending) {
-  for (size_t i = 0; i < s->count; i++) {
-    uint64_t code = code_of(s, s->rows[i], 0);
-    s->low[s->rows[i]] = descending ? ~code : code;
-  }
-  sort_rows(s, s->low);
-}
-
-/* An integer's code keeps its order; 0 is NULL. */
-static void sort_by_integer(struct sorter *s, size_t part, bool descending) {
-  for (size_t i = 0; i < s->count; i++) {
-    uint64_t code = code_of(s, s->rows[i], part);
-    s->low[s->rows[i]] = code == 0 ? LAST : descending ? LAST - code : code;
-  }
-  sort_rows(s, s->low);
-}
-
-static int sort_by_text(struct sorter *s, size_t group, bool descending, tally_error *error) {
+static int pack_text(struct sorter *s, size_t group, bool descending, tally_error *error) {
   struct text_space space = space_of(s->plan, s->total, group);
-  size_t part = plan_group_part(s->plan, group);
+  struct key k = {.kind = KEY_TEXT, .descending = descending};
+  k.part = s->plan->layout.part[plan_group_part(s->plan, group)];
   uint32_t most = space.intern ? space.intern->count : s->plan->environment->snapshot->ids[space.domain];
   struct rank rank;
   int rc = rank_init(&rank, most, space_text, &space, s->plan->environment->budget, error);
   for (size_t i = 0; i < s->count && !rc; i++) {
-    uint32_t id = (uint32_t)code_of(s, s->rows[i], part);
+    uint32_t id = (uint32_t)key_code(groups_key(&s->total->groups, s->rows[i]), k.part);
     if (id) rc = rank_mark(&rank, id, error);
   }
   if (!rc) rc = rank_sort(&rank, error);
-  for (size_t i = 0; i < s->count && !rc; i++) {
-    uint64_t id = code_of(s, s->rows[i], part);
-    s->low[s->rows[i]] = id == 0 ? LAST : descending ? LAST - rank.of[id] : rank.of[id];
-  }
+  k.rank = rank.of;
+  k.most = rank.count ? rank.count - 1 : 0;
+  if (!rc) rc = pack(s, &k, error);
   rank_free(&rank);
-  if (!rc) sort_rows(s, s->low);
   return rc;
 }
 
-static int sort_by_group(struct sorter *s, size_t group, bool descending, tally_error *error) {
+static int pack_group(struct sorter *s, size_t group, bool descending, tally_error *error) {
   const struct column_ref *ref = &s->plan->request->group[group].ref;
-  if (ref->key || column_kind(ref->column) == KIND_TEXT) return sort_by_text(s, group, descending, error);
-  sort_by_integer(s, plan_group_part(s->plan, group), descending);
-  return 0;
+  if (ref->key || column_kind(ref->column) == KIND_TEXT) return pack_text(s, group, descending, error);
+  struct key k = code_key(s, plan_group_part(s->plan, group), false, descending);
+  return pack(s, &k, error);
 }
 
-/* 128-bit values as two words; the greatest pair is NULL's (no aggregate comes near it). */
-static int sort_by_output(struct sorter *s, size_t output, bool descending, tally_error *error) {
+static int pack_output(struct sorter *s, size_t output, bool descending, tally_error *error) {
+  int128 least = INT128_MAX, greatest = INT128_MIN;
+  bool alone = s->bits == 0; /* then a word can be the value first, and the key in a moment */
   for (size_t i = 0; i < s->count; i++) {
-    struct number number;
-    uint32_t row = s->rows[i];
-    int rc = execute_result(s->plan, s->total, output, row, &number, error);
+    struct number value;
+    int rc = execute_result(s->plan, s->total, output, s->rows[i], &value, error);
     if (rc) return rc;
-    uint128 key = (uint128)number.value ^ ((uint128)1 << 127);
-    if (descending) key = ~key;
-    s->high[row] = number.null ? LAST : (uint64_t)(key >> 64);
-    s->low[row] = number.null ? LAST : (uint64_t)key;
+    alone &= !value.null;
+    if (alone) s->words[i] = (uint64_t)value.value;
+    if (!value.null && value.value < least) least = value.value;
+    if (!value.null && value.value > greatest) greatest = value.value;
   }
-  sort_rows(s, s->low);
-  sort_rows(s, s->high);
+  if (least > greatest) return 0; /* all are NULL */
+  struct key k = {.kind = KEY_OUTPUT, .descending = descending, .output = output, .least = least};
+  k.most = (uint128)greatest - (uint128)least; /* far from 2^128: a sum has less than 2^63 values */
+  const unsigned bits = length_of(k.most + 1);
+  if (!alone || bits > s->room) return pack(s, &k, error);
+  for (size_t i = 0; i < s->count; i++) s->words[i] = place_of(&k, s->words[i] - (uint64_t)least, false, 0);
+  s->bits = bits;
   return 0;
 }
 
 /* ------------------------------------------------------------------ the order */
 
-static int sort_by_default(struct sorter *s, tally_error *error) {
+static int pack_default(struct sorter *s, tally_error *error) {
   const struct request *r = s->plan->request;
-  for (size_t g = r->group_count; g-- > 0;) {
-    int rc = sort_by_group(s, g, false, error);
-    if (rc) return rc;
-  }
-  if (r->has_bucket) sort_by_bucket(s, false);
-  return 0;
+  int rc = 0;
+  for (size_t g = r->group_count; g-- > 0 && !rc;) rc = pack_group(s, g, false, error);
+  return rc || !r->has_bucket ? rc : pack_bucket(s, false, error);
 }
 
-static int sort_by_request(struct sorter *s, tally_error *error) {
+static int pack_request(struct sorter *s, tally_error *error) {
   const struct request *r = s->plan->request;
   int rc = 0;
   for (size_t k = r->order_count; k-- > 0 && !rc;) {
     const struct order_key *key = &r->order[k];
     switch (key->what) {
     case ORDER_BUCKET:
-      sort_by_bucket(s, key->descending);
+      rc = pack_bucket(s, key->descending, error);
       break;
     case ORDER_GROUP:
-      rc = sort_by_group(s, key->index, key->descending, error);
+      rc = pack_group(s, key->index, key->descending, error);
       break;
     case ORDER_OUTPUT:
-      rc = sort_by_output(s, key->index, key->descending, error);
+      rc = pack_output(s, key->index, key->descending, error);
       break;
     }
   }
@@ -157,7 +236,9 @@ static int equal_keys(const struct sorter *s, uint32_t a, uint32_t b, bool *equa
     const struct order_key *key = &r->order[k];
     if (key->what != ORDER_OUTPUT) {
       size_t part = key->what == ORDER_BUCKET ? 0 : plan_group_part(s->plan, key->index);
-      *equal = code_of(s, a, part) == code_of(s, b, part);
+      struct key_part place = s->plan->layout.part[part];
+      *equal = key_code(groups_key(&s->total->groups, a), place) ==
+               key_code(groups_key(&s->total->groups, b), place);
       continue;
     }
     struct number x, y;
@@ -171,8 +252,10 @@ static int equal_keys(const struct sorter *s, uint32_t a, uint32_t b, bool *equa
 
 /* Leaves only rows that can be among the first `limit`. */
 static int cut(struct sorter *s, size_t limit, tally_error *error) {
-  int rc = sort_by_request(s, error);
+  int rc = pack_request(s, error);
   if (rc) return rc;
+  if (s->bits) drop_others(s, limit);
+  sort_words(s);
   bool equal = true;
   size_t count = limit;
   while (count < s->count) {
@@ -189,24 +272,26 @@ static int sort_all(struct sorter *s, tally_error *error) {
   int rc = 0;
   for (size_t i = 0; i < s->count; i++) s->rows[i] = (uint32_t)i;
   if (r->order_count && r->limit > 0 && r->limit < s->count) rc = cut(s, (size_t)r->limit, error);
-  if (!rc) rc = sort_by_default(s, error);
-  return rc ? rc : sort_by_request(s, error);
+  if (!rc) rc = pack_default(s, error);
+  if (!rc) rc = pack_request(s, error);
+  if (!rc) sort_words(s);
+  return rc;
 }
 
 int ordering_make(struct ordering *ordering, const struct plan *plan, const struct tally_up *total,
                   tally_error *error) {
   struct budget *budget = plan->environment->budget;
-  size_t n = total->groups.count, bytes = n * (2 * sizeof(uint64_t) + sizeof(uint32_t));
+  size_t n = total->groups.count, bytes = n * 2 * sizeof(uint64_t);
   *ordering = (struct ordering){0};
   if (n == 0) return 0;
   ordering->rows = grow_array(budget, NULL, 0, n, sizeof *ordering->rows, what, error);
   if (!ordering->rows) return error->code;
   ordering->capacity = n;
-  uint64_t *keys = grow_memory(budget, NULL, 0, bytes, what, error);
-  if (!keys) return error->code;
-  struct sorter s = {plan, total, ordering->rows, (uint32_t *)(keys + 2 * n), n, keys, keys + n};
+  uint64_t *words = grow_memory(budget, NULL, 0, bytes, what, error);
+  if (!words) return error->code;
+  struct sorter s = {plan, total, ordering->rows, n, words, words + n, 0, 64 - bits_length(n - 1)};
   int rc = n > 1 ? sort_all(&s, error) : (ordering->rows[0] = 0, 0);
-  grow_free(budget, keys, bytes);
+  grow_free(budget, words, bytes);
   ordering->count = s.count < plan->request->limit ? s.count : (size_t)plan->request->limit;
   return rc;
 }
