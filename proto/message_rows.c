@@ -90,7 +90,7 @@ int message_rows_add(struct message_rows_writer *writer, const tally_text *cells
     store32(at, null ? TEXT_NULL : (uint32_t)cells[i].size);
     at += 4;
     if (null || !cells[i].size) continue;
-    memcpy(at, cells[i].data, cells[i].size);
+    copy_few(at, cells[i].data, cells[i].size);
     at += cells[i].size;
   }
   writer->rows++;

@@ -47,7 +47,7 @@ uint8_t *buffer_add(struct buffer *b, size_t size) {
 
 void buffer_append(struct buffer *b, const void *data, size_t size) {
   uint8_t *p = buffer_add(b, size);
-  if (p && size) memcpy(p, data, size);
+  if (p) copy_few(p, data, size);
 }
 
 void buffer_text(struct buffer *b, const char *text) { buffer_append(b, text, strlen(text)); }

@@ -34,6 +34,28 @@ static inline void store64(void *p, uint64_t v) { memcpy(p, &v, sizeof v); }
 #error "Tally's formats are little-endian and so must the machine be"
 #endif
 
+/* memcpy of mostly few bytes, how many the compiler does not know: without a call. */
+static inline void copy_few(void *to, const void *from, size_t size) {
+  uint8_t *t = (uint8_t *)to;
+  const uint8_t *f = (const uint8_t *)from;
+  if (size > 16) {
+    memcpy(t, f, size);
+  } else if (size >= 8) {
+    uint64_t first = load64(f), last = load64(f + size - 8);
+    store64(t, first);
+    store64(t + size - 8, last);
+  } else if (size >= 4) {
+    uint32_t first = load32(f), last = load32(f + size - 4);
+    store32(t, first);
+    store32(t + size - 4, last);
+  } else if (size) {
+    uint8_t first = f[0], middle = f[size / 2], last = f[size - 1];
+    t[0] = first;
+    t[size / 2] = middle;
+    t[size - 1] = last;
+  }
+}
+
 struct reader {
   const uint8_t *at, *end;
   bool bad;

@@ -1,30 +1,59 @@
 /* decimal_print.c - printing exact numbers; see decimal.h. A result of zero has no sign. */
+#include <string.h>
+
 #include "base/bytes.h"
 #include "model/decimal.h"
 
 #define CHUNK UINT64_C(10000000000000000000) /* 10^19, the greatest power of ten in 64 bits */
 #define CHUNK_DIGITS 19
 
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                            "8081828384858687888990919293949596979899";
+
 /* Writes the digits of v so that they end before `end`, at least `least` of them; returns their start. */
 static char *put_digits(char *end, uint64_t v, int least) {
   char *p = end;
-  for (; v; v /= 10) *--p = (char)('0' + v % 10);
+  for (; v >= 100; v /= 100) memcpy(p -= 2, pairs + 2 * (v % 100), 2);
+  if (v >= 10)
+    memcpy(p -= 2, pairs + 2 * v, 2);
+  else if (v)
+    *--p = (char)('0' + v);
   while (end - p < least) *--p = '0';
   return p;
 }
 
-static void append_unsigned(struct buffer *b, uint128 v) {
-  char text[40], *end = text + sizeof text, *p = end;
+static char *put_unsigned(char *end, uint128 v) {
+  char *p = end;
   for (; v > UINT64_MAX; v /= CHUNK) p = put_digits(p, (uint64_t)(v % CHUNK), CHUNK_DIGITS);
-  p = put_digits(p, (uint64_t)v, p == end);
+  return put_digits(p, (uint64_t)v, p == end);
+}
+
+static void append_unsigned(struct buffer *b, uint128 v) {
+  char text[40], *end = text + sizeof text, *p = put_unsigned(end, v);
   buffer_append(b, p, (size_t)(end - p));
 }
 
 static uint128 absolute(int128 v) { return v < 0 ? -(uint128)v : (uint128)v; }
 
 void int128_print(struct buffer *b, int128 value) {
-  if (value < 0) write8(b, '-');
-  append_unsigned(b, absolute(value));
+  char text[40], *end = text + sizeof text, *p = put_unsigned(end, absolute(value));
+  if (value < 0) *--p = '-';
+  buffer_append(b, p, (size_t)(end - p));
+}
+
+/* Without zeros at the end of the fraction, down to `min` digits. */
+static char *put_fraction(char *end, uint32_t billionths, int min) {
+  int digits = 9;
+  if (min <= 4 && billionths % 100000 == 0) { /* most are no longer */
+    billionths /= 100000;
+    digits = 4;
+  }
+  for (; digits > min && billionths % 10 == 0; digits--) billionths /= 10;
+  if (!digits) return end;
+  char *p = put_digits(end, billionths, digits);
+  *--p = '.';
+  return p;
 }
 
 void decimal_print(struct buffer *b, int128 units, int min) {
@@ -32,13 +61,11 @@ void decimal_print(struct buffer *b, int128 units, int min) {
   uint128 magnitude = absolute(units);
   uint64_t low = (uint64_t)magnitude; /* most are no longer than this, and division is quicker */
   bool is_short = low == magnitude;
-  if (units < 0) write8(b, '-');
-  append_unsigned(b, is_short ? low / one : magnitude / one);
-  char text[10], *end = text + sizeof text;
-  char *p = put_digits(end, is_short ? low % one : (uint64_t)(magnitude % one), 9);
-  while (end - p > min && end[-1] == '0') end--;
-  if (end == p) return;
-  *--p = '.';
+  char text[52], *end = text + sizeof text;
+  char *p = put_fraction(end, (uint32_t)(is_short ? low % one : magnitude % one), min), *dot = p;
+  p = is_short ? put_digits(p, low / one, 1) : put_unsigned(p, magnitude / one);
+  if (p == dot) *--p = '0';
+  if (units < 0) *--p = '-';
   buffer_append(b, p, (size_t)(end - p));
 }
 
