@@ -56,7 +56,6 @@ static void add_rows(uint64_t *restrict rows, const struct input *in) {
 static void add_nulls(uint64_t *restrict nulls, const struct input *in) {
   const uint32_t *groups = in->groups;
   const uint64_t *valid = in->valid;
-  if (!valid) return;
   if (!groups)
     nulls[in->one] += in->rows - bitmap_count(valid, in->rows);
   else
@@ -222,12 +221,16 @@ static void add_errors(uint64_t *restrict errors, const struct input *in) {
 }
 
 int accumulator_add(struct accumulator *a, const struct input *in, tally_error *error) {
+  int rc = 0;
   if (a->needs & NEED_ROWS) add_rows(a->rows, in);
-  if (a->needs & NEED_NULLS) add_nulls(a->nulls, in);
+  if (a->needs & NEED_NULLS && in->valid) {
+    rc = accumulator_need_nulls(a, error);
+    if (rc) return rc;
+    add_nulls(a->nulls, in);
+  }
   if (a->needs & NEED_SUM) add_sum(a->sum, in);
   if (a->needs & NEED_RANGE) add_range(a->least, a->greatest, in);
   if (a->needs & NEED_ERRORS) add_errors(a->errors, in);
-  int rc = 0;
   if (a->needs & NEED_VALUES)
     rc = bag_add(&a->values, in->groups, in->one, in->values, in->valid, in->rows, error);
   if (!rc && (a->needs & NEED_DISTINCT))

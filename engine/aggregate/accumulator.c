@@ -31,7 +31,7 @@ static void arrays(const struct accumulator *a, struct array list[ARRAYS]) {
   list[2] = (struct array){NEED_SUM, sizeof *a->sum, a->sum};
   list[3] = (struct array){NEED_RANGE, sizeof *a->least, a->least};
   list[4] = (struct array){NEED_RANGE, sizeof *a->greatest, a->greatest};
-  list[5] = (struct array){NEED_NULLS, sizeof *a->nulls, a->nulls};
+  list[5] = (struct array){a->nulls ? NEED_NULLS : 0, sizeof *a->nulls, a->nulls};
 }
 
 static void set_arrays(struct accumulator *a, const struct array list[ARRAYS]) {
@@ -103,6 +103,12 @@ int accumulator_grow(struct accumulator *a, uint32_t groups, tally_error *error)
   return 0;
 }
 
+int accumulator_need_nulls(struct accumulator *a, tally_error *error) {
+  if (a->nulls || !(a->needs & NEED_NULLS)) return 0;
+  a->nulls = grow_zeroed(a->budget, a->capacity * sizeof *a->nulls, what, error);
+  return a->nulls ? 0 : error->code;
+}
+
 void accumulator_expect(const struct accumulator *a, uint32_t group) {
   if (a->rows) __builtin_prefetch(&a->rows[group]);
   if (a->nulls) __builtin_prefetch(&a->nulls[group]);
@@ -116,7 +122,7 @@ void accumulator_expect(const struct accumulator *a, uint32_t group) {
 static int merge_group(struct accumulator *a, uint32_t to, const struct accumulator *from, uint32_t g,
                        tally_error *error) {
   if (a->rows) a->rows[to] += from->rows[g];
-  if (a->nulls) a->nulls[to] += from->nulls[g];
+  if (from->nulls) a->nulls[to] += from->nulls[g];
   if (a->errors) a->errors[to] += from->errors[g];
   if (a->least && from->least[g] < a->least[to]) a->least[to] = from->least[g];
   if (a->least && from->greatest[g] > a->greatest[to]) a->greatest[to] = from->greatest[g];
@@ -127,11 +133,9 @@ static int merge_group(struct accumulator *a, uint32_t to, const struct accumula
 
 int accumulator_merge(struct accumulator *a, struct accumulator *from, const uint32_t *group_map,
                       const uint32_t *value_map, tally_error *error) {
-  for (uint32_t g = 0; g < from->groups; g++) {
-    int rc = merge_group(a, group_map[g], from, g, error);
-    if (rc) return rc;
-  }
-  int rc = bag_merge(&a->values, &from->values, group_map, value_map, error);
+  int rc = from->nulls ? accumulator_need_nulls(a, error) : 0;
+  for (uint32_t g = 0; g < from->groups && !rc; g++) rc = merge_group(a, group_map[g], from, g, error);
+  if (!rc) rc = bag_merge(&a->values, &from->values, group_map, value_map, error);
   if (rc || !(a->needs & NEED_DISTINCT)) return rc;
   return distinct_merge(&a->distinct, &from->distinct, group_map, value_map, error);
 }

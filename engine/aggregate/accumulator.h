@@ -30,7 +30,8 @@ struct accumulator {
   uint32_t needs;
   uint32_t groups, capacity;
   struct budget *budget;
-  uint64_t *rows, *nulls, *errors;
+  uint64_t *rows, *errors;
+  uint64_t *nulls; /* NULL until the first NULL comes: most columns have none */
   int128 *sum;
   int64_t *least, *greatest; /* INT64_MAX and INT64_MIN while there is no value */
   struct bag values;
@@ -42,6 +43,10 @@ void accumulator_init(struct accumulator *a, uint32_t needs, uint32_t ids, struc
 void accumulator_free(struct accumulator *a);
 /* Makes sure that groups 0..groups-1 are there. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int accumulator_grow(struct accumulator *a, uint32_t groups, tally_error *error);
+
+/* With NEED_NULLS: makes a->nulls be there, before a NULL is counted. The groups have been grown.
+ * TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
+int accumulator_need_nulls(struct accumulator *a, tally_error *error);
 
 /* Values of some rows and the groups they belong to. */
 struct input {

@@ -183,12 +183,16 @@ static void make_entry_keys(struct worker *worker, const struct plan_part *p, co
 static int add_entry_ids(struct worker *worker, struct accumulator *a, const struct entries *rows,
                          const uint32_t *id, const uint32_t *groups, tally_error *error) {
   uint64_t valid[VECTOR_ROWS / 64] = {0};
+  bool some_null = false;
   for (uint32_t i = 0; i < rows->rows; i++) {
     worker->codes[i] = id[i];
     valid[i / 64] |= (uint64_t)(id[i] != 0) << (i % 64);
-    if (id[i] == 0 && (a->needs & NEED_NULLS)) a->nulls[worker->numbers[i]] += rows->count[i];
+    some_null |= id[i] == 0;
   }
-  if (!(a->needs & NEED_DISTINCT)) return 0;
+  int rc = some_null ? accumulator_need_nulls(a, error) : 0;
+  for (uint32_t i = 0; some_null && a->nulls && i < rows->rows; i++)
+    if (id[i] == 0) a->nulls[worker->numbers[i]] += rows->count[i];
+  if (rc || !(a->needs & NEED_DISTINCT)) return rc;
   return distinct_add(&a->distinct, groups, worker->numbers[0], (const int64_t *)worker->codes, valid,
                       rows->rows, error);
 }
@@ -203,11 +207,14 @@ static void add_entry_counts(struct accumulator *a, const struct entries *rows, 
       if (rows->errors[i]) a->errors[groups[i]] += rows->errors[i];
 }
 
-static void add_entry_measure(struct accumulator *a, const struct entries *rows, const struct measure *m,
-                              const uint32_t *groups) {
-  if (a->nulls)
-    for (uint32_t i = 0; i < rows->rows; i++)
-      if (rows->count[i] != m[i].nonnull) a->nulls[groups[i]] += rows->count[i] - m[i].nonnull;
+static int add_entry_measure(struct accumulator *a, const struct entries *rows, const struct measure *m,
+                             const uint32_t *groups, tally_error *error) {
+  int rc = 0;
+  for (uint32_t i = 0; (a->needs & NEED_NULLS) && i < rows->rows; i++) {
+    if (rows->count[i] == m[i].nonnull) continue;
+    if (!a->nulls && (rc = accumulator_need_nulls(a, error))) return rc;
+    a->nulls[groups[i]] += rows->count[i] - m[i].nonnull;
+  }
   if (a->sum)
     for (uint32_t i = 0; i < rows->rows; i++) a->sum[groups[i]] += m[i].sum;
   for (uint32_t i = 0; a->least && i < rows->rows; i++) {
@@ -215,17 +222,22 @@ static void add_entry_measure(struct accumulator *a, const struct entries *rows,
     if (m[i].nonnull && m[i].min < a->least[g]) a->least[g] = m[i].min;
     if (m[i].nonnull && m[i].max > a->greatest[g]) a->greatest[g] = m[i].max;
   }
+  return rc;
 }
 
-static void add_run_measure(struct accumulator *a, const struct entries *rows, int c,
-                            const uint32_t *groups) {
+static int add_run_measure(struct accumulator *a, const struct entries *rows, int c, const uint32_t *groups,
+                           tally_error *error) {
+  int rc = 0;
   const uint32_t *nonnull = rows->run_nonnull[c];
-  if (a->nulls && nonnull)
-    for (uint32_t i = 0; i < rows->rows; i++)
-      if (rows->count[i] != nonnull[i]) a->nulls[groups[i]] += rows->count[i] - nonnull[i];
+  for (uint32_t i = 0; nonnull && (a->needs & NEED_NULLS) && i < rows->rows; i++) {
+    if (rows->count[i] == nonnull[i]) continue;
+    if (!a->nulls && (rc = accumulator_need_nulls(a, error))) return rc;
+    a->nulls[groups[i]] += rows->count[i] - nonnull[i];
+  }
   const int64_t *sum = rows->run_sum[c];
   if (a->sum)
     for (uint32_t i = 0; i < rows->rows; i++) a->sum[groups[i]] += sum[i];
+  return rc;
 }
 
 /* The values of the entries' histograms. */
@@ -250,11 +262,9 @@ static int add_entry_state(struct worker *worker, size_t state, const struct ent
     return id ? add_entry_ids(worker, a, rows, id, same ? NULL : groups, error) : 0;
   }
   const int c = s->ref.column - TALLY_COL_REQUEST_SIZE;
-  if (rows->measure[c])
-    add_entry_measure(a, rows, rows->measure[c], groups);
-  else
-    add_run_measure(a, rows, c, groups);
-  return a->needs & NEED_VALUES ? add_histograms(a, rows, groups, error) : 0;
+  int rc = rows->measure[c] ? add_entry_measure(a, rows, rows->measure[c], groups, error)
+                            : add_run_measure(a, rows, c, groups, error);
+  return !rc && (a->needs & NEED_VALUES) ? add_histograms(a, rows, groups, error) : rc;
 }
 
 static int add_entries(struct worker *worker, const struct plan_part *p, const struct entries *rows,
