@@ -5,6 +5,7 @@
 #include "base/status.h"
 
 #define TRIM_LEAST (16u << 10)
+#define ROWS_AT_ONCE 64u
 
 /* ------------------------------------------------------------------ the request */
 
@@ -57,7 +58,6 @@ void answer_free(struct answer *answer) {
   uv_mutex_destroy(&answer->lock);
   free_requests(answer);
   buffer_free(&answer->out);
-  mem_free(answer->cells);
 }
 
 void answer_pull(struct answer *answer, struct workers *workers) {
@@ -81,8 +81,6 @@ void answer_give_up(struct answer *answer, const tally_error *reason, struct wor
 /* It has not begun. */
 static void begin_anew(struct answer *answer) {
   buffer_clear(&answer->out);
-  mem_free(answer->cells);
-  answer->cells = NULL;
   answer->rows_sent = 0;
   answer->finished = answer->broken = answer->starved = false;
 }
@@ -151,10 +149,9 @@ static int put_columns(struct answer *answer, tally_error *error) {
   const struct store_operations *operations = answer->store->operations;
   size_t count = operations->columns(answer->rows);
   tally_result_column *columns = mem_realloc_array(NULL, count, sizeof *columns);
-  answer->cells = mem_realloc_array(NULL, count, sizeof *answer->cells);
   answer->columns = count;
   int code = TALLY_OK;
-  if (columns && answer->cells) {
+  if (columns) {
     for (size_t i = 0; i < count; i++) columns[i] = operations->column(answer->rows, i);
     code = message_put_columns(&answer->out, answer->id, columns, count, error);
   } else {
@@ -191,16 +188,15 @@ static void starve(struct answer *answer, const tally_error *reason) {
   answer->reason = *reason;
 }
 
-/* Adds the cursor's row, in a new frame if it does not fit behind the others. */
-static int add_row(struct answer *answer, struct message_rows_writer *writer, tally_error *error) {
-  for (size_t i = 0; i < answer->columns; i++)
-    answer->cells[i] = answer->store->operations->cell(answer->rows, i);
-  int code = message_rows_add(writer, answer->cells, error);
+/* Adds a row, in a new frame if it does not fit behind the others. */
+static int add_row(struct answer *answer, const tally_text *cells, struct message_rows_writer *writer,
+                   tally_error *error) {
+  int code = message_rows_add(writer, cells, error);
   if (code == MESSAGE_ROW_FULL) {
     code = message_rows_end(writer, error);
     if (code != TALLY_OK) return code;
     message_rows_begin(writer, &answer->out, answer->id, answer->columns);
-    code = message_rows_add(writer, answer->cells, error);
+    code = message_rows_add(writer, cells, error);
   }
   if (code == MESSAGE_ROW_ADDED) {
     answer->rows_sent++;
@@ -211,20 +207,27 @@ static int add_row(struct answer *answer, struct message_rows_writer *writer, ta
 }
 
 /* True when the frame is to be sent: it is large enough, or its rows have waited long enough. The clock is
- * looked at for every sixteenth row only. */
-static bool enough(const struct message_rows_writer *writer, uint64_t began) {
+ * looked at for the first row, and then for every sixteenth only. */
+static bool enough(const struct message_rows_writer *writer, uint32_t before, uint64_t began) {
   if (message_rows_enough(writer)) return true;
-  return writer->rows % 16 == 1 && uv_hrtime() - began > ANSWER_PULL_NANOSECONDS;
+  if (before && before / 16 == writer->rows / 16) return false;
+  return uv_hrtime() - began > ANSWER_PULL_NANOSECONDS;
 }
 
 /* TALLY_ROW: there is more to pull. TALLY_OK: the last row was added. */
 static int fill_frame(struct answer *answer, struct message_rows_writer *writer, tally_error *error) {
   uint64_t began = uv_hrtime();
+  const tally_text *cells;
+  size_t rows;
   int code;
-  while ((code = answer->store->operations->next(answer->rows, error)) == TALLY_ROW) {
-    int added = add_row(answer, writer, error);
-    if (added != TALLY_OK) return added;
-    if (enough(writer, began)) return TALLY_ROW;
+  while ((code = answer->store->operations->rows(answer->rows, ROWS_AT_ONCE, &cells, &rows, error)) ==
+         TALLY_ROW) {
+    uint32_t before = writer->rows;
+    for (size_t i = 0; i < rows; i++) {
+      int added = add_row(answer, cells + i * answer->columns, writer, error);
+      if (added != TALLY_OK) return added;
+    }
+    if (enough(writer, before, began)) return TALLY_ROW;
   }
   return code;
 }

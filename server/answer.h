@@ -32,7 +32,6 @@ struct answer {
   struct message_job work;
   uint64_t rows_sent;
   size_t columns;
-  tally_text *cells;
   /* what a pull brings home */
   struct buffer out;
   int result;    /* finished: of the request */

@@ -138,6 +138,13 @@ void session_away(struct session_answer *mine) {
 
 void session_pull(struct session_answer *mine) { answer_pull(&mine->answer, workers_of(mine)); }
 
+/* May an answer that came home with so many bytes go on before they are sent, so that a worker makes the next
+ * rows meanwhile? Only if it is the one of its connection: others would have their turn. */
+static bool goes_on(const struct session *session, const struct session_answer *mine, size_t bytes) {
+  return session->state == SESSION_OPEN && session->answer_count == 1 && !mine->answer.broken && bytes &&
+         session->unsent_rows + bytes + ANSWER_FRAME < SERVER_ROWS_UNSENT;
+}
+
 static void answer_arrive(struct letter *letter) {
   struct session_answer *mine = (struct session_answer *)(void *)letter;
   struct session *session = mine->session;
@@ -154,8 +161,9 @@ static void answer_arrive(struct letter *letter) {
     return;
   }
   if (!mine->answer.starved) relief_passed(session->server, mine);
-  session_send_rows(session, &mine->answer.out);
-  if (mine->answer.broken && session->state != SESSION_CLOSED) session_close(session);
+  struct buffer out = mine->answer.out;
+  mine->answer.out = (struct buffer){0};
+  bool broken = mine->answer.broken;
   answer_unlink(session, mine);
   if (mine->answer.finished) {
     session->answer_count--;
@@ -166,7 +174,13 @@ static void answer_arrive(struct letter *letter) {
     mem_free(mine);
   } else {
     answer_link(session, mine); /* behind the others: they take turns */
+    if (goes_on(session, mine, out.size)) {
+      session_away(mine);
+      session_pull(mine);
+    }
   }
+  session_send_rows(session, &out);
+  if (broken && session->state != SESSION_CLOSED) session_close(session);
   session_mark(session);
 }
 

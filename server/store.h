@@ -31,10 +31,10 @@ struct store_operations {
 
   size_t (*columns)(const struct store_rows *rows);
   tally_result_column (*column)(const struct store_rows *rows, size_t column);
-  /* TALLY_ROW, TALLY_OK at the end, or a code. TALLY_MEMORY_LIMIT is not the end of events: they hold hardly
-   * any memory then, and the next call goes on. */
-  int (*next)(struct store_rows *rows, tally_error *error);
-  tally_text (*cell)(const struct store_rows *rows, size_t column);
+  /* As tally_cursor_rows: TALLY_ROW, TALLY_OK at the end, or a code. TALLY_MEMORY_LIMIT is not the end of
+   * events: they hold hardly any memory then, and the next call goes on. */
+  int (*rows)(struct store_rows *rows, size_t most, const tally_text **cells, size_t *count,
+              tally_error *error);
   /* As tally_cursor_left_out: after the end. */
   void (*left_out)(const struct store_rows *rows, uint64_t *segments, uint64_t *held);
   void (*cancel)(struct store_rows *rows);

@@ -79,11 +79,9 @@ static size_t engine_columns(const struct store_rows *rows) {
 static tally_result_column engine_column(const struct store_rows *rows, size_t column) {
   return tally_cursor_column(cursor_const(rows), column);
 }
-static int engine_next(struct store_rows *rows, tally_error *error) {
-  return tally_cursor_next(cursor(rows), error);
-}
-static tally_text engine_cell(const struct store_rows *rows, size_t column) {
-  return tally_cursor_cell(cursor_const(rows), column);
+static int engine_rows(struct store_rows *rows, size_t most, const tally_text **cells, size_t *count,
+                       tally_error *error) {
+  return tally_cursor_rows(cursor(rows), most, cells, count, error);
 }
 static void engine_left_out(const struct store_rows *rows, uint64_t *segments, uint64_t *held) {
   tally_cursor_left_out(cursor_const(rows), segments, held);
@@ -104,8 +102,7 @@ static const struct store_operations operations = {
     .close = engine_close,
     .columns = engine_columns,
     .column = engine_column,
-    .next = engine_next,
-    .cell = engine_cell,
+    .rows = engine_rows,
     .left_out = engine_left_out,
     .cancel = engine_cancel,
     .rest = engine_rest,

@@ -18,8 +18,8 @@ struct tally_cursor {
   struct result *result;
   struct left_out left_out;
   struct list list;
-  struct db_verify *verify;       /* fills the list file by file */
-  const char *cell[LIST_COLUMNS]; /* of the list's current row */
+  struct db_verify *verify;      /* fills the list file by file */
+  tally_text cell[LIST_COLUMNS]; /* of the list's current row */
   _Atomic bool cancelled;
   int ended; /* TALLY_ROW while rows may come; else what every later call returns */
   tally_error error;
@@ -119,11 +119,11 @@ int tally_scan_open(tally_store *store, const tally_scan *scan, tally_cursor **c
   return open_result(store, NULL, scan, cursor, error);
 }
 
-static int next_result(tally_cursor *c, tally_error *error) {
+static int next_result(tally_cursor *c, size_t most, tally_error *error) {
   int result = db_snapshot_pin(c->snapshot, error);
   if (result) return result;
   os_thread_may_wait(!c->at_once);
-  result = result_next(c->result, error);
+  result = result_next(c->result, most, error);
   os_thread_may_wait(true);
   db_snapshot_unpin(c->snapshot);
   return explain_stop(c, result, error);
@@ -214,8 +214,9 @@ static int next_list(tally_cursor *c, tally_error *error) {
   }
   if (c->list.at >= c->list.cells.size) return TALLY_OK;
   for (size_t i = 0; i < c->list.columns; i++) {
-    c->cell[i] = (const char *)c->list.cells.data + c->list.at;
-    c->list.at += strlen(c->cell[i]) + 1;
+    const char *text = (const char *)c->list.cells.data + c->list.at;
+    c->cell[i] = (tally_text){text, strlen(text)};
+    c->list.at += c->cell[i].size + 1;
   }
   return TALLY_ROW;
 }
@@ -230,13 +231,13 @@ tally_result_column tally_cursor_column(const tally_cursor *c, size_t column) {
   return c->snapshot ? result_column(c->result, column) : c->list.column[column];
 }
 
-int tally_cursor_next(tally_cursor *c, tally_error *error) {
+static int next_rows(tally_cursor *c, size_t most, tally_error *error) {
   if (c->ended == TALLY_ROW) {
     int result;
     if (atomic_load(&c->cancelled))
       result = fail(&c->error, TALLY_CANCELLED, "cancelled by the caller");
     else
-      result = c->snapshot ? next_result(c, &c->error) : next_list(c, &c->error);
+      result = c->snapshot ? next_result(c, most, &c->error) : next_list(c, &c->error);
     if (result == TALLY_MEMORY_LIMIT && c->snapshot && !result_ended(c->result)) {
       if (error) *error = c->error;
       return result;
@@ -248,9 +249,18 @@ int tally_cursor_next(tally_cursor *c, tally_error *error) {
   return c->ended;
 }
 
+int tally_cursor_next(tally_cursor *c, tally_error *error) { return next_rows(c, 1, error); }
+
+int tally_cursor_rows(tally_cursor *c, size_t most, const tally_text **cells, size_t *rows,
+                      tally_error *error) {
+  int result = next_rows(c, most ? most : 1, error);
+  *rows = result != TALLY_ROW ? 0 : c->snapshot ? result_rows(c->result) : 1;
+  *cells = c->snapshot ? result_cells(c->result) : c->cell;
+  return result;
+}
+
 tally_text tally_cursor_cell(const tally_cursor *c, size_t column) {
-  if (c->snapshot) return result_cell(c->result, column);
-  return (tally_text){c->cell[column], strlen(c->cell[column])};
+  return c->snapshot ? result_cell(c->result, column) : c->cell[column];
 }
 
 void tally_cursor_left_out(const tally_cursor *c, uint64_t *segments, uint64_t *rows) {

@@ -380,8 +380,15 @@ TALLY_API tally_result_column tally_cursor_column(const tally_cursor *cursor, si
  * called again: it holds hardly any meanwhile). */
 TALLY_API int tally_cursor_next(tally_cursor *cursor, tally_error *error);
 /* A cell of the current row as the contract prints it (numbers in full, times in RFC 3339); NULL
- * data for NULL. Borrowed until the next tally_cursor_next, tally_cursor_rest or tally_cursor_close. */
+ * data for NULL. Borrowed until the next call that moves the cursor, tally_cursor_rest or tally_cursor_close.
+ */
 TALLY_API tally_text tally_cursor_cell(const tally_cursor *cursor, size_t column);
+/* As tally_cursor_next, for as many rows as are at hand, at most `most` (1 or more): long answers cost less
+ * so. With TALLY_ROW there are *rows of them, at least one; cell `column` of row `i` is
+ * (*cells)[i * tally_cursor_columns + column], as tally_cursor_cell gives it (of the last row, if it is asked
+ * then), and borrowed as long. Any other result: *rows is 0. */
+TALLY_API int tally_cursor_rows(tally_cursor *cursor, size_t most, const tally_text **cells, size_t *rows,
+                                tally_error *error);
 /* What an answer to TALLY_PARTIAL lacks: how many damaged segments were left out, and how many rows they hold
  * (more than the request asks for, as a rule). Final once tally_cursor_next has returned TALLY_OK; without
  * TALLY_PARTIAL always 0. Either pointer may be NULL. */
@@ -389,7 +396,7 @@ TALLY_API void tally_cursor_left_out(const tally_cursor *cursor, uint64_t *segme
 /* Gives back memory that the next tally_cursor_next can make again, for when that may be long in coming. The
  * current row's cells are gone. Of events hardly anything stays in memory; groups of a tally_query stay. */
 TALLY_API void tally_cursor_rest(tally_cursor *cursor);
-/* Makes the next tally_cursor_next, or the one under way, return TALLY_CANCELLED. Any thread. */
+/* Makes the next call that moves the cursor, or the one under way, return TALLY_CANCELLED. Any thread. */
 TALLY_API void tally_cursor_cancel(tally_cursor *cursor);
 TALLY_API void tally_cursor_close(tally_cursor *cursor);
 

@@ -13,10 +13,15 @@
 int answer_columns(struct answer *answer, size_t columns, tally_error *error) {
   struct result *r = &answer->result;
   r->column = arena_alloc(&answer->request.arena, columns, sizeof *r->column, error);
-  r->cell = arena_alloc(&answer->request.arena, columns, sizeof *r->cell, error);
-  if (!r->column || !r->cell) return error->code;
   r->columns = columns;
-  return 0;
+  return r->column ? 0 : error->code;
+}
+
+int answer_cells(struct answer *answer, size_t rows, tally_error *error) {
+  struct result *r = &answer->result;
+  r->cells = arena_alloc(&answer->request.arena, rows * r->columns, sizeof *r->cells, error);
+  answer->room = rows;
+  return r->cells ? 0 : error->code;
 }
 
 static int set_column(struct answer *answer, size_t index, struct piece name, tally_type type,
@@ -96,60 +101,59 @@ int answer_execute(struct answer *answer, tally_error *error) {
   }
 }
 
-static int put_bucket(struct answer *answer, uint64_t number, size_t column, tally_error *error) {
+static int put_bucket(struct answer *answer, uint64_t number, tally_text *cell, tally_error *error) {
   size_t from = answer->text.size;
   int rc = bucket_map_label(&answer->plan.buckets, number, &answer->request.zone, &answer->text, error);
-  result_printed(&answer->result, column, answer->text.size - from);
+  *cell = result_printed(answer->text.size - from);
   return rc;
 }
 
-static void put_group(struct answer *answer, size_t group, uint64_t code, size_t column) {
+static void put_group(struct answer *answer, size_t group, uint64_t code, tally_text *cell) {
   const struct column_ref *ref = &answer->request.group[group].ref;
   if (code == 0) {
-    answer->result.cell[column] = (tally_text){NULL, 0};
+    *cell = (tally_text){NULL, 0};
   } else if (ref->key || column_kind(ref->column) == KIND_TEXT) {
-    answer->result.cell[column] = ordering_text(&answer->plan, &answer->total, group, (uint32_t)code);
+    *cell = ordering_text(&answer->plan, &answer->total, group, (uint32_t)code);
   } else {
     size_t from = answer->text.size;
     int128_print(&answer->text, plan_integer_value(&answer->plan, group, code));
-    result_printed(&answer->result, column, answer->text.size - from);
+    *cell = result_printed(answer->text.size - from);
   }
 }
 
-static int put_output(struct answer *answer, size_t output, uint32_t row, size_t column, tally_error *error) {
+static int put_output(struct answer *answer, size_t output, uint32_t row, tally_text *cell,
+                      tally_error *error) {
   const struct output *o = &answer->request.output[output];
   struct number number;
   int rc = execute_result(&answer->plan, &answer->total, output, row, &number, error);
   if (rc) return rc;
   size_t from = answer->text.size;
   if (!number.null) aggregate_print(&o->aggregate, number.value, &answer->text);
-  result_printed(&answer->result, column, answer->text.size - from);
+  *cell = result_printed(answer->text.size - from);
   return 0;
 }
 
 /* The bound is 0 where no histogram was used, and NULL where there is no value. */
-static void put_bound(struct answer *answer, size_t column) {
+static void put_bound(struct answer *answer, tally_text *cell) {
   size_t from = answer->text.size;
-  if (answer->result.cell[column - 1].data || answer->result.cell[column - 1].size)
+  if (cell[-1].data || cell[-1].size)
     buffer_text(&answer->text, answer->plan.approximate ? HISTOGRAM_BOUND : "0");
-  result_printed(&answer->result, column, answer->text.size - from);
+  *cell = result_printed(answer->text.size - from);
 }
 
-static int put_row(struct answer *answer, uint32_t row, tally_error *error) {
+static int put_row(struct answer *answer, uint32_t row, tally_text *cell, tally_error *error) {
   const struct request *r = &answer->request;
   const struct key_layout *layout = &answer->plan.layout;
   const uint64_t *key = groups_key(&answer->total.groups, row);
-  size_t column = 0;
   int rc = 0;
-  buffer_clear(&answer->text);
-  if (r->has_bucket) rc = put_bucket(answer, key_code(key, layout->part[0]), column++, error);
-  for (size_t i = 0; i < r->group_count; i++, column++)
-    put_group(answer, i, key_code(key, layout->part[plan_group_part(&answer->plan, i)]), column);
+  if (r->has_bucket) rc = put_bucket(answer, key_code(key, layout->part[0]), cell++, error);
+  for (size_t i = 0; i < r->group_count; i++)
+    put_group(answer, i, key_code(key, layout->part[plan_group_part(&answer->plan, i)]), cell++);
   for (size_t i = 0; i < r->output_count && !rc; i++) {
-    rc = put_output(answer, i, row, column++, error);
-    if (!rc && has_bound(r, &r->output[i])) put_bound(answer, column++);
+    rc = put_output(answer, i, row, cell++, error);
+    if (!rc && has_bound(r, &r->output[i])) put_bound(answer, cell++);
   }
-  return rc ? rc : result_place(&answer->result, &answer->text, error);
+  return rc;
 }
 
 /* ------------------------------------------------------------------ looking ahead
@@ -187,18 +191,45 @@ static void look_ahead(const struct answer *answer) {
   if (left > AHEAD) expect_texts(answer, row[AHEAD], catalog_expect_text);
 }
 
-/* The clock is looked at for some rows only. */
-static int keep_on(const struct answer *answer, tally_error *error) {
-  return answer->at % 64 == 0 ? plan_alive(&answer->environment, error) : 0;
+#define ROWS_MOST 64u            /* of a pull; and between two looks at the clock */
+#define BYTES_ENOUGH (16u << 10) /* of their cells: no more rows are added then */
+
+static int keep_on(struct answer *answer, tally_error *error) {
+  if (answer->at - answer->looked < ROWS_MOST) return 0;
+  answer->looked = answer->at;
+  return plan_alive(&answer->environment, error);
 }
 
-static int answer_next(struct result *result, tally_error *error) {
+static size_t bytes_of(const tally_text *cell, size_t columns) {
+  size_t bytes = 0;
+  for (size_t c = 0; c < columns; c++) bytes += cell[c].size;
+  return bytes;
+}
+
+/* Makes at most `most` rows; one that fails is the next pull's, if there are others before it. */
+static int put_rows(struct answer *answer, size_t most, tally_error *error) {
+  struct result *r = &answer->result;
+  int rc = 0;
+  buffer_clear(&answer->text);
+  r->rows = 0;
+  for (size_t bytes = 0; r->rows < most && bytes < BYTES_ENOUGH; r->rows++, answer->at++) {
+    tally_text *cell = r->cells + r->rows * r->columns;
+    look_ahead(answer);
+    rc = put_row(answer, answer->ordering.rows[answer->at], cell, error);
+    if (rc) break;
+    bytes += bytes_of(cell, r->columns);
+  }
+  return r->rows ? result_place(r, &answer->text, error) : rc;
+}
+
+static int answer_next(struct result *result, size_t most, tally_error *error) {
   struct answer *answer = (struct answer *)result;
   int rc = answer->planned ? keep_on(answer, error) : answer_execute(answer, error);
-  if (rc) return rc;
-  if (answer->at == answer->ordering.count) return TALLY_OK;
-  look_ahead(answer);
-  rc = put_row(answer, answer->ordering.rows[answer->at++], error);
+  const size_t left = rc ? 0 : answer->ordering.count - answer->at;
+  if (left == 0) return rc;
+  if (!answer->room) rc = answer_cells(answer, left < ROWS_MOST ? left : ROWS_MOST, error);
+  if (most > answer->room) most = answer->room;
+  if (!rc) rc = put_rows(answer, most < left ? most : left, error);
   return rc ? rc : TALLY_ROW;
 }
 

@@ -14,17 +14,20 @@ struct answer {
   struct ordering ordering;
   bool planned, executed;
   size_t at;          /* the next row */
-  struct buffer text; /* of the current row's printed cells */
+  size_t looked;      /* the row before which the clock was looked at */
+  size_t room;        /* rows of cells */
+  struct buffer text; /* of the current rows' printed cells */
   int64_t started;    /* os->monotonic */
 };
 
 /* Plans and executes, fills and orders. */
 int answer_execute(struct answer *answer, tally_error *error);
-/* Makes room for `columns` columns and cells. */
+/* Makes room for `columns` columns; for the cells of so many rows. */
 int answer_columns(struct answer *answer, size_t columns, tally_error *error);
+int answer_cells(struct answer *answer, size_t rows, tally_error *error);
 
 /* explain.c: the columns and rows of an explanation. */
 int explain_columns(struct answer *answer, tally_error *error);
-int explain_next(struct result *result, tally_error *error);
+int explain_next(struct result *result, size_t most, tally_error *error);
 
 #endif

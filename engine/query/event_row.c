@@ -80,22 +80,19 @@ int event_row_compare(const struct event_row *a, const struct event_row *b, uint
   return 0;
 }
 
-void event_row_cell(const struct event_row *row, int column, const struct event_space *space,
-                    struct buffer *text, struct result *result, size_t cell) {
+tally_text event_row_cell(const struct event_row *row, int column, const struct event_space *space,
+                          struct buffer *text) {
   size_t from = text->size;
   enum column_kind kind = column_kind(column);
   if (kind == KIND_TEXT) {
     uint32_t id = row->text[column_domain(column)];
-    result->cell[cell] = id ? catalog_text(space->catalog, column_domain(column), id) : (tally_text){NULL, 0};
-    return;
+    return id ? catalog_text(space->catalog, column_domain(column), id) : (tally_text){NULL, 0};
   }
   bool present = wanted(row->present, column);
-  if (present && kind == KIND_JSON) {
-    result->cell[cell] = (tally_text){space->metadata + row->metadata_at, row->metadata_size};
-    return;
-  }
+  if (present && kind == KIND_JSON)
+    return (tally_text){space->metadata + row->metadata_at, row->metadata_size};
   if (kind == KIND_TIME) timestamp_print(text, row->timestamp, 0, true, 6);
   if (present && kind == KIND_INT) int128_print(text, row->number[column - TALLY_COL_REQUEST_SIZE]);
   if (present && kind == KIND_COST) decimal_print(text, row->cost, COST_DECIMALS);
-  result_printed(result, cell, text->size - from);
+  return result_printed(text->size - from);
 }

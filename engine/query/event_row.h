@@ -29,8 +29,8 @@ struct event_row event_row_take(const struct vector *vector, uint32_t row, uint3
 /* The order of events: by the columns of the schema, bytes, NULL last, of those asked for. -1, 0, 1. */
 int event_row_compare(const struct event_row *a, const struct event_row *b, uint32_t columns,
                       const struct event_space *space);
-/* Appends a column to `text`, or points *cell to where it is; result_printed tells which. */
-void event_row_cell(const struct event_row *row, int column, const struct event_space *space,
-                    struct buffer *text, struct result *result, size_t cell);
+/* A column's cell: where its text is, or printed to the end of `text` (result_printed). */
+tally_text event_row_cell(const struct event_row *row, int column, const struct event_space *space,
+                          struct buffer *text);
 
 #endif

@@ -85,7 +85,7 @@ static int put_row(struct events *e, const struct event_row *row, const char *me
   struct event_space space = {e->environment.snapshot->catalog, metadata};
   buffer_clear(&e->text);
   for (size_t i = 0; i < e->request.column_count; i++)
-    event_row_cell(row, e->request.column[i], &space, &e->text, &e->result, i);
+    e->result.cells[i] = event_row_cell(row, e->request.column[i], &space, &e->text);
   int rc = result_place(&e->result, &e->text, error);
   e->left--;
   return rc ? rc : TALLY_ROW;
@@ -186,7 +186,8 @@ static void close_scan(struct events *e) {
   e->opened = e->in_part = false;
 }
 
-static int events_next(struct result *result, tally_error *error) {
+static int events_next(struct result *result, size_t most, tally_error *error) {
+  (void)most;
   struct events *e = (struct events *)result;
   for (;;) {
     bool first = e->left == e->request.limit;
@@ -232,8 +233,8 @@ static int set_columns(struct events *e, tally_error *error) {
   struct result *r = &e->result;
   r->columns = e->request.column_count;
   r->column = arena_alloc(&e->request.arena, r->columns, sizeof *r->column, error);
-  r->cell = arena_alloc(&e->request.arena, r->columns, sizeof *r->cell, error);
-  if (!r->column || !r->cell) return error->code;
+  r->cells = arena_alloc(&e->request.arena, r->columns, sizeof *r->cells, error);
+  if (!r->column || !r->cells) return error->code;
   for (size_t i = 0; i < r->columns; i++)
     r->column[i] =
         (tally_result_column){tally_column_name(e->request.column[i]), type_of(e->request.column[i])};

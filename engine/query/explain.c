@@ -58,6 +58,7 @@ static const char *const names[MEASURED] = {
 
 int explain_columns(struct answer *answer, tally_error *error) {
   int rc = answer_columns(answer, 2, error);
+  if (!rc) rc = answer_cells(answer, 1, error);
   if (rc) return rc;
   answer->result.column[0] = (tally_result_column){"measure", TALLY_TYPE_TEXT};
   answer->result.column[1] = (tally_result_column){"value", TALLY_TYPE_INT};
@@ -145,7 +146,8 @@ static uint64_t measure(const struct answer *answer, enum measured which) {
   return 0;
 }
 
-int explain_next(struct result *result, tally_error *error) {
+int explain_next(struct result *result, size_t most, tally_error *error) {
+  (void)most;
   struct answer *answer = (struct answer *)result;
   int rc = answer->planned ? 0 : answer_execute(answer, error);
   if (rc) return rc;
@@ -154,7 +156,7 @@ int explain_next(struct result *result, tally_error *error) {
   buffer_clear(&answer->text);
   int128_print(&answer->text, (int128)measure(answer, which));
   if (answer->text.failed) return fail_memory(error, "a row of the answer");
-  result->cell[0] = (tally_text){names[which], piece_size(piece_of(names[which]))};
-  result->cell[1] = (tally_text){(const char *)answer->text.data, answer->text.size};
+  result->cells[0] = (tally_text){names[which], piece_size(piece_of(names[which]))};
+  result->cells[1] = (tally_text){(const char *)answer->text.data, answer->text.size};
   return TALLY_ROW;
 }

@@ -35,10 +35,14 @@ size_t result_columns(const struct result *result);
 tally_result_column result_column(const struct result *result, size_t column);
 /* TALLY_ROW, TALLY_OK at the end, or a code. TALLY_MEMORY_LIMIT is not the end of events: while result_ended
  * is false, the next pull goes on where this one stopped, with no memory held until then. */
-int result_next(struct result *result, tally_error *error);
+int result_next(struct result *result, size_t most, tally_error *error);
 bool result_ended(const struct result *result);
-tally_text result_cell(const struct result *result, size_t column); /* borrowed until the next pull or rest */
-/* Between two pulls: gives back what the next one can make again. The current row's cells are gone. */
+/* The rows that a pull has made current: 1 to `most`; their cells, row by row; a cell of the last of them.
+ * Borrowed until the next pull or rest. */
+size_t result_rows(const struct result *result);
+const tally_text *result_cells(const struct result *result);
+tally_text result_cell(const struct result *result, size_t column);
+/* Between two pulls: gives back what the next one can make again. The current rows' cells are gone. */
 void result_rest(struct result *result);
 void result_free(struct result *result);
 

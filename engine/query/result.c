@@ -9,9 +9,10 @@ tally_result_column result_column(const struct result *result, size_t column) {
   return result->column[column];
 }
 
-int result_next(struct result *result, tally_error *error) {
+int result_next(struct result *result, size_t most, tally_error *error) {
   int code = result->state;
-  if (code == TALLY_ROW) code = result->next(result, &result->error);
+  result->rows = 1;
+  if (code == TALLY_ROW) code = result->next(result, most, &result->error);
   if (code < 0) *error = result->error;
   if (code != TALLY_MEMORY_LIMIT || !result->resumes) result->state = code;
   return code;
@@ -19,7 +20,13 @@ int result_next(struct result *result, tally_error *error) {
 
 bool result_ended(const struct result *result) { return result->state != TALLY_ROW; }
 
-tally_text result_cell(const struct result *result, size_t column) { return result->cell[column]; }
+size_t result_rows(const struct result *result) { return result->rows; }
+
+const tally_text *result_cells(const struct result *result) { return result->cells; }
+
+tally_text result_cell(const struct result *result, size_t column) {
+  return result->cells[(result->rows - 1) * result->columns + column];
+}
 
 void result_rest(struct result *result) {
   if (result->state == TALLY_ROW && result->rest) result->rest(result);
@@ -30,10 +37,10 @@ void result_free(struct result *result) {
 }
 
 int result_place(struct result *result, const struct buffer *text, tally_error *error) {
-  if (text->failed) return fail_memory(error, "a row of the answer");
+  if (text->failed) return fail_memory(error, "rows of the answer");
   const char *at = (const char *)text->data;
-  for (size_t c = 0; c < result->columns; c++) {
-    tally_text *cell = &result->cell[c];
+  for (size_t c = 0; c < result->rows * result->columns; c++) {
+    tally_text *cell = &result->cells[c];
     if (cell->data || cell->size == 0) continue;
     cell->data = at;
     at += cell->size;

@@ -1,5 +1,6 @@
-/* result.h - what every kind of answer has: columns, a current row of cells, and how it moves on. The kinds
- * are groups (answer.c), explanations (explain.c) and events (events.c); each begins with a struct result. */
+/* result.h - what every kind of answer has: columns, the cells of its current rows, and how it moves on. The
+ * kinds are groups (answer.c), explanations (explain.c) and events (events.c); each begins with a struct
+ * result. Groups come many rows at a time, the others one by one. */
 #ifndef QUERY_RESULT_H
 #define QUERY_RESULT_H
 
@@ -9,8 +10,10 @@
 struct result {
   size_t columns;
   tally_result_column *column;
-  tally_text *cell;
-  int (*next)(struct result *result, tally_error *error);
+  tally_text *cells; /* of the current rows, one row after the other */
+  size_t rows;       /* how many */
+  /* Makes at most `most` rows current, at least one; whoever has one at a time leaves `rows` at 1. */
+  int (*next)(struct result *result, size_t most, tally_error *error);
   void (*rest)(struct result *result); /* gives back memory that the next pull can make again; may be NULL */
   void (*free)(struct result *result);
   bool resumes; /* refused memory, it goes on with the next call where it stopped */
@@ -18,12 +21,10 @@ struct result {
   tally_error error;
 };
 
-/* Cells that are printed one after the other into a buffer: where they are is only known when the row is
+/* Cells that are printed one after the other into a buffer: where they are is only known when the rows are
  * complete. A printed cell is never empty; size 0 makes it NULL. result_place then points them into the text.
  */
-static inline void result_printed(struct result *result, size_t column, size_t size) {
-  result->cell[column] = (tally_text){NULL, size};
-}
+static inline tally_text result_printed(size_t size) { return (tally_text){NULL, size}; }
 int result_place(struct result *result, const struct buffer *text, tally_error *error);
 
 #endif

@@ -55,7 +55,7 @@ static void take_events(tally_store *store, const struct snapshot *view, bool ar
   int result = events_open(&scan, &e, &rows, &error);
   require(result == 0, "events: %s", result ? error.text : "");
   int64_t before = INT64_MIN;
-  while ((result = result_next(rows, &error)) == TALLY_ROW) {
+  while ((result = result_next(rows, 1, &error)) == TALLY_ROW) {
     tally_text cell[TALLY_COLUMNS];
     for (size_t i = 0; i < TALLY_COLUMNS; i++) cell[i] = result_cell(rows, i);
     struct event *f = model_add(found);

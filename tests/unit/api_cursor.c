@@ -74,6 +74,76 @@ static void compare_with_rests(tally_store *store, const tally_scan *scan, uint6
   tally_cursor_close(resting);
 }
 
+static bool same_text(tally_text a, tally_text b) {
+  return a.size == b.size && !a.data == !b.data && (!a.size || memcmp(a.data, b.data, a.size) == 0);
+}
+
+/* Moves both: `many` by some rows, `single` by as many, one by one. Closes both at the end. */
+static void compare_many(tally_cursor *single, tally_cursor *many, uint64_t *random, uint32_t most_rows) {
+  const size_t columns = tally_cursor_columns(single);
+  tally_error e;
+  int result = TALLY_ROW;
+  while (result == TALLY_ROW) {
+    const tally_text *cells = NULL;
+    size_t rows = 99, most = random_below(random, most_rows);
+    result = tally_cursor_rows(many, most, &cells, &rows, &e);
+    cr_assert_geq(result, 0, "%s", e.text);
+    cr_assert(result == TALLY_ROW ? rows >= 1 && rows <= (most ? most : 1) : rows == 0);
+    for (size_t row = 0; row < rows; row++) {
+      cr_assert_eq(tally_cursor_next(single, &e), TALLY_ROW, "%s", e.text);
+      for (size_t c = 0; c < columns; c++)
+        cr_assert(same_text(tally_cursor_cell(single, c), cells[row * columns + c]), "row %zu, column %zu",
+                  row, c);
+    }
+    for (size_t c = 0; rows && c < columns; c++)
+      cr_assert(same_text(tally_cursor_cell(many, c), cells[(rows - 1) * columns + c]),
+                "a cell of the last row");
+  }
+  cr_assert_eq(tally_cursor_next(single, &e), TALLY_OK, "%s", e.text);
+  tally_cursor_close(single);
+  tally_cursor_close(many);
+}
+
+Test(api, rows_are_the_same_one_by_one_and_many_at_a_time) {
+  struct temporary t = temporary_make();
+  tally_error e;
+  tally_store *store;
+  uint64_t random = 11;
+  tally_cursor *a, *b;
+  tally_options o;
+  tally_options_init(&o);
+  o.create = true;
+  cr_assert_eq(tally_open(t.path, &o, &store, &e), 0, "%s", e.text);
+  append_some(store, &random, 3000, 86400);
+  const char *const groups[] = {"user_id", "user_id,metadata.n", "tokens_used", NULL};
+  for (size_t i = 0; i < 4; i++) {
+    tally_query query;
+    tally_query_init(&query);
+    query.group_by = groups[i];
+    query.aggregates = "count,sum:tokens_used,avg:cost,p50:duration_ms,max:timestamp";
+    query.from = "1970-01-01";
+    query.to = "1970-01-02";
+    query.bucket = i ? "1h" : NULL;
+    query.flags = i == 2 ? TALLY_FILL : 0;
+    for (uint32_t most = 1; most <= 200; most += 33) {
+      cr_assert_eq(tally_query_open(store, &query, &a, &e), 0, "%s", e.text);
+      cr_assert_eq(tally_query_open(store, &query, &b, &e), 0, "%s", e.text);
+      compare_many(a, b, &random, most);
+    }
+  }
+  tally_scan scan;
+  tally_scan_init(&scan);
+  scan.limit = 500;
+  cr_assert_eq(tally_scan_open(store, &scan, &a, &e), 0, "%s", e.text);
+  cr_assert_eq(tally_scan_open(store, &scan, &b, &e), 0, "%s", e.text);
+  compare_many(a, b, &random, 20);
+  cr_assert_eq(tally_stats_open(store, &a, &e), 0, "%s", e.text);
+  cr_assert_eq(tally_stats_open(store, &b, &e), 0, "%s", e.text);
+  compare_many(a, b, &random, 20);
+  cr_assert_eq(tally_close(store, &e), 0, "%s", e.text);
+  temporary_remove(&t);
+}
+
 Test(api, a_cursor_that_rests_between_rows_gives_the_same_rows_and_holds_hardly_any_memory) {
   struct temporary t = temporary_make();
   tally_error e;

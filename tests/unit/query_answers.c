@@ -280,16 +280,16 @@ Test(answers, types_names_and_ends) {
   for (size_t c = 0; c < result_columns(result); c++)
     cr_expect_eq(result_column(result, c).type, types[c], "%s", result_column(result, c).name);
   cr_expect_str_eq(result_column(result, 13).name, "P99.50:duration_ms");
-  cr_expect_eq(result_next(result, &error), TALLY_ROW);
-  cr_expect_eq(result_next(result, &error), TALLY_OK);
-  cr_expect_eq(result_next(result, &error), TALLY_OK);
+  cr_expect_eq(result_next(result, 9, &error), TALLY_ROW);
+  cr_expect_eq(result_next(result, 9, &error), TALLY_OK);
+  cr_expect_eq(result_next(result, 9, &error), TALLY_OK);
   result_free(result);
 
   atomic_store(&f.cancelled, true);
   cr_assert_eq(query_open(&query, &f.environment, &result, &error), 0);
-  cr_expect_eq(result_next(result, &error), TALLY_CANCELLED);
+  cr_expect_eq(result_next(result, 9, &error), TALLY_CANCELLED);
   atomic_store(&f.cancelled, false);
-  cr_expect_eq(result_next(result, &error), TALLY_CANCELLED, "the same code ever after");
+  cr_expect_eq(result_next(result, 9, &error), TALLY_CANCELLED, "the same code ever after");
   result_free(result);
   f.environment.deadline = -1;
   check_has(&f, &query, "deadline: the query took longer");

@@ -154,13 +154,13 @@ static int next_in_need(struct fixture *f, struct result *result, uint64_t enoug
   tally_error error;
   if (below(100) == 0) result_rest(result);
   f->share.limit = below(4) ? enough : budget_used(&f->share) + below(3000);
-  int code = result_next(result, &error);
+  int code = result_next(result, 9, &error);
   while (code == TALLY_MEMORY_LIMIT) {
     ++*refusals;
     cr_assert(!result_ended(result));
     cr_assert_lt(budget_used(&f->share), 100000, "%" PRIu64 " bytes at rest", budget_used(&f->share));
     f->share.limit = below(3) ? enough : budget_used(&f->share) + below(enough);
-    code = result_next(result, &error);
+    code = result_next(result, 9, &error);
   }
   cr_assert_geq(code, 0, "%s", error.text);
   return code;
@@ -185,7 +185,7 @@ Test(events, a_scan_that_is_refused_memory_on_its_way_goes_on_where_it_stopped) 
     for (; next_in_need(&f, result, UINT64_C(1000) << 10, &refusals) == TALLY_ROW; row++) {
       cr_assert_lt(row, n);
       buffer_clear(&line);
-      fixture_row(&line, result);
+      fixture_row(&line, result_cells(result), result_columns(result));
       cr_assert(line.size == strlen(expected[row]) + 1 && !memcmp(line.data, expected[row], line.size - 1),
                 "row %zu", row);
     }
@@ -214,7 +214,7 @@ Test(events, the_first_rows_of_many_come_from_a_small_window) {
   cr_assert_eq(events_open(&scan, &f.environment, &result, &error), TALLY_OK);
   uint64_t first = 0, most = 0;
   int rows = 0;
-  for (; result_next(result, &error) == TALLY_ROW; rows++) {
+  for (; result_next(result, 9, &error) == TALLY_ROW; rows++) {
     uint64_t used = budget_used(&f.share);
     if (rows == 0) first = used;
     if (used > most) most = used;

@@ -82,7 +82,7 @@ static char *ask(struct stores *s, const struct snapshot *snapshot, const tally_
     const char *name = result_column(result, c).name;
     put(&out, (tally_text){name, strlen(name)}, c);
   }
-  while (!rc && (rc = result_next(result, &error)) == TALLY_ROW) {
+  while (!rc && (rc = result_next(result, 1, &error)) == TALLY_ROW) {
     rc = 0;
     write8(&out, '\n');
     for (size_t c = 0; c < result_columns(result); c++) put(&out, result_cell(result, c), c);

@@ -8,6 +8,7 @@
 #include "base/status.h"
 
 #define TEXT_MAX (64u << 10)
+#define FAKE_ROWS 3 /* at a time */
 
 struct fake_rows {
   struct fake *fake;
@@ -16,7 +17,8 @@ struct fake_rows {
   bool stuck, fails;
   uint64_t hungry_at; /* the row before which memory is refused; UINT64_MAX: none */
   _Atomic bool cancelled;
-  char number[24];
+  char number[FAKE_ROWS][24];
+  tally_text cells[2 * FAKE_ROWS];
   char text[TEXT_MAX];
 };
 
@@ -150,23 +152,30 @@ static void wait_for_cancel(struct fake_rows *rows) {
   atomic_fetch_sub(&fake->stuck, 1);
 }
 
-static int fake_next(struct store_rows *opaque, tally_error *error) {
-  struct fake_rows *rows = rows_of(opaque);
-  if (rows->stuck) wait_for_cancel(rows);
+/* One row, if there is one. */
+static int fake_row(struct fake_rows *rows, size_t at, tally_error *error) {
   if (rows->given == rows->hungry_at && !atomic_load(&rows->fake->rests))
     return fail(error, TALLY_MEMORY_LIMIT, "no memory");
   if (atomic_load(&rows->cancelled)) return fail(error, TALLY_CANCELLED, "cancelled");
   if (!rows->left) return rows->fails ? fail(error, TALLY_OVERFLOW, "the sum does not fit") : TALLY_OK;
   rows->left--;
-  (void)snprintf(rows->number, sizeof rows->number, "%llu", (unsigned long long)rows->given++);
+  char *number = rows->number[at];
+  (void)snprintf(number, sizeof rows->number[at], "%llu", (unsigned long long)rows->given++);
   atomic_fetch_add(&rows->fake->rows, 1);
+  rows->cells[2 * at] = (tally_text){number, strlen(number)};
+  rows->cells[2 * at + 1] = (tally_text){rows->text, rows->text_size};
   return TALLY_ROW;
 }
 
-static tally_text fake_cell(const struct store_rows *opaque, size_t column) {
-  const struct fake_rows *rows = (const struct fake_rows *)opaque;
-  if (column == 0) return (tally_text){rows->number, strlen(rows->number)};
-  return (tally_text){rows->text, rows->text_size};
+static int fake_next(struct store_rows *opaque, size_t most, const tally_text **cells, size_t *count,
+                     tally_error *error) {
+  struct fake_rows *rows = rows_of(opaque);
+  int code = TALLY_ROW;
+  if (rows->stuck) wait_for_cancel(rows);
+  if (most > FAKE_ROWS) most = FAKE_ROWS;
+  *cells = rows->cells;
+  for (*count = 0; *count < most && (code = fake_row(rows, *count, error)) == TALLY_ROW;) ++*count;
+  return *count ? TALLY_ROW : code;
 }
 
 static void fake_rest(struct store_rows *opaque) { atomic_fetch_add(&rows_of(opaque)->fake->rests, 1); }
@@ -200,8 +209,7 @@ static const struct store_operations operations = {.append = fake_append,
                                                    .close = fake_close,
                                                    .columns = fake_columns,
                                                    .column = fake_column,
-                                                   .next = fake_next,
-                                                   .cell = fake_cell,
+                                                   .rows = fake_next,
                                                    .left_out = fake_left_out,
                                                    .cancel = fake_cancel,
                                                    .rest = fake_rest,
