@@ -114,6 +114,7 @@ static void put_group(struct answer *answer, size_t group, uint64_t code, tally_
     *cell = (tally_text){NULL, 0};
   } else if (ref->key || column_kind(ref->column) == KIND_TEXT) {
     *cell = ordering_text(&answer->plan, &answer->total, group, (uint32_t)code);
+    answer->borrowed += cell->size;
   } else {
     size_t from = answer->text.size;
     int128_print(&answer->text, plan_integer_value(&answer->plan, group, code));
@@ -200,24 +201,18 @@ static int keep_on(struct answer *answer, tally_error *error) {
   return plan_alive(&answer->environment, error);
 }
 
-static size_t bytes_of(const tally_text *cell, size_t columns) {
-  size_t bytes = 0;
-  for (size_t c = 0; c < columns; c++) bytes += cell[c].size;
-  return bytes;
-}
-
 /* Makes at most `most` rows; one that fails is the next pull's, if there are others before it. */
 static int put_rows(struct answer *answer, size_t most, tally_error *error) {
   struct result *r = &answer->result;
   int rc = 0;
   buffer_clear(&answer->text);
-  r->rows = 0;
-  for (size_t bytes = 0; r->rows < most && bytes < BYTES_ENOUGH; r->rows++, answer->at++) {
-    tally_text *cell = r->cells + r->rows * r->columns;
+  r->rows = answer->borrowed = 0;
+  while (r->rows < most && answer->text.size + answer->borrowed < BYTES_ENOUGH) {
     look_ahead(answer);
-    rc = put_row(answer, answer->ordering.rows[answer->at], cell, error);
+    rc = put_row(answer, answer->ordering.rows[answer->at], r->cells + r->rows * r->columns, error);
     if (rc) break;
-    bytes += bytes_of(cell, r->columns);
+    r->rows++;
+    answer->at++;
   }
   return r->rows ? result_place(r, &answer->text, error) : rc;
 }

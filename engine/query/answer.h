@@ -17,6 +17,7 @@ struct answer {
   size_t looked;      /* the row before which the clock was looked at */
   size_t room;        /* rows of cells */
   struct buffer text; /* of the current rows' printed cells */
+  size_t borrowed;    /* bytes of their other cells */
   int64_t started;    /* os->monotonic */
 };
 

@@ -50,39 +50,37 @@ void execute_free(const struct plan *plan, struct tally_up *up) {
 /* What no thread has taken yet. */
 struct queue {
   struct task *task;
-  size_t count;
-  _Atomic size_t next;
-  bool apart;         /* piece k is thread k's: no group comes to both threads */
-  atomic_bool failed; /* a thread has: the others may stop */
+  size_t count, stride; /* so many follow each other for one thread */
+  _Atomic size_t next;  /* of those */
+  bool apart;           /* no group comes to two of them, so none to both threads */
+  atomic_bool failed;   /* a thread has: the others may stop */
 };
 
 struct thread {
   struct queue *queue;
   struct worker worker;
-  uint32_t number;
   bool shares; /* there is another one to merge with */
   int result;
   tally_error error;
   struct os_thread handle;
 };
 
-/* The next task for a thread, after its last one's place; NULL: there is none. */
-static const struct task *next_task(const struct thread *t, size_t *place) {
-  struct queue *q = t->queue;
-  if (!q->apart) {
+/* The next task for a thread, which has taken those up to `end`; NULL: there is none. */
+static const struct task *next_task(struct queue *q, size_t *at, size_t *end) {
+  if (*at == *end) {
     size_t index = atomic_fetch_add(&q->next, 1);
-    return index < q->count ? &q->task[index] : NULL;
+    if (index >= q->count / q->stride) return NULL;
+    *at = index * q->stride;
+    *end = *at + q->stride;
   }
-  while (*place < q->count)
-    if (q->task[(*place)++].piece == t->number) return &q->task[*place - 1];
-  return NULL;
+  return &q->task[(*at)++];
 }
 
 static void *run(void *arg) {
   struct thread *t = arg;
   const struct task *task;
-  size_t place = 0;
-  while (!t->result && !atomic_load(&t->queue->failed) && (task = next_task(t, &place)))
+  size_t at = 0, end = 0;
+  while (!t->result && !atomic_load(&t->queue->failed) && (task = next_task(t->queue, &at, &end)))
     t->result = worker_task(&t->worker, task, &t->error);
   /* What merging needs sorted is sorted by its own thread. */
   if (!t->result && t->shares) t->result = execute_seal(t->worker.plan, &t->worker.up, &t->error);
@@ -108,10 +106,12 @@ static size_t thread_count(const struct plan *plan) {
 /* ------------------------------------------------------------------ tasks */
 
 #define PIECES 4u             /* that rows of one part are cut into for two threads */
+#define SERVICE_PIECES 32u    /* that services are shared out in */
 #define PIECE_CHUNKS_LEAST 4u /* a piece has at least so many chunks */
 #define PIECES_OF_PARTS 8u    /* more parts than this share themselves out evenly enough */
 
-/* Runs that are grouped by service too can be shared by service: then each thread has groups of its own. */
+/* Runs that are grouped by service too can be shared by service: then each thread has groups of its own, and
+ * as it reads a service in all parts before the next one, those groups lie near each other. */
 static bool may_be_apart(const struct plan *plan) {
   bool by_service = false;
   for (size_t i = 0; i < plan->request->group_count; i++)
@@ -135,17 +135,20 @@ static int list_tasks(const struct plan *plan, size_t threads, struct queue *que
                       tally_error *error) {
   size_t parts = 0;
   for (size_t i = 0; i < plan->part_count; i++) parts += plan->part[i].way != PART_PRUNED;
-  *allocated = parts * PIECES;
+  queue->apart = threads == THREADS && may_be_apart(plan);
+  queue->stride = queue->apart && parts ? parts : 1;
+  *allocated = parts * (queue->apart ? SERVICE_PIECES : PIECES);
   queue->task =
       grow_array(plan->environment->budget, NULL, 0, *allocated, sizeof *queue->task, "list of tasks", error);
   if (!queue->task) return error->code;
-  queue->apart = threads == THREADS && may_be_apart(plan);
-  for (size_t i = 0; i < plan->part_count; i++) {
-    if (plan->part[i].way == PART_PRUNED) continue;
-    uint32_t pieces = queue->apart ? THREADS : pieces_of(plan, i, parts, threads);
-    for (uint32_t piece = 0; piece < pieces; piece++)
-      queue->task[queue->count++] = (struct task){i, piece, pieces};
-  }
+  for (uint32_t service = 0; service < (queue->apart ? SERVICE_PIECES : 1); service++)
+    for (size_t i = 0; i < plan->part_count; i++) {
+      if (plan->part[i].way == PART_PRUNED) continue;
+      uint32_t pieces = queue->apart ? 1 : pieces_of(plan, i, parts, threads);
+      for (uint32_t piece = 0; piece < pieces; piece++)
+        queue->task[queue->count++] =
+            queue->apart ? (struct task){i, service, SERVICE_PIECES} : (struct task){i, piece, pieces};
+    }
   return 0;
 }
 
@@ -279,7 +282,6 @@ int execute(const struct plan *plan, struct tally_up *total, tally_error *error)
   int rc = list_tasks(plan, count, &queue, &tasks, error);
   for (size_t i = 0; i < count && !rc; i++) {
     threads[i].queue = &queue;
-    threads[i].number = (uint32_t)i;
     threads[i].shares = count > 1;
     rc = worker_init(&threads[i].worker, plan, error);
   }
