@@ -56,7 +56,7 @@ struct csv_unquoted {
 typedef struct csv_unquoted csv_unquote_fn(const char *inside, size_t size, char *to);
 csv_unquote_fn csv_unquote_portable;
 #if defined(__x86_64__)
-csv_unquote_fn csv_unquote_avx512; /* only where csv_has_avx512() */
+csv_unquote_fn csv_unquote_avx512; /* only where cpu_has_avx512() */
 #endif
 csv_unquote_fn *csv_unquote_best(void);
 

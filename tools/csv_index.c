@@ -2,6 +2,7 @@
 #include "tools/csv_index.h"
 
 #include "base/bytes.h"
+#include "base/cpu.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -192,18 +193,12 @@ AVX512 size_t csv_index_avx512(const char *text, size_t from, size_t to, uint32_
   INDEX(load_avx512, put_compressed);
 }
 
-bool csv_has_avx512(void) {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("bmi") &&
-         __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
-}
-
 #endif
 
 csv_index_fn *csv_index_best(void) {
 #if defined(__x86_64__)
-  if (csv_has_avx512()) return csv_index_avx512;
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") ? csv_index_avx2 : csv_index_sse2;
+  if (cpu_has_avx512()) return csv_index_avx512;
+  return cpu_has_avx2() ? csv_index_avx2 : csv_index_sse2;
 #else
   return csv_index_portable;
 #endif

@@ -22,9 +22,8 @@ typedef size_t csv_index_fn(const char *text, size_t from, size_t to, uint32_t *
 csv_index_fn csv_index_portable;
 #if defined(__x86_64__)
 csv_index_fn csv_index_sse2;
-csv_index_fn csv_index_avx2;   /* only where __builtin_cpu_supports("avx2") */
-csv_index_fn csv_index_avx512; /* only where this says so: */
-bool csv_has_avx512(void);
+csv_index_fn csv_index_avx2;   /* only where cpu_has_avx2() */
+csv_index_fn csv_index_avx512; /* only where cpu_has_avx512() */
 #endif
 csv_index_fn *csv_index_best(void);
 

@@ -1,6 +1,7 @@
 /* csv_unquote.c - the insides of quoted fields; see csv.h. */
 #include <string.h>
 
+#include "base/cpu.h"
 #include "tools/csv.h"
 
 #if defined(__x86_64__)
@@ -66,7 +67,7 @@ __attribute__((target("avx512f,avx512bw,avx512vbmi2,bmi2,popcnt"))) struct csv_u
 
 csv_unquote_fn *csv_unquote_best(void) {
 #if defined(__x86_64__)
-  if (csv_has_avx512()) return csv_unquote_avx512;
+  if (cpu_has_avx512()) return csv_unquote_avx512;
 #endif
   return csv_unquote_portable;
 }

@@ -56,11 +56,6 @@ static int sort_up(struct budget *budget, struct bag_entry *entries, size_t *siz
   return 0;
 }
 
-/* entry_before, without a branch. */
-static inline bool comes_before(const struct bag_entry *a, const struct bag_entry *b) {
-  return (a->group < b->group) | ((a->group == b->group) & (a->value < b->value));
-}
-
 /* Merges `n` sorted entries into the run, within its own memory: from the back, where what is written never
  * reaches what is still to be read, because no more is written than was read. */
 static int merge_sorted(struct bag *bag, const struct bag_entry *from, size_t n, tally_error *error) {
@@ -74,7 +69,7 @@ static int merge_sorted(struct bag *bag, const struct bag_entry *from, size_t n,
   struct bag_entry *run = bag->run;
   size_t i = bag->run_size, j = n, to = end;
   while (i > 0 && j > 0) {
-    bool of_run = comes_before(&from[j - 1], &run[i - 1]); /* cannot be guessed */
+    bool of_run = entry_before(&from[j - 1], &run[i - 1]); /* cannot be guessed */
     const struct bag_entry entry = *(of_run ? &run[i - 1] : &from[j - 1]);
     i -= of_run;
     j -= !of_run;

@@ -13,8 +13,9 @@ struct bag_entry {
   uint32_t count;
 };
 
+/* Without a branch: mostly it cannot be guessed. */
 static inline bool entry_before(const struct bag_entry *a, const struct bag_entry *b) {
-  return a->group != b->group ? a->group < b->group : a->value < b->value;
+  return (a->group < b->group) | ((a->group == b->group) & (a->value < b->value));
 }
 
 /* Sorts entries by (group, value). `scratch` has room for n entries. Stable. */

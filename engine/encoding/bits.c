@@ -6,6 +6,7 @@
  * a padded buffer first. */
 #include "encoding/bits.h"
 
+#include "base/cpu.h"
 #include "base/kernel.h"
 
 #define GROUP 8u     /* values */
@@ -97,18 +98,13 @@ __attribute__((target("avx2"))) static void unpack_groups_avx2(const uint8_t *p,
 }
 
 static bool is_fast(size_t groups, unsigned width) {
-  return groups >= AVX2_LEAST && width <= LANE_WIDEST && __builtin_cpu_supports("avx2");
+  return groups >= AVX2_LEAST && width <= LANE_WIDEST && cpu_has_avx2();
 }
 
 /* ---- with AVX-512 */
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vbmi,avx512vl")))
 #define HALF_WIDEST 31u /* eight values, and the bits before them in their first byte, fit 32 bytes */
-
-static bool has_avx512(void) {
-  return __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
 
 /* Where the eight bytes are that each of eight values begins in, the first one at bit `start` of a byte; and
  * at which of their bits. */
@@ -158,7 +154,6 @@ AVX512 static void unpack_avx512(const uint8_t *packed, uint32_t total, unsigned
 #define unpack_groups_avx2 unpack_groups
 #define unpack_avx512(packed, total, width, first, count, base, out) (void)0
 static bool is_fast(size_t groups, unsigned width) { return groups == SIZE_MAX && width == 0; }
-static bool has_avx512(void) { return false; }
 #endif
 
 uint64_t bits_get(const uint8_t *packed, uint32_t total, unsigned width, uint32_t i) {
@@ -245,7 +240,7 @@ void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t
     fill(base, count, out);
   else if (count <= FEW)
     for (uint32_t i = 0; i < count; i++) out[i] = base + bits_get(packed, total, width, first + i);
-  else if (width <= LANE_WIDEST && has_avx512())
+  else if (width <= LANE_WIDEST && cpu_has_avx512())
     unpack_avx512(packed, total, width, first, count, base, out);
   else
     bits_unpack_by_groups(packed, total, width, first, count, base, out);

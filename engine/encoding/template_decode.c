@@ -179,12 +179,12 @@ static void write_rows(struct parts *p, const uint64_t *value_at, const uint8_t 
     for (uint32_t last = place + (uint32_t)p->place_counts[t]; place < last; place++) {
       const uint64_t *value = value_at + p->next_value[p->column_of[place]]++;
       size_t gap = (size_t)p->gaps[place], size = (size_t)(value[1] - value[0]);
-      text_copy(out, literal, gap);
-      text_copy(out + gap, values + value[0], size);
+      copy_few(out, literal, gap);
+      copy_few(out + gap, values + value[0], size);
       literal += gap;
       out += gap + size;
     }
-    text_copy(out, literal, (size_t)(end - literal));
+    copy_few(out, literal, (size_t)(end - literal));
     out += end - literal;
   }
   at[p->range.n] = (uint64_t)(out - begin);

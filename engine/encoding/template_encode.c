@@ -199,7 +199,7 @@ static bool fill_columns(struct finder *f, struct texts_level *b) {
     for (uint32_t k = 0; k < row.count; k++) {
       struct column *c = &f->column[row.columns[k]];
       at[c->at++] = c->byte;
-      text_copy(bytes + c->byte, text + row.spans[k].start, row.spans[k].size);
+      copy_few(bytes + c->byte, text + row.spans[k].start, row.spans[k].size);
       c->byte += row.spans[k].size;
     }
   }

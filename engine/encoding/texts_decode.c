@@ -111,7 +111,7 @@ static bool decode_const(struct decoding *d) {
   if (!out) return false;
   for (uint32_t i = 0; i < d->n; i++, out += size) {
     d->at[i] = start + (uint64_t)i * size;
-    text_copy(out, d->r.at, size);
+    copy_few(out, d->r.at, size);
   }
   d->at[d->n] = start + (uint64_t)d->n * size;
   return true;
@@ -183,14 +183,14 @@ static bool decode_pattern(struct decoding *d) {
     d->at[i] = start + (uint64_t)i * size;
     unpack_text(d->r.at, stream, ((size_t)d->first + i) * varying, varying, gap, digits + 1);
     if (varying == size) {
-      text_copy(out, digits + 1, size);
+      copy_few(out, digits + 1, size);
       continue;
     }
     if (adjacent)
       memcpy(text + where[0], digits + 1, varying);
     else
       for (size_t k = 0; k < varying; k++) text[where[k]] = digits[1 + k];
-    text_copy(out, text, size);
+    copy_few(out, text, size);
   }
   d->at[d->n] = start + (uint64_t)d->n * size;
   return true;
@@ -227,7 +227,7 @@ static bool decode_dict(struct decoding *d) {
   if (!out) return false;
   for (uint32_t i = 0; i < d->n; i++) {
     size_t length = (size_t)(d->at[i + 1] - d->at[i]);
-    text_copy(out, w->bytes.data + entry_at[numbers[i]], length);
+    copy_few(out, w->bytes.data + entry_at[numbers[i]], length);
     out += length;
   }
   return true;

@@ -67,25 +67,7 @@ bool text_list_decode(const void *encoded, size_t size, struct text_range range,
                       unsigned level, size_t max_bytes, uint64_t *at, struct buffer *bytes,
                       struct ints_scratch *scratch);
 
-/* memcpy() and memcmp() == 0 for the few bytes that most values and literals have: no call, and for 8 bytes
- * or more two that overlap. */
-static inline void text_copy(void *to, const void *from, size_t size) {
-  uint8_t *t = to;
-  const uint8_t *f = from;
-  if (size > 16) {
-    memcpy(t, f, size);
-  } else if (size >= 8) {
-    uint64_t a = load64(f), b = load64(f + size - 8);
-    store64(t, a);
-    store64(t + size - 8, b);
-  } else if (size >= 4) {
-    uint32_t a = load32(f), b = load32(f + size - 4);
-    store32(t, a);
-    store32(t + size - 4, b);
-  } else {
-    for (size_t i = 0; i < size; i++) t[i] = f[i];
-  }
-}
+/* memcmp() == 0 for the few bytes that most values and literals have, without a call. */
 static inline bool text_equal(const void *a, const void *b, size_t size) {
   const uint8_t *p = a, *q = b;
   if (size > 16) return memcmp(p, q, size) == 0;

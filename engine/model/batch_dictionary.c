@@ -4,6 +4,7 @@
  * processor can, sixteen bytes are loaded under a mask instead. */
 #include "model/batch_dictionary.h"
 
+#include "base/cpu.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -161,9 +162,7 @@ AVX512 void dictionary_find_avx512(const struct dictionary d[DOMAINS], const tal
 
 dictionary_find_fn *dictionary_find_best(void) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2"))
-    return dictionary_find_avx512;
+  if (cpu_has_avx512()) return dictionary_find_avx512;
 #endif
   return dictionary_find_portable;
 }

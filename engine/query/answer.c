@@ -163,7 +163,7 @@ static int put_row(struct answer *answer, uint32_t row, tally_text *cell, tally_
  * steps, some rows before it is given: each step reads what the one before asked for. */
 
 #define AHEAD 12u
-#define SCATTERED 4096u /* groups; fewer are in the cache */
+#define SCATTERED 4096u /* groups, or texts; fewer are in the cache */
 
 static void expect_states(const struct answer *answer, uint32_t row) {
   __builtin_prefetch(groups_key(&answer->total.groups, row));
@@ -177,6 +177,7 @@ static void expect_texts(const struct answer *answer, uint32_t row,
   for (size_t g = 0; g < plan->request->group_count; g++) {
     int column = plan->request->group[g].ref.column;
     if (plan->group_source[g] != NO_SOURCE || column_kind(column) != KIND_TEXT) continue;
+    if (answer->environment.snapshot->ids[column_domain(column)] < SCATTERED) continue;
     uint32_t id = (uint32_t)key_code(key, plan->layout.part[plan_group_part(plan, g)]);
     if (id) expect(answer->environment.snapshot->catalog, column_domain(column), id);
   }

@@ -1,6 +1,7 @@
 /* kernel.c - loops over the values of a chunk; see kernel.h. */
 #include "scan/kernel.h"
 
+#include "base/cpu.h"
 #include "base/kernel.h"
 
 void select_range(uint64_t *selection, uint32_t from, uint32_t to) {
@@ -59,13 +60,8 @@ AVX512 static void select_words_avx512(uint64_t *word, uint32_t words, const int
     word[i] &= pass;
   }
 }
-
-static bool has_avx512(void) {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
-}
 #else
 #define select_words_avx512 select_words
-static bool has_avx512(void) { return false; }
 #endif
 
 /* The values of a word that are still in are looked for among many intervals. */
@@ -86,7 +82,7 @@ void select_intervals(uint64_t *selection, uint32_t first, uint32_t count, const
     for (uint32_t i = 0; i < count; i += 64, word++) *word = search_word(values + i, *word, in);
     return;
   }
-  if (has_avx512())
+  if (cpu_has_avx512())
     select_words_avx512(word, words, values, in);
   else
     select_words(word, words, values, in);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/cpu.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "tools/csv.h"
@@ -28,8 +29,7 @@ static csv_index_fn *const indexes[] = {
 
 static size_t index_count(void) {
 #if defined(__x86_64__)
-  bool avx2 = __builtin_cpu_supports("avx2");
-  return !avx2 ? 2 : csv_has_avx512() ? 4 : 3;
+  return !cpu_has_avx2() ? 2 : cpu_has_avx512() ? 4 : 3;
 #else
   return 1;
 #endif
