@@ -127,12 +127,23 @@ static int take_metadata(struct scanner *s, const uint16_t *list, uint32_t n, ta
   return 0;
 }
 
+#define GAP 1024 /* rows that are passed over rather than decoded: at most three times a chunk */
+
+/* How many of the rows come before a gap. Two runs of a user may stand at the ends of a chunk. */
+static uint32_t stretch(const uint16_t *list, uint32_t n) {
+  if (n == 0 || list[n - 1] - list[0] < (int)n + GAP) return n;
+  for (uint32_t i = 1; i < n; i++)
+    if (list[i] - list[i - 1] > GAP) return i;
+  return n;
+}
+
 int output_take(struct scanner *s, tally_error *error) {
   struct output *o = &s->output;
   const uint16_t *list = s->list + s->taken;
   uint32_t n = s->selected - s->taken, room = VECTOR_ROWS - o->vector.rows;
   int result = 0;
   if (n > room) n = room;
+  n = stretch(list, n);
   if (wanted(s, TALLY_COL_METADATA)) {
     result = n ? source_metadata(s, list[0], list[n - 1] + 1u, error) : 0;
     if (!result) n = metadata_rows(s, list, n);

@@ -157,7 +157,7 @@ static int begin_chunk(struct scanner *s, uint32_t chunk, tally_error *error) {
   s->current_rows = s->row_count - chunk * CHUNK_ROWS;
   if (s->current_rows > CHUNK_ROWS) s->current_rows = CHUNK_ROWS;
   s->selected = s->taken = 0;
-  s->metadata.first = s->metadata.end = 0;
+  s->metadata.first = s->metadata.end = s->metadata.parts = 0;
   for (int column = 0; column < COLUMNS; column++) s->column[column].count = 0;
   memset(s->selection, 0, sizeof s->selection);
   if (s->segment) return candidates_select(&s->candidates, s->scan, s->segment, chunk, s->selection, error);

@@ -22,6 +22,7 @@ struct column_buffer {
  * decoded, in a memtable borrowed. */
 struct metadata_buffer {
   uint32_t first, end;
+  uint32_t parts;    /* how many of the chunk were decoded */
   uint64_t *decoded; /* CHUNK_ROWS + 1 */
   struct buffer bytes;
   const uint64_t *at;

@@ -125,13 +125,16 @@ static int load_segment_metadata(struct scanner *s, uint32_t first, uint32_t end
   return result;
 }
 
-#define FEW_ROWS                                                                                             \
-  8u /* an eighth of a chunk: more than that is decoded with the rest, which may be asked for too */
+/* An eighth of a chunk: more than that is decoded with the rest, which may be asked for too; and so is what
+ * is asked for after some parts of it. */
+#define FEW_ROWS 8u
+#define FEW_PARTS 4u
 
 int source_metadata(struct scanner *s, uint32_t first, uint32_t end, tally_error *error) {
   struct metadata_buffer *m = &s->metadata;
   if (m->first <= first && end <= m->end) return 0;
-  bool few = s->segment && m->end == 0 && (end - first) * FEW_ROWS < s->current_rows;
+  bool few = s->segment && m->parts < FEW_PARTS && (end - first) * FEW_ROWS < s->current_rows;
+  m->parts++;
   m->first = few ? first : 0;
   m->end = 0;
   end = few ? end : s->current_rows;

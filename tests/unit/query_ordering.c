@@ -1,5 +1,5 @@
-/* query_ordering.c - the order of groups by any keys, of values of any width and with NULLs, against a sort of
- * the printed rows; and what a limit leaves of it. */
+/* query_ordering.c - the order of groups by any keys, of values of any width and with NULLs, against a sort
+ * of the printed rows; and what a limit leaves of it. */
 #include "base/hash.h"
 #include "base/int128.h"
 #include "query_fixture.h"
@@ -20,7 +20,8 @@ static void add_rows(struct fixture *f, uint64_t rows, unsigned width) {
       snprintf(cost, sizeof cost, "%s%" PRIu64 ".%09" PRIu64, below(2) ? "-" : "", units / 1000000000,
                units % 1000000000);
     if (below(5)) snprintf(tokens, sizeof tokens, "%d", (int)below(40) - 20);
-    snprintf(line, sizeof line, "2024-02-0%dT10:00:00Z|%s|s%d|e|GET|1|2|3|%d|%s|%s|", 1 + (int)below(4), user, (int)below(3), 200 + (int)below(4) * 100, tokens, cost);
+    snprintf(line, sizeof line, "2024-02-0%dT10:00:00Z|%s|s%d|e|GET|1|2|3|%d|%s|%s|", 1 + (int)below(4), user,
+             (int)below(3), 200 + (int)below(4) * 100, tokens, cost);
     fixture_add(f, (int)below(3), line);
   }
 }
@@ -84,8 +85,8 @@ static int compare(const void *a, const void *b) {
   return x->number < y->number ? -1 : 1;
 }
 
-static const char *const names[] = {"bucket", "user_id", "status_code", "tokens_used", "sum:cost", "count",
-                                    "max:tokens_used", "avg:cost"};
+static const char *const names[] = {"bucket",   "user_id", "status_code",     "tokens_used",
+                                    "sum:cost", "count",   "max:tokens_used", "avg:cost"};
 
 /* Chooses what to order by; writes it as --order-by takes it. */
 static void choose(char *text) {
@@ -95,7 +96,9 @@ static void choose(char *text) {
     int column = (int)below(COLUMNS_MOST);
     wish[i] = (struct wish){column, below(2), column >= 2};
     sprintf(text + strlen(text), "%s%s%s", i ? "," : "", names[column],
-            wish[i].descending ? " desc" : below(2) ? " asc" : "");
+            wish[i].descending ? " desc"
+            : below(2)         ? " asc"
+                               : "");
   }
 }
 
@@ -134,13 +137,15 @@ static void check_orders(struct fixture *f) {
       copies[i] = strdup(plain[i + 1]);
       cr_assert_eq(cut(copies[i], '|', lines[i].cell, COLUMNS_MOST), COLUMNS_MOST);
     }
-    static const struct wish by_default[] = {{0, false, false}, {1, false, false}, {2, false, true}, {3, false, true}};
+    static const struct wish by_default[] = {
+        {0, false, false}, {1, false, false}, {2, false, true}, {3, false, true}};
     int chosen = wishes;
     struct wish kept[4];
     memcpy(kept, wish, sizeof kept);
     for (wishes = 0; wishes < 4; wishes++) wish[wishes] = by_default[wishes];
     for (size_t i = 1; i < n; i++)
-      cr_assert_lt(compare(&lines[i - 1], &lines[i]), 0, "row %zu is out of the default order: %s", i, lines[i].text);
+      cr_assert_lt(compare(&lines[i - 1], &lines[i]), 0, "row %zu is out of the default order: %s", i,
+                   lines[i].text);
     memcpy(wish, kept, sizeof kept);
     wishes = chosen;
     qsort(lines, n, sizeof *lines, compare);
