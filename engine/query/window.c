@@ -306,6 +306,7 @@ static int read_times(struct window *w, const struct window_part *p, struct scan
   size_t n = 0;
   bool any;
   int rc = enter_part(w, scanner, p, &any, error);
+  if (!rc && any) scanner_trim(scanner, w->limit, w->descending);
   while (!rc && any && (rc = scanner_next(scanner, &vector, error)) == TALLY_ROW) {
     for (uint32_t i = 0; i < vector->rows; i++) keys[n++] = key_of(w, vector->value[TALLY_COL_TIMESTAMP][i]);
     n = keep_first(w, keys, n);

@@ -72,11 +72,28 @@ static int whole_services(struct candidates *c, const struct scan *scan, const s
 int candidates_find(struct candidates *c, const struct scan *scan, struct segment *segment, struct hold *h,
                     tally_error *error) {
   uint32_t lookups;
-  c->count = c->next = 0;
+  c->next = 0;
   c->window.count = 0;
+  if (c->segment == segment) return 0;
+  c->segment = NULL;
+  c->count = 0;
   c->one_user = candidates_look_up(scan, segment, &lookups);
   c->judge_users = scan->filters & SCAN_USER && !c->one_user;
-  return c->one_user ? look_up(c, scan, segment, h, error) : whole_services(c, scan, segment, h, error);
+  int result = c->one_user ? look_up(c, scan, segment, h, error) : whole_services(c, scan, segment, h, error);
+  if (!result) c->segment = segment;
+  return result;
+}
+
+void candidates_trim(struct candidates *c, uint64_t most, bool last) {
+  for (uint32_t i = 0; c->one_user && i < c->count; i++) {
+    struct row_range *r = candidates_range(c, i);
+    if (r->end - r->first <= most) continue;
+    c->segment = NULL;
+    if (last)
+      r->first = r->end - (uint32_t)most;
+    else
+      r->end = r->first + (uint32_t)most;
+  }
 }
 
 bool candidates_chunk(struct candidates *c, uint32_t *chunk) {

@@ -20,20 +20,23 @@ struct run_window {
 };
 
 struct candidates {
-  struct buffer memory; /* of ranges */
+  const struct segment *segment; /* whose ranges are there; NULL: of none, or not all of them */
+  struct buffer memory;          /* of ranges */
   uint32_t count, next;
   bool one_user;    /* each range is of one user */
   bool judge_users; /* the predicate on user is still to be asked, run by run */
   struct run_window window;
 };
 
-static inline const struct row_range *candidates_range(const struct candidates *c, uint32_t i) {
-  return (const struct row_range *)(const void *)c->memory.data + i;
+static inline struct row_range *candidates_range(const struct candidates *c, uint32_t i) {
+  return (struct row_range *)(void *)c->memory.data + i;
 }
 
-/* Finds the ranges for a segment; none if the index rules it out. */
+/* Finds the ranges for a segment, or goes back to the first of them; none if the index rules it out. */
 int candidates_find(struct candidates *c, const struct scan *scan, struct segment *segment, struct hold *h,
                     tally_error *error);
+/* Of each user's range only the first `most` rows stay, or the last. */
+void candidates_trim(struct candidates *c, uint64_t most, bool last);
 /* The next chunk with candidates, at or behind `chunk`; false if there is none. */
 bool candidates_chunk(struct candidates *c, uint32_t *chunk);
 /* Selects the candidates of a chunk. */

@@ -142,6 +142,14 @@ void scanner_skip(struct scanner *s, int64_t from, int64_t to) {
   if (s->times == 0) s->chunks = 0;
 }
 
+/* A user's run is in order of time; but some of its rows may be outside of the part's range. */
+void scanner_trim(struct scanner *s, uint64_t most, bool last) {
+  if (!s->segment || s->chunks == 0) return;
+  const struct segment_info *info = &s->segment->info;
+  if (last ? scanner_high(s) < info->max_timestamp : scanner_low(s) > info->min_timestamp) return;
+  candidates_trim(&s->candidates, most, last);
+}
+
 /* Chunks between the last one looked at and this one held no candidates. */
 static bool find_chunk(struct scanner *s) {
   uint32_t before = s->chunk;

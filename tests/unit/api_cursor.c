@@ -224,11 +224,12 @@ Test(api, the_latest_and_the_first_events_are_those_of_the_whole_answer_in_segme
   tally_scan scan;
   tally_scan_init(&scan);
   scan.limit = TALLY_NO_LIMIT;
-  static const char *const wheres[] = {"user_id = u7", "user_id ^= u1", "tokens_used < 500"};
-  for (unsigned i = 0; i < 8; i++) {
+  static const char *const wheres[] = {"user_id = u7", "user_id ^= u1", "tokens_used < 500",
+                                       "user_id in (u7, u29, u250)"}; /* far apart in a chunk */
+  for (unsigned i = 0; i < 10; i++) {
     scan.flags = i % 2 ? TALLY_ORDER_DESC : 0;
-    scan.where = &wheres[i / 2 % 3];
-    scan.where_count = i < 6;
+    scan.where = &wheres[i / 2 % 4];
+    scan.where_count = i < 8;
     static const uint64_t limits[] = {1, 2, 10, 100, 777, 4096, 9999};
     for (size_t k = 0; k < sizeof limits / sizeof *limits; k++) compare_first(store, &scan, limits[k]);
   }
