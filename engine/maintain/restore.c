@@ -60,8 +60,13 @@ static int open_target(struct restore *r, tally_error *error) {
   if (result) return result;
   const struct target *t = &r->target;
   if (t->manifest || ((t->own || t->marked) && !t->restoring)) {
+    /* With both, an earlier restore was cut off behind its last step; the store may have been used since. */
+    const char *text = t->manifest && t->restoring
+                           ? "%s has been restored already, all of it: open it, or choose another directory"
+                           : "%s is not empty: restore into an empty or a new directory";
+    result = fail(error, TALLY_USAGE, text, to->store);
     target_close(to->os, &r->target);
-    return fail(error, TALLY_USAGE, "%s is not empty: restore into an empty or a new directory", to->store);
+    return result;
   }
   char *path = mem_path(to->store, RESTORING);
   if (!path) return fail_memory(error, "a restore");

@@ -192,6 +192,13 @@ Test(restore, takes_a_backup_to_an_empty_place_and_refuses_everything_else_in_wo
   cr_expect_eq(tally_restore(backup, nowhere, &e), 0, "%s", e.text);
   cr_assert_eq(tally_close(s, &e), 0);
   cr_expect_eq(tally_restore(backup, store, &e), TALLY_USAGE, "a store is there: %s", e.text);
+  cr_expect_not_null(strstr(e.text, "is not empty"), "%s", e.text);
+  char restoring[310];
+  (void)snprintf(restoring, sizeof restoring, "%s/RESTORING", nowhere);
+  FILE *left = fopen(restoring, "w"); /* as a restore leaves it that is killed behind its last step */
+  cr_assert(left && fclose(left) == 0);
+  cr_expect_eq(tally_restore(backup, nowhere, &e), TALLY_USAGE);
+  cr_expect_not_null(strstr(e.text, "has been restored already"), "%s", e.text);
   cr_assert_eq(tally_open(nowhere, NULL, &s, &e), 0, "%s", e.text);
   cr_assert_eq(tally_close(s, &e), 0);
   temporary_remove(&t);
