@@ -13,6 +13,7 @@ int result_next(struct result *result, size_t most, tally_error *error) {
   int code = result->state;
   result->rows = 1;
   if (code == TALLY_ROW) code = result->next(result, most, &result->error);
+  if (code != TALLY_ROW) result->rows = 0;
   if (code < 0) *error = result->error;
   if (code != TALLY_MEMORY_LIMIT || !result->resumes) result->state = code;
   return code;
@@ -25,6 +26,7 @@ size_t result_rows(const struct result *result) { return result->rows; }
 const tally_text *result_cells(const struct result *result) { return result->cells; }
 
 tally_text result_cell(const struct result *result, size_t column) {
+  if (!result->rows) return (tally_text){NULL, 0};
   return result->cells[(result->rows - 1) * result->columns + column];
 }
 

@@ -15,8 +15,8 @@ struct index_cursor {
   enum index_level level;
   uint32_t service, run;  /* the next service (a number of a span); the next run of it, 0: its first */
   uint32_t piece, pieces; /* only services whose id leaves `piece`, divided by `pieces` */
-  bool look_up;
-  struct buffer found; /* with look_up: struct user_run */
+  bool look_up, looked;
+  struct buffer found; /* with look_up, once it has looked: struct user_run */
   uint32_t found_count, found_next;
   uint32_t services[BATCH], users[BATCH], counts[BATCH], errors[BATCH], bounds[BATCH + 1];
   uint32_t nonnull[RUN_MEASURES][BATCH];
@@ -51,26 +51,6 @@ static int add_found(struct scanner *s, struct user_run run, tally_error *error)
   return result;
 }
 
-/* Looks each listed user up in each service. */
-static int find_runs(struct scanner *s, tally_error *error) {
-  const struct intervals *users = &s->scan->filter[TALLY_COL_USER_ID].text.in;
-  int result = 0;
-  for (uint32_t i = 0; i < s->segment->services && !result; i++) {
-    uint32_t service = s->segment->span[i].service;
-    if (!scan_service_passes(s->scan, service)) continue;
-    for (uint32_t k = 0; k < users->count && !result; k++)
-      for (int64_t user = users->at[k].low; user <= users->at[k].high && !result; user++) {
-        bool found;
-        struct found_run run;
-        result = segment_find_run(s->segment, service, (uint32_t)user, &found, &run, error);
-        if (!result && found)
-          result = add_found(
-              s, (struct user_run){run.run, run.end_row - run.first_row, service, (uint32_t)user}, error);
-      }
-  }
-  return result;
-}
-
 /* Has the column a NULL in this segment? */
 static bool has_nulls(const struct segment *segment, int measure) {
   return segment->total.measure[measure].nonnull != segment->info.rows;
@@ -95,25 +75,14 @@ int scanner_index(struct scanner *s, size_t part, enum index_level level, tally_
   x->piece = 0;
   x->pieces = 1;
   for (int c = 0; c < RUN_MEASURES; c++) x->stored[c] = has_nulls(s->segment, STATUS + c);
+  x->looked = false;
   x->look_up = level == INDEX_RUN && candidates_look_up(s->scan, s->segment, &lookups);
-  return x->look_up ? find_runs(s, error) : 0;
-}
-
-static bool in_piece(const struct index_cursor *x, uint32_t service) {
-  return service % x->pieces == x->piece;
+  return 0;
 }
 
 void scanner_index_piece(struct scanner *s, uint32_t piece, uint32_t pieces) {
-  struct index_cursor *x = s->index;
-  uint32_t kept = 0;
-  x->piece = piece;
-  x->pieces = pieces;
-  for (uint32_t i = 0; i < x->found_count; i++) {
-    struct user_run run;
-    memcpy(&run, x->found.data + i * sizeof run, sizeof run);
-    if (in_piece(x, run.service)) memcpy(x->found.data + kept++ * sizeof run, &run, sizeof run);
-  }
-  x->found_count = kept;
+  s->index->piece = piece;
+  s->index->pieces = pieces;
   s->stats.segments -= piece > 0;
   s->stats.segments_from_index -= piece > 0;
 }
@@ -175,9 +144,34 @@ static uint32_t keep_users(struct scanner *s, uint32_t n) {
   return kept;
 }
 
+static bool in_piece(const struct index_cursor *x, uint32_t service) {
+  return service % x->pieces == x->piece;
+}
+
+/* Looks each listed user up in each service of the piece. */
+static int find_runs(struct scanner *s, tally_error *error) {
+  const struct intervals *users = &s->scan->filter[TALLY_COL_USER_ID].text.in;
+  int result = 0;
+  for (uint32_t i = 0; i < s->segment->services && !result; i++) {
+    uint32_t service = s->segment->span[i].service;
+    if (!in_piece(s->index, service) || !scan_service_passes(s->scan, service)) continue;
+    for (uint32_t k = 0; k < users->count && !result; k++)
+      for (int64_t user = users->at[k].low; user <= users->at[k].high && !result; user++) {
+        bool found;
+        struct found_run run;
+        result = segment_find_run(s->segment, service, (uint32_t)user, &found, &run, error);
+        if (!result && found)
+          result = add_found(
+              s, (struct user_run){run.run, run.end_row - run.first_row, service, (uint32_t)user}, error);
+      }
+  }
+  return result;
+}
+
 static int next_found(struct scanner *s, uint32_t *n, tally_error *error) {
   struct index_cursor *x = s->index;
-  int result = 0;
+  int result = x->looked ? 0 : find_runs(s, error);
+  x->looked = true;
   for (*n = 0; *n < BATCH && x->found_next < x->found_count && !result; ++*n) {
     struct user_run found;
     memcpy(&found, x->found.data + x->found_next++ * sizeof found, sizeof found);
