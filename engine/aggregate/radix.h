@@ -1,4 +1,5 @@
-/* radix.h - sorting by counting digits, least significant first, over the bits that vary. */
+/* radix.h - sorting by counting digits, least significant first; but for radix_keys over the bits that vary.
+ */
 #ifndef AGGREGATE_RADIX_H
 #define AGGREGATE_RADIX_H
 

@@ -77,7 +77,7 @@ TALLY_API const char *tally_version(void);
 
 enum {
   TALLY_OK = 0,
-  TALLY_ROW = 1, /* tally_cursor_next: a row is there */
+  TALLY_ROW = 1, /* tally_cursor_next, tally_cursor_rows: a row is there */
 #define TALLY_ERROR_ENUM(name, number, text, meaning) TALLY_##name = -(number),
   TALLY_ERROR_MAP(TALLY_ERROR_ENUM)
 #undef TALLY_ERROR_ENUM
@@ -341,7 +341,7 @@ TALLY_API void tally_scan_init(tally_scan *scan);
  * With TALLY_AT_ONCE a thread may ask that has others to serve and must not wait, such as an event loop's: no
  * file is read, nothing is waited for but short locks, and it takes about a millisecond at most from the
  * call to the last row. What cannot be answered so, or while a flush or a merge is at work, gets TALLY_BUSY,
- * from this call or from tally_cursor_next (then or between any two rows): ask again without the flag, on a
+ * from this call or from one that moves the cursor (then or between any two rows): ask again without it, on a
  * thread that may wait. Such a cursor is used by the thread that opened it. */
 TALLY_API int tally_query_open(tally_store *store, const tally_query *query, tally_cursor **cursor,
                                tally_error *error);
@@ -390,11 +390,11 @@ TALLY_API tally_text tally_cursor_cell(const tally_cursor *cursor, size_t column
 TALLY_API int tally_cursor_rows(tally_cursor *cursor, size_t most, const tally_text **cells, size_t *rows,
                                 tally_error *error);
 /* What an answer to TALLY_PARTIAL lacks: how many damaged segments were left out, and how many rows they hold
- * (more than the request asks for, as a rule). Final once tally_cursor_next has returned TALLY_OK; without
+ * (more than the request asks for, as a rule). Final once the cursor has returned TALLY_OK; without
  * TALLY_PARTIAL always 0. Either pointer may be NULL. */
 TALLY_API void tally_cursor_left_out(const tally_cursor *cursor, uint64_t *segments, uint64_t *rows);
-/* Gives back memory that the next tally_cursor_next can make again, for when that may be long in coming. The
- * current row's cells are gone. Of events hardly anything stays in memory; groups of a tally_query stay. */
+/* Gives back memory that the next call for rows can make again, for when that may be long in coming. The
+ * current rows' cells are gone. Of events hardly anything stays in memory; groups of a tally_query stay. */
 TALLY_API void tally_cursor_rest(tally_cursor *cursor);
 /* Makes the next call that moves the cursor, or the one under way, return TALLY_CANCELLED. Any thread. */
 TALLY_API void tally_cursor_cancel(tally_cursor *cursor);

@@ -60,9 +60,10 @@ static int open_target(struct restore *r, tally_error *error) {
   if (result) return result;
   const struct target *t = &r->target;
   if (t->manifest || ((t->own || t->marked) && !t->restoring)) {
-    /* With both, an earlier restore was cut off behind its last step; the store may have been used since. */
+    /* With both, an earlier restore was cut off behind its last step. */
     const char *text = t->manifest && t->restoring
-                           ? "%s has been restored already, all of it: open it, or choose another directory"
+                           ? "%s has a store that an earlier restore completed, and that may have been used "
+                             "since: open it, or choose another directory"
                            : "%s is not empty: restore into an empty or a new directory";
     result = fail(error, TALLY_USAGE, text, to->store);
     target_close(to->os, &r->target);
@@ -96,14 +97,14 @@ static int sync_target(const struct copier *to, tally_error *error) {
 
 /* Leaves the directory as it was found. The manifest goes first, for without it there is no store, and
  * RESTORING when the rest is gone for certain: a disk that does not say so keeps it, and the next restore
- * begins from nothing.
+ * begins from nothing. A manifest that cannot be unlinked keeps all that it names.
  */
 static void undo(struct restore *r, struct manifest *copy) {
   const struct kept nothing = {0};
   uint64_t removed = 0;
   tally_error ignored;
-  if (copy) (void)r->to->os->unlink(r->to->os, copy->path);
-  if (copy && sync_target(r->to, &ignored)) return;
+  const int code = copy ? r->to->os->unlink(r->to->os, copy->path) : 0;
+  if ((code && code != ENOENT) || (copy && sync_target(r->to, &ignored))) return;
   copy_clean(r->to, &nothing, &removed);
   for (int i = 0; i < SEGMENT_FOLDERS; i++) unlink_in(r->to, segment_folder[i], true);
   unlink_in(r->to, "wal", true);

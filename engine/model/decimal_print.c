@@ -62,9 +62,8 @@ void decimal_print(struct buffer *b, int128 units, int min) {
   uint64_t low = (uint64_t)magnitude; /* most are no longer than this, and division is quicker */
   bool is_short = low == magnitude;
   char text[52], *end = text + sizeof text;
-  char *p = put_fraction(end, (uint32_t)(is_short ? low % one : magnitude % one), min), *dot = p;
+  char *p = put_fraction(end, (uint32_t)(is_short ? low % one : magnitude % one), min);
   p = is_short ? put_digits(p, low / one, 1) : put_unsigned(p, magnitude / one);
-  if (p == dot) *--p = '0';
   if (units < 0) *--p = '-';
   buffer_append(b, p, (size_t)(end - p));
 }

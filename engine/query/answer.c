@@ -193,13 +193,26 @@ static void look_ahead(const struct answer *answer) {
   if (left > AHEAD) expect_texts(answer, row[AHEAD], catalog_expect_text);
 }
 
-#define ROWS_MOST 64u            /* of a pull; and between two looks at the clock */
-#define BYTES_ENOUGH (16u << 10) /* of their cells: no more rows are added then */
+#define ROWS_MOST 64u            /* of a pull; and before which the clock is not looked at again */
+#define CELLS_MOST 4096u         /* of a pull of more than one row */
+#define BYTES_ENOUGH (16u << 10) /* of their texts, and of a length for each: no more rows are added then */
 
 static int keep_on(struct answer *answer, tally_error *error) {
   if (answer->at - answer->looked < ROWS_MOST) return 0;
   answer->looked = answer->at;
   return plan_alive(&answer->environment, error);
+}
+
+/* How many rows a pull may have: few where they are wide. */
+static size_t rows_at_a_time(const struct answer *answer) {
+  size_t most = CELLS_MOST / answer->result.columns, left = answer->ordering.count - answer->at;
+  if (most > ROWS_MOST) most = ROWS_MOST;
+  return most == 0 ? 1 : most < left ? most : left;
+}
+
+static bool enough(const struct answer *answer) {
+  const struct result *r = &answer->result;
+  return answer->text.size + answer->borrowed + r->rows * r->columns * sizeof(uint32_t) >= BYTES_ENOUGH;
 }
 
 /* Makes at most `most` rows; one that fails is the next pull's, if there are others before it. */
@@ -208,7 +221,7 @@ static int put_rows(struct answer *answer, size_t most, tally_error *error) {
   int rc = 0;
   buffer_clear(&answer->text);
   r->rows = answer->borrowed = 0;
-  while (r->rows < most && answer->text.size + answer->borrowed < BYTES_ENOUGH) {
+  while (r->rows < most && !enough(answer)) {
     look_ahead(answer);
     rc = put_row(answer, answer->ordering.rows[answer->at], r->cells + r->rows * r->columns, error);
     if (rc) break;
@@ -223,7 +236,7 @@ static int answer_next(struct result *result, size_t most, tally_error *error) {
   int rc = answer->planned ? keep_on(answer, error) : answer_execute(answer, error);
   const size_t left = rc ? 0 : answer->ordering.count - answer->at;
   if (left == 0) return rc;
-  if (!answer->room) rc = answer_cells(answer, left < ROWS_MOST ? left : ROWS_MOST, error);
+  if (!answer->room) rc = answer_cells(answer, rows_at_a_time(answer), error);
   if (most > answer->room) most = answer->room;
   if (!rc) rc = put_rows(answer, most < left ? most : left, error);
   return rc ? rc : TALLY_ROW;

@@ -111,7 +111,7 @@ static size_t thread_count(const struct plan *plan) {
 #define PIECES_OF_PARTS 8u    /* more parts than this share themselves out evenly enough */
 
 /* Runs that are grouped by service too can be shared by service: then each thread has groups of its own, and
- * as it reads a service in all parts before the next one, those groups lie near each other. */
+ * as it reads a piece of the services in all parts before the next one, those groups lie near each other. */
 static bool may_be_apart(const struct plan *plan) {
   bool by_service = false;
   for (size_t i = 0; i < plan->request->group_count; i++)

@@ -1,7 +1,7 @@
 /* ordering.c - see ordering.h.
  *
  * What rows are ordered by becomes numbers from 0 on, of as few bits as they need, with NULL behind the last;
- * from the last key to the first they are packed into one word a row, beside the row's place. When a word is
+ * from the last key to the first they are packed into one word a row, beside the row's number. When a word is
  * full, the rows are sorted by it (stably) and the next word begins. So a word is read in order and moved
  * whole, and most answers need one. With a limit and --order-by, rows are first sorted by those keys alone,
  * so that only rows that can be in the answer need the default order, which ranks texts. */
@@ -21,7 +21,7 @@ struct sorter {
   const struct tally_up *total;
   uint32_t *rows;
   size_t count;
-  uint64_t *words, *scratch; /* by place: what is packed so far */
+  uint64_t *words, *scratch; /* of rows[0], rows[1], ..: what is packed so far */
   unsigned bits, room;       /* of a word: used, and there for keys */
 };
 

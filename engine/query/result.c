@@ -31,6 +31,7 @@ tally_text result_cell(const struct result *result, size_t column) {
 }
 
 void result_rest(struct result *result) {
+  result->rows = 0;
   if (result->state == TALLY_ROW && result->rest) result->rest(result);
 }
 

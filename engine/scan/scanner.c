@@ -144,7 +144,8 @@ void scanner_skip(struct scanner *s, int64_t from, int64_t to) {
 
 /* A user's run is in order of time; but some of its rows may be outside of the part's range. */
 void scanner_trim(struct scanner *s, uint64_t most, bool last) {
-  if (!s->segment || s->chunks == 0) return;
+  const uint32_t other = s->scan->filters & ~(uint32_t)(SCAN_SERVICE | SCAN_USER);
+  if (!s->segment || s->chunks == 0 || s->times != 1 || other || s->scan->key_count) return;
   const struct segment_info *info = &s->segment->info;
   if (last ? scanner_high(s) < info->max_timestamp : scanner_low(s) > info->min_timestamp) return;
   candidates_trim(&s->candidates, most, last);

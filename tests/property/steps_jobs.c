@@ -319,7 +319,7 @@ static void restore_checked(struct world *w, const struct backup *b, const char 
   if (!stopped) require(files == 0 || files, "a failed restore");
   if (!result) disk_remove_tree(w->disk, path); /* it was done before the machine stopped */
   result = restore_to(w, b->path, path, &error);
-  if (result == TALLY_USAGE && stopped && strstr(error.text, "restored already"))
+  if (result == TALLY_USAGE && stopped && strstr(error.text, "an earlier restore completed"))
     return; /* without knowing it */
   require(result == 0, "a restore, again: %s", result ? error.text : "");
 }

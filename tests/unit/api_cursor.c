@@ -89,6 +89,10 @@ static void compare_many(tally_cursor *single, tally_cursor *many, uint64_t *ran
     result = tally_cursor_rows(many, most, &cells, &rows, &e);
     cr_assert_geq(result, 0, "%s", e.text);
     cr_assert(result == TALLY_ROW ? rows >= 1 && rows <= (most ? most : 1) : rows == 0);
+    for (size_t i = 0, bytes = 0; i + columns < rows * columns; i++) {
+      bytes += 4 + cells[i].size; /* as in a frame */
+      cr_assert_lt(bytes, 16384, "so that a frame of them does not become much longer than others");
+    }
     for (size_t row = 0; row < rows; row++) {
       cr_assert_eq(tally_cursor_next(single, &e), TALLY_ROW, "%s", e.text);
       for (size_t c = 0; c < columns; c++)
@@ -131,6 +135,15 @@ Test(api, rows_are_the_same_one_by_one_and_many_at_a_time) {
       compare_many(a, b, &random, most);
     }
   }
+  char wide[8000] = "count";
+  for (int i = 1; i < 500; i++) sprintf(wide + strlen(wide), ",p%d.%d:cost", i / 10 + 1, i % 10);
+  tally_query query;
+  tally_query_init(&query);
+  query.group_by = "user_id";
+  query.aggregates = wide;
+  cr_assert_eq(tally_query_open(store, &query, &a, &e), 0, "%s", e.text);
+  cr_assert_eq(tally_query_open(store, &query, &b, &e), 0, "%s", e.text);
+  compare_many(a, b, &random, 200);
   tally_scan scan;
   tally_scan_init(&scan);
   scan.limit = 500;
