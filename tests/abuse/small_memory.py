@@ -18,6 +18,7 @@ from places import Impossible, MemoryGroup
 LIMIT = 256 << 20
 MEMORY = 128  # MiB; an eighth more is granted to what no budget counts: stacks, connections, the allocator's gaps
 ROWS = 2000
+DEADLINE = 30_000  # ms: in ten minutes the store comes to have 70 million rows
 REFUSALS = ("memory-limit", "busy", "snapshot-expired", "deadline")
 
 
@@ -49,7 +50,7 @@ def write(server, number, seed, stop, results):
 
 
 def ask(server, number, seed, stop, results):
-    """Queries of every kind, also such as do not fit; some readers leave in the middle."""
+    """Queries of every kind, also such as do not fit, or not into their time: who gets no answer within 60 s has found a hang. Some readers leave in the middle."""
     random, answers, refused, wrong = Random(f"{seed} reader {number}"), 0, 0, []
     try:
         while not stop.is_set():
@@ -58,17 +59,17 @@ def ask(server, number, seed, stop, results):
                     try:
                         what = random.randrange(6)
                         if what == 0:
-                            connection.query(group_by="user_id", aggregates="count,sum:tokens_used,sum:cost", order_by="count desc", limit=10)
+                            connection.query(group_by="user_id", aggregates="count,sum:tokens_used,sum:cost", order_by="count desc", limit=10, timeout=DEADLINE)
                         elif what == 1:
-                            connection.query(bucket="1d", group_by="service_name", aggregates="count,sum:tokens_used")
+                            connection.query(bucket="1d", group_by="service_name", aggregates="count,sum:tokens_used", timeout=DEADLINE)
                         elif what == 2:
-                            connection.query(where=[f"user_id = user-0-{random.randrange(100000):012x}"], aggregates="count,max:cost")
+                            connection.query(where=[f"user_id = user-0-{random.randrange(100000):012x}"], aggregates="count,max:cost", timeout=DEADLINE)
                         elif what == 3:
-                            connection.query(aggregates="distinct:user_id,distinct:endpoint")
+                            connection.query(aggregates="distinct:user_id,distinct:endpoint", timeout=DEADLINE)
                         elif what == 4:
-                            connection.events(where=[f"user_id = user-0-{random.randrange(100000):012x}"], limit=100)
+                            connection.events(where=[f"user_id = user-0-{random.randrange(100000):012x}"], limit=100, timeout=DEADLINE)
                         else:
-                            request = connection.send_events(order=random.choice(["none", None]))
+                            request = connection.send_events(order=random.choice(["none", None]), timeout=DEADLINE)
                             connection.wait_columns(request)
                             break  # hangs up with an answer under way
                         answers += 1
