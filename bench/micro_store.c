@@ -160,8 +160,8 @@ static void flush_all(void *arg) {
   tally_error error;
   struct segment_info *infos;
   uint32_t count;
-  if (flush_memtable(&b->os, b->micro->directory, b->memtable, b->sorted, &b->number, false, &b->budget,
-                     &infos, &count, &error))
+  if (flush_memtable(&b->os, b->micro->directory, b->memtable, b->sorted, &b->number, &b->budget, &infos,
+                     &count, &error))
     give_up("cannot flush", &error);
   b->info = infos[0];
   mem_free(infos);

@@ -51,8 +51,12 @@ void server_forget(struct server *server, struct session *session) {
 
 /* ------------------------------------------------------------------ deadlines */
 
+/* A job takes as long as it takes: what has no more time, or nobody who waits for it, is not waited for. */
+static void end_jobs(struct server *server) { server->store->operations->interrupt(server->store); }
+
 static void cut_connections(struct server *server) {
   uint64_t cut = 0;
+  end_jobs(server);
   for (struct session *session = server->sessions; session; session = session->next) {
     if (session->state != SESSION_CLOSED && session->state != SESSION_LINGERING) cut++;
     session_close(session);
@@ -157,6 +161,7 @@ static int start_threads(struct server *server, tally_error *error) {
 static void stop_threads(struct server *server) {
   appender_stop(&server->appender);
   workers_stop(&server->queries);
+  end_jobs(server);
   workers_stop(&server->upkeep);
 }
 

@@ -4,8 +4,8 @@
  *
  * 1. Every function may be called from several threads at once; a store_rows belongs to one thread at a time,
  *    except that `cancel` may be called from any thread while the rows are open.
- * 2. The loop thread calls none of them but `cancel`: all others may wait for a disk. But for a query or
- *    events with TALLY_AT_ONCE, and what belongs to their rows.
+ * 2. The loop thread calls none of them but `cancel` and `interrupt`: all others may wait for a disk. But for
+ * a query or events with TALLY_AT_ONCE, and what belongs to their rows.
  * 3. All rows are closed before the store is. */
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H
@@ -26,6 +26,8 @@ struct store_operations {
   int (*verify)(struct store *store, struct store_rows **rows, tally_error *error);
   int (*job)(struct store *store, const char *const *words, size_t count, struct store_rows **rows,
              tally_error *error);
+  /* As tally_interrupt: jobs end, and no more begin. */
+  void (*interrupt)(struct store *store);
   int (*flush)(struct store *store, tally_error *error);
   int (*close)(struct store *store, tally_error *error); /* syncs; frees the store whatever it returns */
 

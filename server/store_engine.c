@@ -86,6 +86,7 @@ static int engine_rows(struct store_rows *rows, size_t most, const tally_text **
 static void engine_left_out(const struct store_rows *rows, uint64_t *segments, uint64_t *held) {
   tally_cursor_left_out(cursor_const(rows), segments, held);
 }
+static void engine_interrupt(struct store *store) { tally_interrupt(engine(store)); }
 static void engine_cancel(struct store_rows *rows) { tally_cursor_cancel(cursor(rows)); }
 static void engine_rest(struct store_rows *rows) { tally_cursor_rest(cursor(rows)); }
 static void engine_close_rows(struct store_rows *rows) { tally_cursor_close(cursor(rows)); }
@@ -98,6 +99,7 @@ static const struct store_operations operations = {
     .stats = engine_stats,
     .verify = engine_verify,
     .job = engine_job,
+    .interrupt = engine_interrupt,
     .flush = engine_flush,
     .close = engine_close,
     .columns = engine_columns,

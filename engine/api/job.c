@@ -79,7 +79,7 @@ static int run_backup(struct db *db, const char *const *words, size_t count, str
   const struct os *os = db_os(db);
   struct backup_report r;
   int64_t began = os->monotonic(os);
-  int result = db_backup(db, words[1], 0, NULL, &r, error);
+  int result = db_backup(db, words[1], 0, db_interrupted(db), &r, error);
   if (result) return result;
   put_figure(list, "events", r.events);
   put_figure(list, "files_linked", r.linked);
@@ -110,6 +110,8 @@ int tally_job_open(tally_store *store, const char *const *words, size_t count, t
   if (!error) error = &ignored;
   *cursor = NULL;
   if (count == 0) return fail(error, TALLY_USAGE, "a job has a name: give one");
+  if (atomic_load(db_interrupted(store->db)))
+    return fail(error, TALLY_CANCELLED, "the store is about to close: try again when it is open");
   for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
     if (strcmp(jobs[i].name, words[0]) != 0) continue;
     struct list *list;

@@ -33,6 +33,8 @@ int tally_open(const char *path, const tally_options *options, tally_store **sto
   return 0;
 }
 
+void tally_interrupt(tally_store *store) { db_interrupt(store->db); }
+
 int tally_close(tally_store *store, tally_error *error) {
   tally_error ignored;
   if (!store) return 0;

@@ -97,7 +97,7 @@ static size_t choose(struct db *db, struct segment **sorted, size_t count, bool 
 
 /* ------------------------------------------------------------------ merges */
 
-int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report *report,
+int compact_next(struct db *db, uint64_t until, bool settle, bool *worked, struct rewrite_report *report,
                  tally_error *error) {
   *worked = false;
   struct segment *input[COMPACT_MOST];
@@ -109,7 +109,8 @@ int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report
     size_t count = 0;
     /* Damaged ones wait for their file to be put back. */
     for (size_t i = 0; i < v->count; i++)
-      if (!segment_quarantined(v->segment[i]) && !v->segment[i]->info.thinned)
+      if (v->segment[i]->arrived <= until && !segment_quarantined(v->segment[i]) &&
+          !v->segment[i]->info.thinned)
         sorted[count++] = v->segment[i];
     qsort((void *)sorted, count, sizeof *sorted, by_time);
     size_t inputs = choose(db, sorted, count, settle, input);
@@ -130,11 +131,14 @@ int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report
 
 int db_compact(struct db *db, int (*merged)(void *arg, const struct rewrite_report *report), void *arg,
                tally_error *error) {
+  os_lock(&db->lock);
+  uint64_t until = db->versions; /* what comes in meanwhile could keep it at work for ever */
+  os_unlock(&db->lock);
   bool worked = true;
   int result = 0;
   while (!result && worked) {
     struct rewrite_report report;
-    result = compact_next(db, true, &worked, &report, error);
+    result = compact_next(db, until, true, &worked, &report, error);
     if (!result && worked && merged && merged(arg, &report)) result = fail_memory(error, "a report");
   }
   return result;
@@ -163,7 +167,7 @@ void *maintainer_run(void *arg) {
     bool worked;
     struct rewrite_report report;
     tally_error error;
-    int result = compact_next(db, false, &worked, &report, &error);
+    int result = compact_next(db, UINT64_MAX, false, &worked, &report, &error);
     if (!result && !worked) result = retention_in_background(db, &worked, &error);
     os_lock(&db->lock);
     db->maintenance_failed = result == TALLY_CANCELLED ? 0 : result;

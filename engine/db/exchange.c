@@ -3,12 +3,22 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "db/inside.h"
+#include "maintain/flush.h"
 
 /* The scratch of a rewrite has less room for metadata than a memtable: it is there on top of them. */
 size_t scratch_metadata(const struct db *db) {
   size_t least = 3 * METADATA_BYTES, half = db->memtable_metadata / 2;
   return half > least ? half : least;
 }
+
+/* What a step of a rewrite works in: the scratch of a flush, room for rows, and for their order until they
+ * are sorted. Who waits for a scratch holds nothing of this, and who has one and waits for memory has only
+ * the scratch: so a flush and a merge never wait for each other. Rows and order take no more than what a
+ * flush needs to write a segment, or the step for that when they are given back. */
+struct step {
+  struct memtable *sorted, *rows;
+  void *order;
+};
 
 /* Under lock: will a thread of the store flush in a moment? One that has failed tries again later; without
  * flushers nobody comes. */
@@ -25,23 +35,66 @@ static struct memtable *borrow_sorted(struct db *db) {
   return m;
 }
 
-static void give_sorted(struct db *db, struct memtable *m) {
+static void give_rows(struct db *db, struct step *step) {
+  if (step->order) budget_give(&db->work_budget, flush_sort_bytes(db->memtable_rows));
+  mem_free(step->order);
+  (void)memtable_unref(step->rows);
+  step->order = NULL;
+  step->rows = NULL;
+}
+
+static bool take_rows(struct db *db, struct step *step) {
+  uint64_t bytes = flush_sort_bytes(db->memtable_rows);
+  step->rows = memtable_new(db->memtable_rows, scratch_metadata(db), &db->work_budget);
+  if (step->rows && budget_take(&db->work_budget, bytes)) {
+    step->order = mem_alloc(bytes);
+    if (!step->order) budget_give(&db->work_budget, bytes);
+  }
+  return step->order != NULL;
+}
+
+static void step_end(struct db *db, struct step *step) {
+  give_rows(db, step);
   os_lock(&db->lock);
-  db->sorted[db->sorted_free++] = m;
+  db->sorted[db->sorted_free++] = step->sorted;
   os_wake(&db->changed);
   os_unlock(&db->lock);
 }
 
+static int step_begin(struct db *db, struct step *step, tally_error *error) {
+  int tries = 0;
+  do {
+    step->sorted = borrow_sorted(db);
+    if (!step->sorted) return fail(error, TALLY_CANCELLED, "the store is closing");
+    if (take_rows(db, step)) return 0;
+    step_end(db, step);
+  } while (memory_came(db, 0, &tries));
+  return fail(error, TALLY_MEMORY_LIMIT, "no room in the memory budget to rewrite segments: raise --memory");
+}
+
+/* TALLY_ROW while there may be more. */
+static int step_run(struct db *db, struct rewrite *r, struct step *step, tally_error *error) {
+  int result = rewrite_read(r, step->rows, error), tries = 0;
+  if (result != TALLY_ROW) return result;
+  rewrite_sort(r, step->rows, step->sorted, step->order);
+  give_rows(db, step);
+  do {
+    result = rewrite_write(r, step->sorted, error);
+  } while (result == TALLY_MEMORY_LIMIT && memory_came(db, 0, &tries));
+  if (!result) result = rewrite_check(r, step->sorted, error);
+  return result ? result : TALLY_ROW;
+}
+
 static int rewrite_all(struct db *db, struct rewrite *r, tally_error *error) {
   int result;
-  while ((result = rewrite_read(r, error)) == TALLY_ROW) {
-    struct memtable *sorted = borrow_sorted(db);
-    if (!sorted) return fail(error, TALLY_CANCELLED, "the store is closing");
-    result = rewrite_write(r, sorted, error);
-    give_sorted(db, sorted);
-    atomic_store(&db->rewriting.done, rewrite_met(r));
+  do {
+    struct step step = {0};
+    result = step_begin(db, &step, error);
     if (result) return result;
-  }
+    result = step_run(db, r, &step, error);
+    step_end(db, &step);
+    atomic_store(&db->rewriting.done, rewrite_met(r));
+  } while (result == TALLY_ROW);
   return result;
 }
 
@@ -83,10 +136,6 @@ int rewrite_files(struct db *db, struct segment **input, size_t inputs, const st
                   struct rewrite_report *report, struct segment_info **made, tally_error *error) {
   struct snapshot snapshot = {.catalog = db->catalog, .segments = input, .segment_count = inputs};
   for (int d = 0; d < DOMAINS; d++) snapshot.ids[d] = catalog_count(db->catalog, d);
-  struct memtable *rows = memtable_new(db->memtable_rows, scratch_metadata(db), &db->work_budget);
-  if (!rows)
-    return fail(error, TALLY_MEMORY_LIMIT,
-                "no room in the memory budget to rewrite segments: raise --memory");
   struct rewrite_request request = {.os = db->os,
                                     .store = db->path,
                                     .input = &snapshot,
@@ -94,7 +143,8 @@ int rewrite_files(struct db *db, struct segment **input, size_t inputs, const st
                                     .archived = rules->archived,
                                     .rules = rules->rule,
                                     .rule_count = rules->count,
-                                    .rows = rows,
+                                    .rows = db->memtable_rows,
+                                    .metadata = scratch_metadata(db),
                                     .cache = db->cache,
                                     .budget = &db->work_budget,
                                     .next_id = &db->next_segment,
@@ -117,7 +167,6 @@ int rewrite_files(struct db *db, struct segment **input, size_t inputs, const st
     for (size_t i = 0; i < inputs; i++) report->bytes_before += input[i]->info.size;
     rewrite_free(r, result == 0);
   }
-  memtable_unref(rows);
   return result;
 }
 

@@ -28,14 +28,17 @@ static struct sealed *claim(struct db *db) {
 #define MEMORY_TRY_US 100000 /* a try sorts all rows anew */
 #define MEMORY_TRIES (10 * GRACE_TRIES * GRACE_TRY_US / MEMORY_TRY_US)
 
-/* Waits a moment for memory that queries, merges or another flush have and will give back; false where nobody
- * has any, or after ten seconds. */
-static bool memory_came(struct db *db, int *tries) {
+bool memory_came(struct db *db, uint32_t mine, int *tries) {
   os_lock(&db->lock);
-  bool others = db->flushers && (db->snapshots || db->flushing > 1 || atomic_load(&db->rewriting.total));
+  bool others = db->flushers && (db->snapshots || db->flushing > mine || (mine && db->rewriting.total)) &&
+                ++*tries <= MEMORY_TRIES;
+  db->starving += others;
   os_unlock(&db->lock);
-  if (!others || ++*tries > MEMORY_TRIES) return false;
+  if (!others) return false;
   os_sleep(MEMORY_TRY_US);
+  os_lock(&db->lock);
+  db->starving--;
+  os_unlock(&db->lock);
   return true;
 }
 
@@ -57,9 +60,9 @@ static int write_segments(struct db *db, const struct memtable *memtable, struct
   os_unlock(&db->lock);
   int result, tries = 0;
   do {
-    result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, false, &db->flush_budget,
-                            info, count, error);
-  } while (result == TALLY_MEMORY_LIMIT && memory_came(db, &tries));
+    result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, &db->flush_budget, info,
+                            count, error);
+  } while (result == TALLY_MEMORY_LIMIT && memory_came(db, 1, &tries));
   os_lock(&db->lock);
   db->sorted[db->sorted_free++] = sorted;
   os_wake(&db->changed);

@@ -115,6 +115,7 @@ struct db {
   struct memtable *sorted[SEALED_MOST]; /* scratch of flushes: the first sorted_free are free */
   uint32_t sorted_free, sorted_made;
   uint32_t flushing; /* flushes at work: they have memtables that are sealed, or were a moment ago */
+  uint32_t starving; /* flushes and steps of rewrites that wait for memory */
   struct db_snapshot *snapshots; /* newest first */
   uint64_t wal_durable;
   struct old_wal *old_wals;
@@ -142,7 +143,7 @@ struct db {
   uint32_t flushers; /* that run */
   struct os_thread maintainer;
   bool has_maintainer;
-  _Atomic bool stop_maintenance; /* the store closes: jobs end at their next step */
+  _Atomic bool stop_maintenance; /* jobs end at their next step: db_interrupt */
 };
 
 /* A cursor pins its snapshot for each row, so pinning takes no lock. What an expired one holds is given back,
@@ -199,6 +200,10 @@ void wal_files_free(struct wal_files *files);
 int flush_next(struct db *db, bool *worked, tally_error *error);
 /* Returns when the rows of WAL records up to `sequence` that were sealed before are in segments. */
 int flush_until(struct db *db, uint64_t sequence, tally_error *error);
+/* For a flush (`mine` 1) or a step of a rewrite (0) that was refused memory: waits a moment for what queries
+ * and each other have and will give back; false where nobody has any, or after ten seconds. Queries do not
+ * wait for who waits here, so that they do not wait for each other. */
+bool memory_came(struct db *db, uint32_t mine, int *tries);
 /* Does a sealed memtable wait for somebody to flush it? Under lock. */
 bool flush_waits(const struct db *db);
 void *flusher_run(void *db);
@@ -213,8 +218,10 @@ int publish_texts(struct db *db, tally_error *error);
 /* compact.c */
 /* Under lock: a segment of the month was published. */
 void month_flushed(struct db *db, int32_t month);
-/* One merge, if there is one to do; `settle`: also those that a busy month waits with. */
-int compact_next(struct db *db, bool settle, bool *worked, struct rewrite_report *report, tally_error *error);
+/* One merge, if there is one to do, of segments whose rows had all come by version `until`; `settle`: also
+ * those that a busy month waits with. */
+int compact_next(struct db *db, uint64_t until, bool settle, bool *worked, struct rewrite_report *report,
+                 tally_error *error);
 void *maintainer_run(void *db);
 
 /* exchange.c; all have `maintaining`. */

@@ -85,10 +85,13 @@ static bool reclaim_unused(void *arg, uint64_t bytes) {
   return gave;
 }
 
-/* Under lock: does a flush, or a merge with the scratch of one, have memory that it will give back? */
-static bool memory_comes(const struct db *db) {
-  return db->flushers && !db->flush_failed &&
-         (db->flushing || flush_waits(db) || db->sorted_free < db->sorted_made);
+/* Under lock: does a flush, or a step of a merge, have memory that it will give back? Not one that itself
+ * waits for memory. The last scratch stays, and what else a merge has is not firm. */
+static bool memory_comes(struct db *db, uint64_t bytes) {
+  if (!db->flushers || db->flush_failed || db->starving) return false;
+  if (db->flushing || flush_waits(db)) return true;
+  return db->sorted_free < db->sorted_made &&
+         (db->sorted_made > 1 || budget_used(&db->firm) + bytes <= db->firm.limit);
 }
 
 /* For queries: the same, and then what flushes and merges will give back, waited for. */
@@ -97,7 +100,7 @@ static bool reclaim_for_query(void *arg, uint64_t bytes) {
   if (!os_may_wait()) return false; /* to give large blocks back takes long, too */
   for (int tries = 0; !has_room(db, bytes); tries++) {
     os_lock(&db->lock);
-    bool comes = memory_comes(db); /* asked first: what came after it is not waited for */
+    bool comes = memory_comes(db, bytes); /* asked first: what came after it is not waited for */
     if (comes && tries) (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
     os_unlock(&db->lock);
     if (reclaim_unused(arg, bytes)) return true;
@@ -254,8 +257,11 @@ static int start(struct db *db, tally_error *error) {
   return 0;
 }
 
+void db_interrupt(struct db *db) { atomic_store(&db->stop_maintenance, true); }
+const atomic_bool *db_interrupted(const struct db *db) { return &db->stop_maintenance; }
+
 static void stop_threads(struct db *db) {
-  atomic_store(&db->stop_maintenance, true);
+  db_interrupt(db);
   os_lock(&db->lock);
   db->closing = true;
   os_wake(&db->changed);
@@ -442,6 +448,6 @@ int db_step(struct db *db, bool *worked, tally_error *error) {
   }
   struct rewrite_report report;
   int result = flush_next(db, worked, error);
-  if (!result && !*worked) result = compact_next(db, false, worked, &report, error);
+  if (!result && !*worked) result = compact_next(db, UINT64_MAX, false, worked, &report, error);
   return result || *worked ? result : retention_in_background(db, worked, error);
 }

@@ -11,6 +11,16 @@ static bool is_removed(const struct change *change, const struct segment *s) {
   return false;
 }
 
+/* The version that the newest rows of what is added came with. */
+static uint64_t arrival(const struct db *db, const struct change *change) {
+  uint64_t newest = change->sealed ? db->versions + 1 : 0;
+  for (size_t i = 0; i < db->version->count; i++) {
+    const struct segment *s = db->version->segment[i];
+    if (s->arrived > newest && is_removed(change, s)) newest = s->arrived;
+  }
+  return newest;
+}
+
 /* The version after the change: the current one's segments that stay, and `added`, whose references it takes
  * over. The caller has `publishing`, so nobody else makes one. */
 static struct version *follow(struct db *db, const struct change *change, struct segment **added) {
@@ -18,7 +28,11 @@ static struct version *follow(struct db *db, const struct change *change, struct
   if (!v) return NULL;
   for (size_t i = 0; i < old->count; i++)
     if (!is_removed(change, old->segment[i])) segment_ref(v->segment[v->count++] = old->segment[i]);
-  for (uint32_t i = 0; i < change->added_count; i++) v->segment[v->count++] = added[i];
+  uint64_t arrived = arrival(db, change);
+  for (uint32_t i = 0; i < change->added_count; i++) {
+    added[i]->arrived = arrived;
+    v->segment[v->count++] = added[i];
+  }
   return v;
 }
 
@@ -117,6 +131,7 @@ int publish_whole(struct db *db, const struct segment *quarantined, struct segme
   for (size_t i = 0; v && i < old->count; i++) {
     bool replaced = old->segment[i] == quarantined;
     there = there || replaced;
+    if (replaced) whole->arrived = old->segment[i]->arrived;
     segment_ref(v->segment[v->count++] = replaced ? whole : old->segment[i]);
   }
   if (there)

@@ -200,6 +200,10 @@ TALLY_API void tally_options_init(tally_options *options);
  * On success *store is to be closed with tally_close. */
 TALLY_API int tally_open(const char *path, const tally_options *options, tally_store **store,
                          tally_error *error);
+/* Ends jobs and the store's own merges at their next step: they fail with TALLY_CANCELLED, as do jobs that
+ * are started later. For a program that is about to close the store while another thread is in
+ * tally_job_open(). Appends, queries and checks go on. Any thread. */
+TALLY_API void tally_interrupt(tally_store *store);
 /* Makes all that was appended durable, writes the seal and frees the store. All cursors must be
  * closed before, and no other thread may be inside a call. The store is freed whatever is returned. */
 TALLY_API int tally_close(tally_store *store, tally_error *error);
@@ -358,10 +362,10 @@ TALLY_API int tally_verify_open(tally_store *store, uint64_t rate, tally_cursor 
 
 /* Does a job on the store's files, now, beside ingest and queries, and reports it: one row a piece of work.
  * It is given in the words of the tool's command, the name first:
- *   "compact"   merges segments until each month has few, one after the other in time. Columns: month,
- *               segments_before, segments_after, rows, bytes_before, bytes_after.
- *   "erase" USER ["--from" T] ["--to" T]    erases a user's rows: the receipt, one row of one JSON object.
- *   "pseudonymize" USER, likewise           gives them a random id and takes their metadata away.
+ *   "compact"   merges segments until each month has few, one after the other in time, as far as their rows
+ *               had come when it began. Columns: month, segments_before, segments_after, rows, bytes_before,
+ * bytes_after. "erase" USER ["--from" T] ["--to" T]    erases a user's rows: the receipt, one row of one JSON
+ * object. "pseudonymize" USER, likewise           gives them a random id and takes their metadata away.
  *   "erase-check" USER                      looks for the text in every byte and in what the files decode
  *                                           to. Columns: file, offset, found.
  *   "retention" ["show" | "set" | "clear" | "confirm"] ["--service" S] ["--archive" A] ["--thin" A] ["--drop"

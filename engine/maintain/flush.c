@@ -9,8 +9,16 @@
 #include "base/status.h"
 #include "maintain/order.h"
 
-uint64_t flush_scratch_bytes(uint32_t rows) {
+uint64_t flush_sort_bytes(uint32_t rows) {
   return (uint64_t)rows * (sizeof(uint32_t) + 2 * sizeof(uint64_t));
+}
+
+/* The numbers of the rows in the order of storage: at the end of the scratch. */
+static uint32_t *order_in(void *scratch, const struct rows *rows) {
+  uint64_t *entries = scratch;
+  uint32_t *order = (uint32_t *)(void *)(entries + 2 * (size_t)rows->count);
+  order_rows(rows, order, &(struct order_scratch){{entries, entries + rows->count}});
+  return order;
 }
 
 struct flush {
@@ -19,11 +27,10 @@ struct flush {
   const struct rows *from;
   struct memtable *sorted;
   struct budget *budget;
-  uint32_t *order;
+  const uint32_t *order;
   struct segment_info *info;
   uint32_t count, capacity;
   _Atomic uint64_t *next_id;
-  bool archived;
 };
 
 /* `all`: how many rows there are; in most columns all have a value, or none. */
@@ -83,6 +90,10 @@ static void gather(const struct rows *from, struct rows *to, const uint32_t *ord
   gather_metadata(from, to, order, n);
 }
 
+void flush_sort(const struct rows *from, struct rows *to, void *scratch) {
+  gather(from, to, order_in(scratch, from), from->count);
+}
+
 static int write_month(struct flush *f, uint32_t first, uint32_t n, int32_t month, tally_error *error) {
   if (f->count == f->capacity) {
     uint32_t capacity = f->capacity ? f->capacity * 2 : 4;
@@ -92,7 +103,7 @@ static int write_month(struct flush *f, uint32_t first, uint32_t n, int32_t mont
     f->capacity = capacity;
   }
   gather(f->from, &f->sorted->rows, f->order + first, n);
-  struct segment_info info = {.id = atomic_fetch_add(f->next_id, 1), .month = month, .archived = f->archived};
+  struct segment_info info = {.id = atomic_fetch_add(f->next_id, 1), .month = month};
   int result = segment_write(f->os, f->store, &f->sorted->rows, f->budget, &info, error);
   if (result) return result;
   f->info[f->count++] = info;
@@ -115,7 +126,7 @@ static int write_months(struct flush *f, tally_error *error) {
 }
 
 int flush_memtable(const struct os *os, const char *store, const struct memtable *memtable,
-                   struct memtable *sorted, _Atomic uint64_t *next_id, bool archived, struct budget *budget,
+                   struct memtable *sorted, _Atomic uint64_t *next_id, struct budget *budget,
                    struct segment_info **infos, uint32_t *count, tally_error *error) {
   uint32_t n = memtable->rows.count;
   struct flush f = {.os = os,
@@ -123,17 +134,14 @@ int flush_memtable(const struct os *os, const char *store, const struct memtable
                     .from = &memtable->rows,
                     .sorted = sorted,
                     .budget = budget,
-                    .next_id = next_id,
-                    .archived = archived};
-  uint64_t bytes = flush_scratch_bytes(n);
+                    .next_id = next_id};
+  uint64_t bytes = flush_sort_bytes(n);
   if (!budget_take(budget, bytes))
     return fail(error, TALLY_MEMORY_LIMIT, "no room in the memory budget to flush: raise --memory");
-  char *scratch = mem_alloc(bytes);
+  void *scratch = mem_alloc(bytes);
   int result = scratch ? 0 : fail_memory(error, "a flush");
   if (!result) {
-    uint64_t *entries = (uint64_t *)(void *)scratch;
-    f.order = (uint32_t *)(void *)(entries + 2 * (size_t)n);
-    order_rows(f.from, f.order, &(struct order_scratch){{entries, entries + n}});
+    f.order = order_in(scratch, f.from);
     result = write_months(&f, error);
   }
   mem_free(scratch);

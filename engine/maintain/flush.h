@@ -7,12 +7,14 @@
 
 /* Writes and syncs the segments of a sealed memtable's rows, with ids taken from *next_id. On success *infos
  * (freed by the caller with mem_free) has *count entries, and their rows are together exactly the memtable's.
- * They are in the archive if `archived`. On failure no file is left. `sorted` is a memtable of the same
- * capacity, used as scratch space. */
+ * On failure no file is left. `sorted` is a memtable of the same capacity, used as scratch space. */
 int flush_memtable(const struct os *os, const char *store, const struct memtable *memtable,
-                   struct memtable *sorted, _Atomic uint64_t *next_id, bool archived, struct budget *budget,
+                   struct memtable *sorted, _Atomic uint64_t *next_id, struct budget *budget,
                    struct segment_info **infos, uint32_t *count, tally_error *error);
-/* Scratch bytes that flush_memtable needs beside `sorted`. */
-uint64_t flush_scratch_bytes(uint32_t rows);
+
+/* Copies rows into the arrays of others, which have room for them, in the order of storage. `scratch` has
+ * flush_sort_bytes(from->count) bytes, aligned for uint64_t. */
+void flush_sort(const struct rows *from, struct rows *to, void *scratch);
+uint64_t flush_sort_bytes(uint32_t rows);
 
 #endif

@@ -25,6 +25,7 @@ struct rewrite {
   struct reading reading;
   struct segment_info *made;
   uint32_t made_count;
+  struct row_sums sums;           /* of the rows that were sorted last */
   uint64_t met, dropped, changed; /* rows */
 };
 
@@ -77,8 +78,7 @@ static int cut_slices(struct rewrite *r, tally_error *error) {
                 "segments of a month have %" PRIu64 " rows to read, but were written with %" PRIu64
                 ": run `tally verify`",
                 r->cuts->rows, input_rows(r));
-  r->slices = slices_number(r->cuts, r->request.rows->capacity, input_metadata(r),
-                            r->request.rows->metadata_capacity);
+  r->slices = slices_number(r->cuts, r->request.rows, input_metadata(r), r->request.metadata);
   return 0;
 }
 
@@ -107,8 +107,7 @@ int rewrite_new(const struct rewrite_request *request, struct rewrite **out, tal
 /* ------------------------------------------------------------------ steps */
 
 /* Takes vectors of the slice until memory is full or the slice ends. */
-static int fill(struct rewrite *r, bool *slice_ended, tally_error *error) {
-  struct memtable *m = r->request.rows;
+static int fill(struct rewrite *r, struct memtable *m, bool *slice_ended, tally_error *error) {
   *slice_ended = false;
   for (;;) {
     if (!r->reading.vector) {
@@ -136,13 +135,12 @@ static int open_slice(struct rewrite *r, tally_error *error) {
   return reading_begin(&r->reading, r->request.input, from, to, ALL_COLUMNS, r->request.budget, error);
 }
 
-int rewrite_read(struct rewrite *r, tally_error *error) {
-  struct memtable *m = r->request.rows;
+int rewrite_read(struct rewrite *r, struct memtable *m, tally_error *error) {
   memtable_reset(m);
   while (r->slice < r->slices) {
     bool ended;
     int result = r->reading.scan ? 0 : open_slice(r, error);
-    if (!result) result = fill(r, &ended, error);
+    if (!result) result = fill(r, m, &ended, error);
     if (result) return result;
     if (ended) {
       reading_end(&r->reading);
@@ -157,12 +155,29 @@ int rewrite_read(struct rewrite *r, tally_error *error) {
   return TALLY_OK;
 }
 
-/* Reads a new segment back into request.rows and compares. */
-static int compare(struct rewrite *r, const struct segment_info *info, const struct row_sums *sums,
-                   tally_error *error) {
+void rewrite_sort(struct rewrite *r, const struct memtable *rows, struct memtable *sorted, void *scratch) {
+  r->sums = (struct row_sums){0};
+  row_sums_add(&r->sums, &rows->rows, 0);
+  flush_sort(&rows->rows, &sorted->rows, scratch);
+}
+
+int rewrite_write(struct rewrite *r, const struct memtable *sorted, tally_error *error) {
+  struct segment_info *made = mem_realloc_array(r->made, r->made_count + 1, sizeof *made);
+  if (!made) return fail_memory(error, "rewriting segments");
+  r->made = made;
+  made += r->made_count;
+  *made = (struct segment_info){.id = atomic_fetch_add(r->request.next_id, 1),
+                                .month = r->request.month,
+                                .archived = r->request.archived};
+  int result = segment_write(r->request.os, r->request.store, &sorted->rows, r->request.budget, made, error);
+  if (!result) r->made_count++;
+  return result;
+}
+
+int rewrite_check(struct rewrite *r, struct memtable *m, tally_error *error) {
+  const struct segment_info *info = &r->made[r->made_count - 1];
   struct segment *segment;
   struct row_sums back = {0};
-  struct memtable *m = r->request.rows;
   struct reading reading;
   int result = segment_open(r->request.os, r->request.store, info, r->request.cache, r->request.budget,
                             &segment, error);
@@ -181,38 +196,13 @@ static int compare(struct rewrite *r, const struct segment_info *info, const str
   segment_unref(segment);
   if (result) return result;
   row_sums_add(&back, &m->rows, 0);
-  if (row_sums_equal(sums, &back)) return 0;
+  if (row_sums_equal(&r->sums, &back)) return 0;
   char name[64];
   segment_name(info, name);
   return fail(error, TALLY_CORRUPT,
               "the new segment %s does not hold the rows it was made from: nothing was changed; this is a "
               "bug, please report it",
               name);
-}
-
-int rewrite_write(struct rewrite *r, struct memtable *sorted, tally_error *error) {
-  struct row_sums sums = {0};
-  struct segment_info *info = NULL, *made;
-  uint32_t count = 0;
-  row_sums_add(&sums, &r->request.rows->rows, 0);
-  int result = flush_memtable(r->request.os, r->request.store, r->request.rows, sorted, r->request.next_id,
-                              r->request.archived, r->request.budget, &info, &count, error);
-  if (result) return result;
-  made = mem_realloc_array(r->made, r->made_count + count, sizeof *made);
-  if (made) {
-    memcpy(made + r->made_count, info, count * sizeof *made);
-    r->made = made;
-    r->made_count += count;
-    result = count == 1 ? compare(r, info, &sums, error)
-                        : fail(error, TALLY_CORRUPT,
-                               "the rows of a month's segments lie in %" PRIu32 " months: run `tally verify`",
-                               count);
-  } else {
-    for (uint32_t i = 0; i < count; i++) segment_remove(r->request.os, r->request.store, &info[i]);
-    result = fail_memory(error, "rewriting segments");
-  }
-  mem_free(info);
-  return result;
 }
 
 uint64_t rewrite_rows(const struct rewrite *r) { return input_rows(r); }

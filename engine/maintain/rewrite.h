@@ -3,7 +3,8 @@
  *
  * Laws: each input row is met once; what was kept equals what can be read back from the new files (count,
  * sums, hash), or the rewrite fails; a failed or abandoned rewrite leaves no file. The caller drives it step
- * by step: read, write, read, write ... so that it can stop, wait, and lend scratch memory in between. */
+ * by step: read, sort, write, check, read ... so that it can stop, wait, and give its memory away in between.
+ */
 #ifndef MAINTAIN_REWRITE_H
 #define MAINTAIN_REWRITE_H
 
@@ -29,7 +30,8 @@ struct rewrite_request {
   bool archived;                /* the new segments go to the archive */
   const struct row_rule *rules; /* the first one that fits a row decides; none fits: it is kept */
   size_t rule_count;
-  struct memtable *rows; /* scratch: as many rows as a segment shall have; borrowed */
+  uint32_t rows;   /* that a segment shall have at most, */
+  size_t metadata; /* and bytes of metadata: no fewer than a row's */
   struct cache *cache;
   struct budget *budget;
   _Atomic uint64_t *next_id;
@@ -39,11 +41,16 @@ struct rewrite_request {
 struct rewrite;
 /* Reads the timestamps and cuts the slices. */
 int rewrite_new(const struct rewrite_request *request, struct rewrite **rewrite, tally_error *error);
-/* Reads the next rows into request.rows: TALLY_ROW if there are some (write them now), TALLY_OK at the end.
- */
-int rewrite_read(struct rewrite *r, tally_error *error);
-/* Makes them a segment, synced, and compares it with them. `sorted` is scratch like request.rows. */
-int rewrite_write(struct rewrite *r, struct memtable *sorted, tally_error *error);
+/* Reads the next rows into `rows`, which has room for request.rows of them with their metadata: TALLY_ROW if
+ * there are some (write them now), TALLY_OK at the end. */
+int rewrite_read(struct rewrite *r, struct memtable *rows, tally_error *error);
+/* Puts them into `sorted`, of the same size or larger, in the order of storage; `rows` is not needed then.
+ * `scratch` has flush_sort_bytes(request.rows) bytes. */
+void rewrite_sort(struct rewrite *r, const struct memtable *rows, struct memtable *sorted, void *scratch);
+/* Makes what was sorted a segment, synced. After TALLY_MEMORY_LIMIT it may be called again. */
+int rewrite_write(struct rewrite *r, const struct memtable *sorted, tally_error *error);
+/* Reads that segment back, into the memory of what was sorted, and compares. */
+int rewrite_check(struct rewrite *r, struct memtable *sorted, tally_error *error);
 uint64_t rewrite_rows(const struct rewrite *r); /* of the inputs */
 uint64_t rewrite_met(const struct rewrite *r);  /* of these, read so far */
 struct rewrite_result {

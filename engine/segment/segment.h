@@ -155,6 +155,7 @@ struct segment {
   bool rollup_bounds[ROLLUP_LEVELS];      /* are minima and maxima there? */
   uint32_t user_sets;                     /* days with rows; 0: no sets of users */
   const struct user_set *user_set;        /* by day */
+  uint64_t arrived; /* the store's: the version that its newest rows came with; 0: before the open */
   /* the rest is segment/'s own */
   struct segment_inside *inside;
 };

@@ -361,6 +361,28 @@ Test(job, a_cursor_that_holds_erased_rows_ends_when_its_time_is_over_and_the_rec
   temporary_remove(&t);
 }
 
+Test(job, an_interrupted_store_begins_no_job_and_still_appends_answers_and_closes) {
+  struct temporary d = temporary_make();
+  tally_error e;
+  tally_store *store = open_store(d.path);
+  append(store, 100);
+  tally_interrupt(store);
+  tally_cursor *c;
+  const char *words[] = {"compact"};
+  cr_assert_eq(tally_job_open(store, words, 1, &c, &e), TALLY_CANCELLED);
+  append(store, 100);
+  cr_assert_eq(tally_flush(store, &e), 0, "%s", e.text);
+  struct buffer all = events(store);
+  cr_assert(all.size);
+  buffer_free(&all);
+  cr_assert_eq(tally_close(store, &e), 0, "%s", e.text);
+  store = open_store(d.path);
+  cr_assert_eq(tally_job_open(store, words, 1, &c, &e), 0, "an opened store does jobs again: %s", e.text);
+  tally_cursor_close(c);
+  cr_assert_eq(tally_close(store, &e), 0, "%s", e.text);
+  temporary_remove(&d);
+}
+
 Test(job, what_is_no_job_is_refused_by_name) {
   tally_error e;
   struct temporary t = temporary_make();

@@ -458,6 +458,64 @@ Test(db, a_flush_waits_for_the_memory_of_a_query_and_the_append_behind_it_is_not
   end(&f);
 }
 
+/* Batches of 16,384 rows, each with one of 100,000 users, so that there are as many runs as rows. */
+static int append_users(struct fixture *f, uint32_t number, tally_error *e) {
+  enum { ROWS = 16384 };
+  tally_batch *b = tally_batch_new();
+  tally_append_item item = {.options = {.durability = TALLY_OS}};
+  for (uint32_t i = 0; i < ROWS; i++) {
+    char user[16];
+    size_t n = (size_t)snprintf(user, sizeof user, "u%u", (number * ROWS + i) * 7919u % 100000);
+    tally_event event = {.timestamp = (number + i * INT64_C(1000)) * 1000, .user_id = {user, n}};
+    cr_assert_eq(tally_batch_add(b, &event, e), 0, "%s", e->text);
+  }
+  return finish_and_append(f, b, &item, e);
+}
+
+static void *compact_all(void *arg) {
+  tally_error e;
+  cr_assert_eq(db_compact(arg, NULL, NULL, &e), 0, "%s", e.text);
+  return NULL;
+}
+
+/* Found by R17: the merge had its rows in memory while it waited for the flush's scratch, the flush waited
+ * for that memory, and so did everything else, ten seconds each time. */
+Test(db, a_flush_does_not_wait_for_a_merge_that_waits_for_it) {
+  struct fixture f = {.directory = temporary_make(), .os = *os_posix()};
+  tally_error e;
+  tally_options o = {.create = true, .memory = 112u << 20}; /* the most with one scratch, about */
+  cr_assert_eq(db_open(&f.os, f.directory.path, &o, &f.db, &e), 0, "%s", e.text);
+  uint32_t batches = 0;
+  for (; batches < 48; batches++) cr_assert_eq(append_users(&f, batches, &e), 0, "%s", e.text);
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  struct db_snapshot *s; /* of a query at work, which has what is left but for an active memtable */
+  cr_assert_eq(db_snapshot_take(f.db, &s, &e), 0);
+  uint64_t query = 0, memtable = 18u << 20;
+  while (budget_take(db_query_budget(f.db), 1u << 20)) query += 1u << 20;
+  budget_give(db_query_budget(f.db), memtable);
+  query -= memtable;
+  struct budget *all = db_query_budget(f.db)->parent->parent;
+  uint64_t others =
+      budget_left(all) - memtable - (18u << 20); /* leaves a flush what it needs, and little more */
+  cr_assert(budget_take(all, others));
+  struct os_thread thread;
+  cr_assert_eq(os_thread_start(&thread, compact_all, f.db), 0);
+  int64_t longest = 0;
+  for (; batches < 96; batches++) {
+    int64_t before = f.os.monotonic(&f.os);
+    cr_assert_eq(append_users(&f, batches, &e), 0, "%s", e.text);
+    int64_t took = f.os.monotonic(&f.os) - before;
+    if (took > longest) longest = took;
+  }
+  os_thread_join(&thread);
+  cr_assert_lt(longest, 5000000, "an append took %d ms", (int)(longest / 1000));
+  budget_give(all, others);
+  budget_give(db_query_budget(f.db), query);
+  db_snapshot_release(s);
+  cr_assert_eq(rows(&f), batches * 16384u);
+  end(&f);
+}
+
 static int merges;
 
 static int count_merge(void *arg, const struct rewrite_report *report) {
@@ -545,6 +603,53 @@ Test(db, files_that_a_lost_edit_named_stay_where_segments_are_missing) {
   cr_assert_eq(segment_files(&g), 2, "a new segment has another name");
   end(&g);
   temporary_remove(&before.directory);
+  end(&f);
+}
+
+static struct fixture *arrivals;
+
+static int append_meanwhile(void *arg, const struct rewrite_report *report) {
+  tally_error e;
+  for (int i = 0; i < 2; i++) {
+    cr_assert_eq(append(arrivals, NULL, 0, 0, 50, 1000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+    cr_assert_eq(db_flush(arrivals->db, &e), 0, "%s", e.text);
+  }
+  return count_merge(arg, report);
+}
+
+Test(db, a_compaction_ends_though_rows_come_in_all_the_time) {
+  struct fixture f;
+  begin(&f, true);
+  arrivals = &f;
+  tally_error e;
+  merges = 0;
+  (void)append_meanwhile(NULL, NULL);
+  cr_assert_eq(db_compact(f.db, append_meanwhile, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(merges, 2, "the two that were there; %d merges", merges - 1);
+  cr_assert_eq(segment_files(&f), 3, "the merged one, and the two that came in");
+  cr_assert_eq(rows(&f), 4000);
+  end(&f);
+}
+
+static int interrupt(void *arg, const struct rewrite_report *report) {
+  (void)report;
+  db_interrupt(arg);
+  return 0;
+}
+
+Test(db, an_interrupted_compaction_ends_and_appends_flushes_and_queries_go_on) {
+  struct fixture f;
+  begin(&f, true);
+  tally_error e;
+  for (int i = 0; i < 4; i++) { /* two months with two segments each */
+    cr_assert_eq(append(&f, NULL, 0, 0, i / 2 * 40 * 86400, 1000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+    cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  }
+  cr_assert_eq(db_compact(f.db, interrupt, f.db, &e), TALLY_CANCELLED, "%s", e.text);
+  cr_assert_eq(segment_files(&f), 3, "one month is merged");
+  cr_assert_eq(append(&f, NULL, 0, 0, 0, 1000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  cr_assert_eq(rows(&f), 5000);
   end(&f);
 }
 

@@ -55,6 +55,14 @@ static int fake_mark(struct store *store, const char *producer, uint64_t epoch, 
   return TALLY_OK;
 }
 
+static void wait_for(struct fake *fake, const _Atomic bool *end) {
+  atomic_fetch_add(&fake->stuck, 1);
+  uv_mutex_lock(&fake->lock);
+  while (!atomic_load(end) && !fake->loose) uv_cond_wait(&fake->changed, &fake->lock);
+  uv_mutex_unlock(&fake->lock);
+  atomic_fetch_sub(&fake->stuck, 1);
+}
+
 static struct fake_rows *rows_new(struct store *store, uint64_t limit, uint64_t timeout) {
   struct fake_rows *rows = calloc(1, sizeof *rows);
   if (!rows) abort();
@@ -117,8 +125,20 @@ static int fake_verify(struct store *store, struct store_rows **made, tally_erro
 static int fake_job(struct store *store, const char *const *words, size_t count, struct store_rows **made,
                     tally_error *error) {
   if (strcmp(words[0], "refuse") == 0) return fail(error, TALLY_USAGE, "there is no job 'refuse'");
+  if (strcmp(words[0], "long") == 0) {
+    wait_for(fake_of(store), &fake_of(store)->interrupted);
+    return fail(error, TALLY_CANCELLED, "interrupted");
+  }
   *made = (struct store_rows *)rows_new(store, count, 0);
   return TALLY_OK;
+}
+
+static void fake_interrupt(struct store *store) {
+  struct fake *fake = fake_of(store);
+  uv_mutex_lock(&fake->lock);
+  atomic_store(&fake->interrupted, true);
+  uv_cond_broadcast(&fake->changed);
+  uv_mutex_unlock(&fake->lock);
 }
 
 static int fake_flush(struct store *store, tally_error *error) {
@@ -143,15 +163,6 @@ static tally_result_column fake_column(const struct store_rows *rows, size_t col
   return column ? (tally_result_column){"text", TALLY_TYPE_TEXT} : (tally_result_column){"n", TALLY_TYPE_INT};
 }
 
-static void wait_for_cancel(struct fake_rows *rows) {
-  struct fake *fake = rows->fake;
-  atomic_fetch_add(&fake->stuck, 1);
-  uv_mutex_lock(&fake->lock);
-  while (!atomic_load(&rows->cancelled) && !fake->loose) uv_cond_wait(&fake->changed, &fake->lock);
-  uv_mutex_unlock(&fake->lock);
-  atomic_fetch_sub(&fake->stuck, 1);
-}
-
 /* One row, if there is one. */
 static int fake_row(struct fake_rows *rows, size_t at, tally_error *error) {
   if (rows->given == rows->hungry_at && !atomic_load(&rows->fake->rests))
@@ -171,7 +182,7 @@ static int fake_next(struct store_rows *opaque, size_t most, const tally_text **
                      tally_error *error) {
   struct fake_rows *rows = rows_of(opaque);
   int code = TALLY_ROW;
-  if (rows->stuck) wait_for_cancel(rows);
+  if (rows->stuck) wait_for(rows->fake, &rows->cancelled);
   if (most > FAKE_ROWS) most = FAKE_ROWS;
   *cells = rows->cells;
   for (*count = 0; *count < most && (code = fake_row(rows, *count, error)) == TALLY_ROW;) ++*count;
@@ -205,6 +216,7 @@ static const struct store_operations operations = {.append = fake_append,
                                                    .stats = fake_stats,
                                                    .verify = fake_verify,
                                                    .job = fake_job,
+                                                   .interrupt = fake_interrupt,
                                                    .flush = fake_flush,
                                                    .close = fake_close,
                                                    .columns = fake_columns,

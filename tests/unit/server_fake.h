@@ -6,7 +6,7 @@
  * TALLY_USAGE at once. tz "hungry": TALLY_MEMORY_LIMIT as long as no cursor has rested. TALLY_AT_ONCE:
  * TALLY_BUSY, but with tz "quick" from the rows it would give. EVENTS: the same with limit alone; columns
  * "hungry": TALLY_MEMORY_LIMIT at row 5 as long as no cursor has rested. VERIFY: stuck. STATS: one row. JOB:
- * a row a word. */
+ * a row a word; "long": until the store is interrupted. */
 #ifndef UNIT_SERVER_FAKE_H
 #define UNIT_SERVER_FAKE_H
 
@@ -23,8 +23,9 @@ struct fake {
   bool loose;              /* nothing is stuck; under lock */
   _Atomic uint64_t groups; /* calls of append */
   _Atomic uint64_t batches, bytes;
-  _Atomic uint64_t rows;    /* that cursors have given */
-  _Atomic int open, stuck;  /* cursors; those that wait for a cancel */
+  _Atomic uint64_t rows;   /* that cursors have given */
+  _Atomic int open, stuck; /* cursors; those, and jobs, that wait for a cancel or an interruption */
+  _Atomic bool interrupted;
   _Atomic uint64_t timeout; /* of the last request for rows */
   _Atomic int flushes;
   _Atomic int rests; /* calls of rest */

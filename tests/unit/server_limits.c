@@ -272,3 +272,32 @@ Test(limits, a_drain_ends_in_time_whatever_is_under_way) {
   peer_close(&stuck);
   peer_close(&unread);
 }
+
+/* How long a drain takes in whose beginning a job runs that has no end. */
+static uint64_t drain_a_job(uint64_t timeout, bool gone) {
+  struct peer peer;
+  const char *words[] = {"long"};
+  running.config.drain_timeout = timeout;
+  running_start(&running);
+  (void)peer_open(&peer, &running);
+  cr_assert_eq(message_put_job(&peer.out, 2, words, 1, &peer.error), 0);
+  cr_assert(peer_send(&peer));
+  cr_assert(fake_wait_int(&running.fake.stuck, 1));
+  if (gone) peer_close(&peer);
+  uint64_t began = uv_hrtime();
+  running_stop(&running);
+  uint64_t took = (uv_hrtime() - began) / 1000000;
+  if (!gone) peer_close(&peer);
+  return took;
+}
+
+/* Found by R17: tallyd did not end for as long as a compaction had something to merge. */
+Test(limits, a_drain_interrupts_a_job_when_the_time_is_up) {
+  uint64_t took = drain_a_job(500, false);
+  cr_expect(took >= 400 && took < 5000, "it took %lu ms", took);
+}
+
+Test(limits, a_drain_interrupts_a_job_whose_client_has_left) {
+  uint64_t took = drain_a_job(500, true);
+  cr_expect(took < 5000, "it took %lu ms", took);
+}
