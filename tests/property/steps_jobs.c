@@ -301,22 +301,14 @@ void step_backup(struct world *w) {
 
 /* ------------------------------------------------------------------ restore */
 
-static unsigned files;
-static void count_file(void *arg, const char *path, const uint8_t *bytes, size_t size) {
-  (void)arg, (void)path, (void)bytes, (void)size;
-  files++;
-}
-
+/* What a failed restore left, if its own removal failed too, does not stand in the way of the next. */
 static void restore_checked(struct world *w, const struct backup *b, const char *path) {
   tally_error error;
   arm(w);
   int result = restore_to(w, b->path, path, &error);
   bool stopped = disk_stopped(w->disk);
-  files = 0;
-  disk_each(w->disk, path, count_file, NULL);
   settle(w, result, &error);
   if (!result && !stopped) return;
-  if (!stopped) require(files == 0 || files, "a failed restore");
   if (!result) disk_remove_tree(w->disk, path); /* it was done before the machine stopped */
   result = restore_to(w, b->path, path, &error);
   if (result == TALLY_USAGE && stopped && strstr(error.text, "an earlier restore completed"))
