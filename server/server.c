@@ -159,9 +159,9 @@ static int start_threads(struct server *server, tally_error *error) {
 }
 
 static void stop_threads(struct server *server) {
+  end_jobs(server);
   appender_stop(&server->appender);
   workers_stop(&server->queries);
-  end_jobs(server);
   workers_stop(&server->upkeep);
 }
 

@@ -110,8 +110,8 @@ int tally_job_open(tally_store *store, const char *const *words, size_t count, t
   if (!error) error = &ignored;
   *cursor = NULL;
   if (count == 0) return fail(error, TALLY_USAGE, "a job has a name: give one");
-  if (atomic_load(db_interrupted(store->db)))
-    return fail(error, TALLY_CANCELLED, "the store is about to close: try again when it is open");
+  int interrupted = db_go_on(store->db, error);
+  if (interrupted) return interrupted;
   for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
     if (strcmp(jobs[i].name, words[0]) != 0) continue;
     struct list *list;

@@ -105,6 +105,7 @@ int compact_next(struct db *db, uint64_t until, bool settle, bool *worked, struc
   struct version *v = version_take(db);
   struct segment **sorted = mem_alloc((v->count + 1) * sizeof(struct segment *));
   int result = sorted ? db_writable(db, error) : fail_memory(error, "compaction");
+  if (!result) result = db_go_on(db, error);
   if (!result) {
     size_t count = 0;
     /* Damaged ones wait for their file to be put back. */

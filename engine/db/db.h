@@ -21,6 +21,8 @@ int db_close(struct db *db, tally_error *error);
 /* Jobs and merges end at their next step, with TALLY_CANCELLED; later ones do not begin. Any thread. */
 void db_interrupt(struct db *db);
 const atomic_bool *db_interrupted(const struct db *db); /* as long as the store is open */
+/* TALLY_CANCELLED if it is interrupted: for jobs, between their steps. */
+int db_go_on(struct db *db, tally_error *error);
 
 void db_append(struct db *db, tally_append_item *items, size_t count);
 int db_mark(struct db *db, const char *producer, uint64_t epoch, tally_mark *mark, tally_error *error);
@@ -34,7 +36,7 @@ struct rewrite_report {
   uint64_t inputs, outputs; /* segments */
   uint64_t rows, dropped, changed, bytes_before, bytes_after;
 };
-/* Merges until every month is settled, as far as its rows had come when it began; `merged` (or NULL) is told
+/* Merges the segments that are there until every month is settled; `merged` (or NULL) is told
  * of each merge, and ends it by another value than 0.
  */
 int db_compact(struct db *db, int (*merged)(void *arg, const struct rewrite_report *report), void *arg,

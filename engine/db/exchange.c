@@ -12,28 +12,12 @@ size_t scratch_metadata(const struct db *db) {
 }
 
 /* What a step of a rewrite works in: the scratch of a flush, room for rows, and for their order until they
- * are sorted. Who waits for a scratch holds nothing of this, and who has one and waits for memory has only
- * the scratch: so a flush and a merge never wait for each other. Rows and order take no more than what a
- * flush needs to write a segment, or the step for that when they are given back. */
+ * are sorted. The scratch comes first and goes last (scratch.c). Rows and their order take no more than what
+ * a flush needs to write a segment, and are given back before the step needs that. */
 struct step {
   struct memtable *sorted, *rows;
   void *order;
 };
-
-/* Under lock: will a thread of the store flush in a moment? One that has failed tries again later; without
- * flushers nobody comes. */
-static bool flush_comes(const struct db *db) { return db->flushers && !db->flush_failed && flush_waits(db); }
-
-/* Scratch of a flush, when no flush wants it. NULL when the store closes. */
-static struct memtable *borrow_sorted(struct db *db) {
-  struct memtable *m = NULL;
-  os_lock(&db->lock);
-  while (!atomic_load(&db->stop_maintenance) && (!db->sorted_free || flush_comes(db)))
-    (void)os_wait_for(&db->changed, &db->lock, 100000);
-  if (!atomic_load(&db->stop_maintenance)) m = db->sorted[--db->sorted_free];
-  os_unlock(&db->lock);
-  return m;
-}
 
 static void give_rows(struct db *db, struct step *step) {
   if (step->order) budget_give(&db->work_budget, flush_sort_bytes(db->memtable_rows));
@@ -43,36 +27,34 @@ static void give_rows(struct db *db, struct step *step) {
   step->rows = NULL;
 }
 
-static bool take_rows(struct db *db, struct step *step) {
+static int take_rows(struct db *db, struct step *step, tally_error *error) {
   uint64_t bytes = flush_sort_bytes(db->memtable_rows);
   step->rows = memtable_new(db->memtable_rows, scratch_metadata(db), &db->work_budget);
-  if (step->rows && budget_take(&db->work_budget, bytes)) {
-    step->order = mem_alloc(bytes);
-    if (!step->order) budget_give(&db->work_budget, bytes);
-  }
-  return step->order != NULL;
+  if (!step->rows || !budget_take(&db->work_budget, bytes))
+    return fail(error, TALLY_MEMORY_LIMIT,
+                "no room in the memory budget to rewrite segments: raise --memory");
+  step->order = mem_alloc(bytes);
+  if (step->order) return 0;
+  budget_give(&db->work_budget, bytes);
+  return fail_memory(error, "rewriting segments");
 }
 
 static void step_end(struct db *db, struct step *step) {
   give_rows(db, step);
-  os_lock(&db->lock);
-  db->sorted[db->sorted_free++] = step->sorted;
-  os_wake(&db->changed);
-  os_unlock(&db->lock);
+  scratch_give(db, step->sorted);
 }
 
 static int step_begin(struct db *db, struct step *step, tally_error *error) {
-  int tries = 0;
+  int result, tries = 0;
   do {
-    step->sorted = borrow_sorted(db);
-    if (!step->sorted) return fail(error, TALLY_CANCELLED, "the store is closing");
-    if (take_rows(db, step)) return 0;
-    step_end(db, step);
-  } while (memory_came(db, 0, &tries));
-  return fail(error, TALLY_MEMORY_LIMIT, "no room in the memory budget to rewrite segments: raise --memory");
+    step->sorted = scratch_borrow(db);
+    if (!step->sorted) return db_go_on(db, error);
+    result = take_rows(db, step, error);
+    if (result) step_end(db, step);
+  } while (result == TALLY_MEMORY_LIMIT && scratch_wait(db, STEP_WAITS, &tries));
+  return result;
 }
 
-/* TALLY_ROW while there may be more. */
 static int step_run(struct db *db, struct rewrite *r, struct step *step, tally_error *error) {
   int result = rewrite_read(r, step->rows, error), tries = 0;
   if (result != TALLY_ROW) return result;
@@ -80,22 +62,21 @@ static int step_run(struct db *db, struct rewrite *r, struct step *step, tally_e
   give_rows(db, step);
   do {
     result = rewrite_write(r, step->sorted, error);
-  } while (result == TALLY_MEMORY_LIMIT && memory_came(db, 0, &tries));
-  if (!result) result = rewrite_check(r, step->sorted, error);
-  return result ? result : TALLY_ROW;
+  } while (result == TALLY_MEMORY_LIMIT && scratch_wait(db, WRITE_WAITS, &tries));
+  return result ? result : rewrite_check(r, step->sorted, error);
 }
 
 static int rewrite_all(struct db *db, struct rewrite *r, tally_error *error) {
-  int result;
-  do {
+  while (rewrite_more(r)) {
     struct step step = {0};
-    result = step_begin(db, &step, error);
+    int result = step_begin(db, &step, error);
     if (result) return result;
     result = step_run(db, r, &step, error);
     step_end(db, &step);
+    if (result) return result;
     atomic_store(&db->rewriting.done, rewrite_met(r));
-  } while (result == TALLY_ROW);
-  return result;
+  }
+  return rewrite_complete(r, error);
 }
 
 static uint64_t bytes_of(const struct segment_info *info, size_t count) {

@@ -25,6 +25,8 @@ struct search {
 static int search_file(struct search *s, const char *path, const char *name) {
   const struct os *os = s->db->os;
   struct os_file *file;
+  int stopped = db_go_on(s->db, s->error);
+  if (stopped) return stopped;
   int number = os->open(os, path, OS_READ, &file);
   if (number) return os_fail(s->error, number, "open", path) == TALLY_NOT_FOUND ? 0 : s->error->code;
   size_t kept = 0, got = 0;
@@ -130,7 +132,8 @@ int db_find_text(struct db *db, const char *text,
   if (!result) {
     const struct snapshot *v = db_snapshot_view(snapshot);
     search_catalog(&s);
-    for (size_t i = 0; i < v->segment_count && !result; i++) result = search_metadata(&s, v->segments[i]);
+    for (size_t i = 0; i < v->segment_count && !result && !(result = db_go_on(db, error)); i++)
+      result = search_metadata(&s, v->segments[i]);
     if (!result) result = search_memory(&s, v);
     db_snapshot_unpin(snapshot);
   }

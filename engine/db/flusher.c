@@ -25,48 +25,15 @@ static struct sealed *claim(struct db *db) {
   return s;
 }
 
-#define MEMORY_TRY_US 100000 /* a try sorts all rows anew */
-#define MEMORY_TRIES (10 * GRACE_TRIES * GRACE_TRY_US / MEMORY_TRY_US)
-
-bool memory_came(struct db *db, uint32_t mine, int *tries) {
-  os_lock(&db->lock);
-  bool others = db->flushers && (db->snapshots || db->flushing > mine || (mine && db->rewriting.total)) &&
-                ++*tries <= MEMORY_TRIES;
-  db->starving += others;
-  os_unlock(&db->lock);
-  if (!others) return false;
-  os_sleep(MEMORY_TRY_US);
-  os_lock(&db->lock);
-  db->starving--;
-  os_unlock(&db->lock);
-  return true;
-}
-
 static int write_segments(struct db *db, const struct memtable *memtable, struct segment_info **info,
                           uint32_t *count, tally_error *error) {
-  os_lock(&db->lock);
-  /* Where a query has taken memory that was not used, it is asked for again; else a scratch comes back in a
-   * moment: there is always one. */
-  struct memtable *sorted = NULL;
-  while (!db->sorted_free && !sorted) {
-    if (db->sorted_made < db->sealed_most)
-      sorted = memtable_new(db->memtable_rows, db->memtable_metadata, &db->memtable_budget);
-    if (sorted)
-      db->sorted_made++;
-    else
-      os_wait(&db->changed, &db->lock);
-  }
-  if (!sorted) sorted = db->sorted[--db->sorted_free];
-  os_unlock(&db->lock);
   int result, tries = 0;
   do {
+    struct memtable *sorted = scratch_take(db);
     result = flush_memtable(db->os, db->path, memtable, sorted, &db->next_segment, &db->flush_budget, info,
                             count, error);
-  } while (result == TALLY_MEMORY_LIMIT && memory_came(db, 1, &tries));
-  os_lock(&db->lock);
-  db->sorted[db->sorted_free++] = sorted;
-  os_wake(&db->changed);
-  os_unlock(&db->lock);
+    scratch_give(db, sorted);
+  } while (result == TALLY_MEMORY_LIMIT && scratch_wait(db, FLUSH_WAITS, &tries));
   return result;
 }
 

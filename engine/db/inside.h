@@ -70,6 +70,10 @@ struct retention {
 
 struct append_call; /* append.c */
 
+/* Who was refused memory and waits for it: a flush, a step of a rewrite that begins, or one that has its rows
+ * sorted, in the scratch. */
+enum who_waits { FLUSH_WAITS, STEP_WAITS, WRITE_WAITS, WAITERS };
+
 struct db {
   const struct os *os;
   char *path;
@@ -114,8 +118,9 @@ struct db {
   uint32_t sealed_count;
   struct memtable *sorted[SEALED_MOST]; /* scratch of flushes: the first sorted_free are free */
   uint32_t sorted_free, sorted_made;
+  uint32_t scratch_waits; /* flushes that wait for one */
+  uint32_t starving[WAITERS];
   uint32_t flushing; /* flushes at work: they have memtables that are sealed, or were a moment ago */
-  uint32_t starving; /* flushes and steps of rewrites that wait for memory */
   struct db_snapshot *snapshots; /* newest first */
   uint64_t wal_durable;
   struct old_wal *old_wals;
@@ -200,13 +205,21 @@ void wal_files_free(struct wal_files *files);
 int flush_next(struct db *db, bool *worked, tally_error *error);
 /* Returns when the rows of WAL records up to `sequence` that were sealed before are in segments. */
 int flush_until(struct db *db, uint64_t sequence, tally_error *error);
-/* For a flush (`mine` 1) or a step of a rewrite (0) that was refused memory: waits a moment for what queries
- * and each other have and will give back; false where nobody has any, or after ten seconds. Queries do not
- * wait for who waits here, so that they do not wait for each other. */
-bool memory_came(struct db *db, uint32_t mine, int *tries);
 /* Does a sealed memtable wait for somebody to flush it? Under lock. */
 bool flush_waits(const struct db *db);
 void *flusher_run(void *db);
+
+/* scratch.c: the scratch of a flush, waited for. */
+struct memtable *scratch_take(struct db *db);
+/* For a step of a rewrite: when no flush wants one. NULL: the store is interrupted. */
+struct memtable *scratch_borrow(struct db *db);
+void scratch_give(struct db *db, struct memtable *sorted);
+/* Waits a moment for memory that others have and will give back; false where nobody has any, after ten
+ * seconds, and, but for a flush, where the store is interrupted. */
+bool scratch_wait(struct db *db, enum who_waits who, int *tries);
+/* Under lock: for queries: does a flush or a merge give memory back in a moment? Not one that waits for
+ * memory itself. `firm`: what is missing is firm, which a merge has none of. */
+bool scratch_memory_comes(struct db *db, bool firm);
 
 /* publish.c: makes the change; has `publishing`. On failure the added files are removed, unless the edit may
  * be on the disk. */

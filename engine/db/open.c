@@ -85,22 +85,14 @@ static bool reclaim_unused(void *arg, uint64_t bytes) {
   return gave;
 }
 
-/* Under lock: does a flush, or a step of a merge, have memory that it will give back? Not one that itself
- * waits for memory. The last scratch stays, and what else a merge has is not firm. */
-static bool memory_comes(struct db *db, uint64_t bytes) {
-  if (!db->flushers || db->flush_failed || db->starving) return false;
-  if (db->flushing || flush_waits(db)) return true;
-  return db->sorted_free < db->sorted_made &&
-         (db->sorted_made > 1 || budget_used(&db->firm) + bytes <= db->firm.limit);
-}
-
 /* For queries: the same, and then what flushes and merges will give back, waited for. */
 static bool reclaim_for_query(void *arg, uint64_t bytes) {
   struct db *db = arg;
   if (!os_may_wait()) return false; /* to give large blocks back takes long, too */
   for (int tries = 0; !has_room(db, bytes); tries++) {
     os_lock(&db->lock);
-    bool comes = memory_comes(db, bytes); /* asked first: what came after it is not waited for */
+    bool firm = budget_used(&db->firm) + bytes > db->firm.limit;
+    bool comes = scratch_memory_comes(db, firm); /* asked first: what came after it is not waited for */
     if (comes && tries) (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
     os_unlock(&db->lock);
     if (reclaim_unused(arg, bytes)) return true;
@@ -259,6 +251,20 @@ static int start(struct db *db, tally_error *error) {
 
 void db_interrupt(struct db *db) { atomic_store(&db->stop_maintenance, true); }
 const atomic_bool *db_interrupted(const struct db *db) { return &db->stop_maintenance; }
+int db_go_on(struct db *db, tally_error *error) {
+  return atomic_load(&db->stop_maintenance)
+             ? fail(error, TALLY_CANCELLED, "the store is about to close: start it again when it is open")
+             : 0;
+}
+
+/* Under lock, for others ask how many there are. */
+static bool one_flusher_less(struct db *db) {
+  os_lock(&db->lock);
+  bool one = db->flushers > 0;
+  db->flushers -= one;
+  os_unlock(&db->lock);
+  return one;
+}
 
 static void stop_threads(struct db *db) {
   db_interrupt(db);
@@ -266,7 +272,7 @@ static void stop_threads(struct db *db) {
   db->closing = true;
   os_wake(&db->changed);
   os_unlock(&db->lock);
-  while (db->flushers) os_thread_join(&db->flusher[--db->flushers]);
+  while (one_flusher_less(db)) os_thread_join(&db->flusher[db->flushers]);
   if (db->has_maintainer) os_thread_join(&db->maintainer);
   db->has_maintainer = false;
 }

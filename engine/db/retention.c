@@ -128,6 +128,7 @@ static int look_at_all(struct db *db, const struct retention_look *l, bool dry, 
   int result = s ? 0 : fail_memory(error, "retention");
   size_t count = 0;
   *worked = false;
+  if (!result) result = db_go_on(db, error);
   for (size_t i = 0; s && i < v->count; i++)
     if (!segment_quarantined(v->segment[i])) s[count++] = v->segment[i];
   if (s) qsort((void *)s, count, sizeof *s, by_month);

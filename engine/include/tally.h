@@ -362,10 +362,10 @@ TALLY_API int tally_verify_open(tally_store *store, uint64_t rate, tally_cursor 
 
 /* Does a job on the store's files, now, beside ingest and queries, and reports it: one row a piece of work.
  * It is given in the words of the tool's command, the name first:
- *   "compact"   merges segments until each month has few, one after the other in time, as far as their rows
- *               had come when it began. Columns: month, segments_before, segments_after, rows, bytes_before,
- * bytes_after. "erase" USER ["--from" T] ["--to" T]    erases a user's rows: the receipt, one row of one JSON
- * object. "pseudonymize" USER, likewise           gives them a random id and takes their metadata away.
+ *   "compact"   merges the segments that are there until each month has few, one after the other in time.
+ *               Columns: month, segments_before, segments_after, rows, bytes_before, bytes_after.
+ *   "erase" USER ["--from" T] ["--to" T]    erases a user's rows: the receipt, one row of one JSON object.
+ *   "pseudonymize" USER, likewise           gives them a random id and takes their metadata away.
  *   "erase-check" USER                      looks for the text in every byte and in what the files decode
  *                                           to. Columns: file, offset, found.
  *   "retention" ["show" | "set" | "clear" | "confirm"] ["--service" S] ["--archive" A] ["--thin" A] ["--drop"

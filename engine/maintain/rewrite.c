@@ -33,7 +33,8 @@ struct rewrite {
 
 static int stopped(const struct rewrite *r, tally_error *error) {
   return r->request.stop && atomic_load(r->request.stop)
-             ? fail(error, TALLY_CANCELLED, "the work was stopped: what it had written is removed")
+             ? fail(error, TALLY_CANCELLED,
+                    "the work was stopped: what it had written is removed, start it again")
              : 0;
 }
 
@@ -135,6 +136,8 @@ static int open_slice(struct rewrite *r, tally_error *error) {
   return reading_begin(&r->reading, r->request.input, from, to, ALL_COLUMNS, r->request.budget, error);
 }
 
+bool rewrite_more(const struct rewrite *r) { return r->slice < r->slices; }
+
 int rewrite_read(struct rewrite *r, struct memtable *m, tally_error *error) {
   memtable_reset(m);
   while (r->slice < r->slices) {
@@ -148,11 +151,14 @@ int rewrite_read(struct rewrite *r, struct memtable *m, tally_error *error) {
     }
     if (m->rows.count) return TALLY_ROW;
   }
-  if (r->met != input_rows(r))
-    return fail(error, TALLY_CORRUPT,
-                "rewriting met %" PRIu64 " of %" PRIu64 " rows: this is a bug, please report it", r->met,
-                input_rows(r));
   return TALLY_OK;
+}
+
+int rewrite_complete(const struct rewrite *r, tally_error *error) {
+  if (r->met == input_rows(r)) return 0;
+  return fail(error, TALLY_CORRUPT,
+              "rewriting met %" PRIu64 " of %" PRIu64 " rows: this is a bug, please report it", r->met,
+              input_rows(r));
 }
 
 void rewrite_sort(struct rewrite *r, const struct memtable *rows, struct memtable *sorted, void *scratch) {

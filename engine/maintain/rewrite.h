@@ -41,8 +41,10 @@ struct rewrite_request {
 struct rewrite;
 /* Reads the timestamps and cuts the slices. */
 int rewrite_new(const struct rewrite_request *request, struct rewrite **rewrite, tally_error *error);
+/* Are there rows that were not read? (They may all be left out.) */
+bool rewrite_more(const struct rewrite *r);
 /* Reads the next rows into `rows`, which has room for request.rows of them with their metadata: TALLY_ROW if
- * there are some (write them now), TALLY_OK at the end. */
+ * there are some (write them now), TALLY_OK if none is left. */
 int rewrite_read(struct rewrite *r, struct memtable *rows, tally_error *error);
 /* Puts them into `sorted`, of the same size or larger, in the order of storage; `rows` is not needed then.
  * `scratch` has flush_sort_bytes(request.rows) bytes. */
@@ -51,6 +53,8 @@ void rewrite_sort(struct rewrite *r, const struct memtable *rows, struct memtabl
 int rewrite_write(struct rewrite *r, const struct memtable *sorted, tally_error *error);
 /* Reads that segment back, into the memory of what was sorted, and compares. */
 int rewrite_check(struct rewrite *r, struct memtable *sorted, tally_error *error);
+/* At the end: every row of the inputs was met. */
+int rewrite_complete(const struct rewrite *r, tally_error *error);
 uint64_t rewrite_rows(const struct rewrite *r); /* of the inputs */
 uint64_t rewrite_met(const struct rewrite *r);  /* of these, read so far */
 struct rewrite_result {
@@ -58,7 +62,7 @@ struct rewrite_result {
   uint32_t segments;
   uint64_t kept, dropped, changed; /* rows; the changed ones are kept too */
 };
-/* After rewrite_read gave TALLY_OK. */
+/* After rewrite_complete. */
 struct rewrite_result rewrite_result(const struct rewrite *r);
 /* Ends it. Without `keep` the files that it wrote are removed. */
 void rewrite_free(struct rewrite *r, bool keep);
