@@ -40,13 +40,16 @@ ROWS = [
     Row("R11", "readers that stop reading", *abuse("stalled", "--megabytes 1000", "--megabytes 1000")),
     Row("R12", "a full disk", *abuse("full_disk", "--rounds 20", "--rounds 20")),
     Row("R13", "every sync fails", *faults("R13", "")),
-    Row("R14", "queries during everything, by threads", "{threads}/tests/store_threads", "{threads}/tests/store_threads --seconds 60"),
+    Row("R14", "queries during everything, by threads", *["{threads}/tests/store_threads --seconds 60"] * 2),
     Row("R16", "a disk that hangs", *["{python} {tests}/faults/hang/hang.py {bin}/tallyd {gcc}/tests/libhang.so"] * 2),
     Row("R17", "little memory under a mixed load", *abuse("small_memory", "--seconds 60", "--seconds 600")),
     Row("R18", "files of other format versions", *["{gcc}/tests/test_api --filter versions/*"] * 2),
-    Row("R19", "random steps against a model (clocks: R15)", "{gcc}/tests/store_property --steps 20000", "{gcc}/tests/store_property --steps 5000000", 20000, 5000000),
+    Row("R19", "random steps against a model (clocks: R15)", "{gcc}/tests/store_property --steps 200000", "{gcc}/tests/store_property --steps 5000000", 200000, 5000000),
     Row("R20", "lines and branches that tests reach", *["{tests}/../tools/coverage --build {coverage}"] * 2),
 ]
+
+
+HOURS = ("R8", "R19")  # their larger counts take hours
 
 
 def words(command, folders, seed):

@@ -70,9 +70,11 @@ static int rewrite_all(struct db *db, struct rewrite *r, tally_error *error) {
   while (rewrite_more(r)) {
     struct step step = {0};
     int result = step_begin(db, &step, error);
-    if (result) return result;
-    result = step_run(db, r, &step, error);
-    step_end(db, &step);
+    if (!result) {
+      result = step_run(db, r, &step, error);
+      step_end(db, &step);
+    }
+    if (result == TALLY_MEMORY_LIMIT && atomic_load(&db->stop_maintenance)) return db_go_on(db, error);
     if (result) return result;
     atomic_store(&db->rewriting.done, rewrite_met(r));
   }
@@ -140,7 +142,7 @@ int rewrite_files(struct db *db, struct segment **input, size_t inputs, const st
     if (!result) result = take_files(&all, made, error);
     *report = (struct rewrite_report){.month = request.month,
                                       .inputs = inputs,
-                                      .outputs = all.segments,
+                                      .outputs = result ? 0 : all.segments,
                                       .rows = all.kept,
                                       .dropped = all.dropped,
                                       .changed = all.changed,

@@ -14,6 +14,20 @@ static struct sealed *unclaimed(const struct db *db) {
 
 bool flush_waits(const struct db *db) { return unclaimed(db) != NULL; }
 
+bool flush_needs_writer(const struct db *db) { return flush_waits(db) && (!db->flushers || db->entering); }
+
+/* The writer may be waiting for a flush meanwhile: it is told. */
+static void enter(struct db *db) {
+  os_lock(&db->lock);
+  db->entering++;
+  os_wake(&db->changed);
+  os_unlock(&db->lock);
+  writer_enter(db);
+  os_lock(&db->lock);
+  db->entering--;
+  os_unlock(&db->lock);
+}
+
 static struct sealed *claim(struct db *db) {
   os_lock(&db->lock);
   struct sealed *s = unclaimed(db);
@@ -126,7 +140,7 @@ static void checkpoint(struct db *db) {
   bool due = manifest_wants_checkpoint(db->manifest);
   os_unlock(&db->manifest_lock);
   if (!due) return;
-  writer_enter(db);
+  enter(db);
   if (!db_writable(db, &error) && (db->wal->durable == db->wal->written || !writer_sync(db, &error))) {
     producers_write(db->producers, true, &marks);
     os_lock(&db->manifest_lock);
@@ -142,7 +156,7 @@ static void checkpoint(struct db *db) {
 
 static void seal_old(struct db *db) {
   tally_error ignored; /* it is tried again in a second */
-  writer_enter(db);
+  enter(db);
   os_lock(&db->lock);
   bool due = writer_due(db) && !db->sealed;
   os_unlock(&db->lock);

@@ -145,7 +145,8 @@ struct db {
   _Atomic uint64_t next_segment; /* id of the next segment file */
 
   struct os_thread flusher[SEALED_MOST];
-  uint32_t flushers; /* that run */
+  uint32_t flushers; /* that run; */
+  uint32_t entering; /* of these, those that wait for the writer's role; both under lock */
   struct os_thread maintainer;
   bool has_maintainer;
   _Atomic bool stop_maintenance; /* jobs end at their next step: db_interrupt */
@@ -207,6 +208,9 @@ int flush_next(struct db *db, bool *worked, tally_error *error);
 int flush_until(struct db *db, uint64_t sequence, tally_error *error);
 /* Does a sealed memtable wait for somebody to flush it? Under lock. */
 bool flush_waits(const struct db *db);
+/* Under lock, for the writer: and nobody else can be trusted to come: there is no flusher, or one waits for
+ * the writer's role. */
+bool flush_needs_writer(const struct db *db);
 void *flusher_run(void *db);
 
 /* scratch.c: the scratch of a flush, waited for. */
@@ -244,7 +248,7 @@ struct rewrite_rules {
   bool archived; /* the new files go to the archive */
 };
 /* Writes what the rules leave of the rows of some segments of one month: report->outputs files in *made, to
- * be freed by the caller. Nothing is published. */
+ * be freed by the caller; none, and NULL, on failure. Nothing is published. */
 int rewrite_files(struct db *db, struct segment **input, size_t inputs, const struct rewrite_rules *rules,
                   struct rewrite_report *report, struct segment_info **made, tally_error *error);
 /* Files that are written and synced take the place of segments of the current version; on failure they are

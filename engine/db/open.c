@@ -77,9 +77,11 @@ static bool reclaim_unused(void *arg, uint64_t bytes) {
   bool gave = reclaim_for_firm(arg, bytes);
   os_lock(&db->lock);
   if (!has_room(db, bytes)) {
-    gave |= db->spares || db->sorted_free > 1;
+    bool scratch = db->sorted_free && db->sorted_made > 1; /* one stays */
+    gave |= db->spares || scratch;
     drop_spares(db);
-    for (; db->sorted_free > 1; db->sorted_made--) memtable_unref(db->sorted[--db->sorted_free]);
+    for (; db->sorted_free && db->sorted_made > 1; db->sorted_made--)
+      memtable_unref(db->sorted[--db->sorted_free]);
   }
   os_unlock(&db->lock);
   return gave;

@@ -151,8 +151,7 @@ static int thin_part(const struct retention_look *l, struct segment **s, size_t 
   if (written) segment_remove(db->os, db->path, &thinned);
   for (size_t i = 0; i < opened; i++) segment_unref(old[i]);
   for (uint32_t i = 0; i < report[1].outputs; i++) segment_remove(db->os, db->path, &made[1][i]);
-  for (uint32_t i = 0; result && made[0] && i < report[0].outputs; i++)
-    segment_remove(db->os, db->path, &made[0][i]);
+  for (uint32_t i = 0; result && i < report[0].outputs; i++) segment_remove(db->os, db->path, &made[0][i]);
   for (int part = 0; part < 2; part++) mem_free(rules[part]), mem_free(made[part]);
   mem_free(added);
   return result;

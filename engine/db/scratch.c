@@ -54,10 +54,16 @@ void scratch_give(struct db *db, struct memtable *sorted) {
 #define MEMORY_TRY_US 100000 /* a try sorts all rows anew */
 #define MEMORY_TRIES (10 * GRACE_TRIES * GRACE_TRY_US / MEMORY_TRY_US)
 
+/* Under lock: flushes that wait for nothing: they write, or publish what they wrote. */
+static uint32_t flushes_at_work(const struct db *db) {
+  return db->flushing - db->starving[FLUSH_WAITS] - db->scratch_waits;
+}
+
 /* Under lock: has anybody memory that he will give back? A rewrite has some between its steps, too. */
 static bool others_have(struct db *db, enum who_waits who) {
   if (db->snapshots || taken(db) > (who == WRITE_WAITS)) return true;
-  return who == FLUSH_WAITS && atomic_load(&db->rewriting.total);
+  return flushes_at_work(db) > (who == FLUSH_WAITS) ||
+         (who == FLUSH_WAITS && atomic_load(&db->rewriting.total));
 }
 
 bool scratch_wait(struct db *db, enum who_waits who, int *tries) {
@@ -77,6 +83,6 @@ bool scratch_wait(struct db *db, enum who_waits who, int *tries) {
 bool scratch_memory_comes(struct db *db, bool firm) {
   if (!db->flushers || db->flush_failed) return false;
   bool flush = db->flushing > db->starving[FLUSH_WAITS] || (flush_waits(db) && !db->starving[FLUSH_WAITS]);
-  if (taken(db) > db->starving[WRITE_WAITS]) return db->flushing || flush || db->sorted_made > 1 || !firm;
+  if (taken(db) > db->starving[WRITE_WAITS]) return flush || db->sorted_made > 1 || !firm;
   return flush && db->sorted_free;
 }

@@ -55,13 +55,13 @@ static bool memory_may_come(const struct db *db) {
   return db->snapshots || db->flushing || (db->sealed && db->flushers) || atomic_load(&db->rewriting.total);
 }
 
-/* A memtable, if there is memory; without a flusher the caller flushes for it, also what failed before.
- * 0 and NULL: none. */
+/* A memtable, if there is memory; where no flusher can come the caller flushes for it, also what failed
+ * before. 0 and NULL: none. */
 static int flush_for_memtable(struct db *db, struct memtable **m, tally_error *error) {
   for (;;) {
     os_lock(&db->lock);
     *m = make_memtable(db, false);
-    bool flushes = !*m && !db->flushers && flush_waits(db);
+    bool flushes = !*m && flush_needs_writer(db);
     os_unlock(&db->lock);
     if (!flushes) return 0;
     bool worked;
@@ -80,7 +80,14 @@ int writer_new_active(struct db *db, tally_error *error) {
   for (int tries = 0; !m && tries < 10 * GRACE_TRIES; tries++) {
     m = make_memtable(db, tries >= GRACE_TRIES);
     if (m || db->flush_failed || !memory_may_come(db)) break;
-    (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
+    if (flush_needs_writer(db)) {
+      bool worked;
+      os_unlock(&db->lock);
+      (void)flush_next(db, &worked, error); /* a failure is seen above */
+      os_lock(&db->lock);
+    } else {
+      (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
+    }
   }
   db->active = m;
   int failed = db->flush_failed;
@@ -92,23 +99,23 @@ int writer_new_active(struct db *db, tally_error *error) {
                        "no memory for new rows: end some queries, free some memory or raise --memory");
 }
 
-/* Waits until another memtable may be sealed; without a flusher the caller flushes. */
+/* Waits until another memtable may be sealed; where no flusher can come the caller flushes. */
 static int wait_for_flush(struct db *db, tally_error *error) {
   for (;;) {
     os_lock(&db->lock);
     /* A failure counts when nobody is trying again. */
-    while (db->flushers && db->sealed_count >= db->sealed_most && !(db->flush_failed && flush_waits(db)) &&
-           !db->read_only)
+    while (db->sealed_count >= db->sealed_most && !flush_needs_writer(db) &&
+           !(db->flush_failed && flush_waits(db)) && !db->read_only)
       (void)os_wait_for(&db->changed, &db->lock, 1000000);
-    bool room = db->sealed_count < db->sealed_most;
-    int failed = room || !db->flushers ? 0 : db->flush_failed; /* of the thread that would make room */
+    bool room = db->sealed_count < db->sealed_most, mine = !room && flush_needs_writer(db);
+    int failed = room || mine ? 0 : db->flush_failed; /* of the thread that would make room */
     if (failed) *error = db->flush_error;
     os_unlock(&db->lock);
     if (failed) return failed;
     if (room) return 0;
     bool worked;
     int result = db_writable(db, error);
-    if (!result && !db->flushers) result = flush_next(db, &worked, error);
+    if (!result && mine) result = flush_next(db, &worked, error);
     if (result) return result;
   }
 }
