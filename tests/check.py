@@ -135,7 +135,8 @@ def main():
             print("     " + note)
         if f:
             lines = output.splitlines()
-            said = [line for line in lines if re.search(r"FAIL|Assertion|ERROR: |CRASH", line)]  # these may be far from the end
+            said = [line for i, line in enumerate(lines)  # these may be far from the end; a sanitizer's has its stack below it
+                    if re.search(r"FAIL|Assertion|ERROR: |CRASH", line) or any("Sanitizer: " in above for above in lines[max(0, i - 12):i])]
             print("\n".join("     " + line for line in said[:40] + ["..."] + lines[-60:]), flush=True)
             if name.startswith("build"):
                 break
