@@ -24,7 +24,7 @@ enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 #define SETTINGS_MAX 64
 #define ENGINE_LEAST (64u << 20) /* what tally_options.memory must be at least */
 #define FILES_BESIDES 512u       /* file descriptors of the store and the process */
-#define KEPT_SHARE 8u /* freed blocks that are kept take at most this share of the memory beside it */
+#define KEPT_SHARE 16u /* freed blocks that are kept take at most this share of the memory beside it */
 
 enum { OPTION_CONFIG = 1000, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_SETTING };
 

@@ -1,9 +1,6 @@
 /* relief.c - see relief.h. */
 #include "server/relief.h"
 
-#include <malloc.h>
-#include <stddef.h>
-
 #include "base/status.h"
 
 static void send_to_rest(struct server *server, struct session_answer *mine) {
@@ -103,22 +100,7 @@ void relief_passed(struct server *server, struct session_answer *mine) {
   mine->tries_anew = false;
 }
 
-static void trim(struct job *job) {
-  struct server *server = (struct server *)(void *)((char *)job - offsetof(struct server, trim));
-  (void)malloc_trim(0);
-  atomic_store(&server->trimming, false);
-}
-
-static void trim_if_due(struct server *server) {
-  if (!server->trim_due || server->relieving || atomic_load(&server->trimming)) return;
-  server->trim_due = false;
-  server->trim.run = trim;
-  atomic_store(&server->trimming, true);
-  workers_submit(&server->upkeep, &server->trim, false);
-}
-
 void relief_sweep(struct server *server) {
-  trim_if_due(server);
   if (!server->first_starved || server->relieving) return;
   rest_all(server);
   if (!server->relieving) try_first(server);

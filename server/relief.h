@@ -21,7 +21,7 @@ bool relief_wait(struct server *server, struct session_answer *mine);
 void relief_came(struct server *server, struct session_answer *mine);
 /* An answer has come home that is not refused memory now. */
 void relief_passed(struct server *server, struct session_answer *mine);
-/* Now and then: one that waits tries anew, and memory that resting answers gave back goes to the system. */
+/* Now and then: one that waits tries anew. */
 void relief_sweep(struct server *server);
 
 #endif

@@ -10,6 +10,7 @@
 #include "server/log.h"
 #include "server/relief.h"
 #include "server/session.h"
+#include "server/trim.h"
 
 #define UPKEEP_THREADS 2u /* a flush does not wait for a verify */
 
@@ -72,6 +73,7 @@ static void on_sweep(uv_timer_t *handle) {
   for (struct session *session = server->sessions; session; session = session->next)
     session_sweep(session, now);
   relief_sweep(server);
+  trim_sweep(server);
   if (server->accept_late && !server->draining) session_accept(server);
   if (server->draining && now >= server->drain_until) cut_connections(server);
 }
@@ -196,8 +198,8 @@ int server_start(struct server *server, uv_loop_t *loop, const struct config *co
                  uint16_t *port, tally_error *error) {
   void (*on_end)(struct server *) = server->on_end;
   void *owner = server->owner;
-  *server =
-      (struct server){.loop = loop, .config = *config, .store = store, .on_end = on_end, .owner = owner};
+  *server = (struct server){
+      .loop = loop, .config = *config, .store = store, .on_end = on_end, .owner = owner, .trim_rest = 1};
   server->scratch = mem_alloc(SERVER_SCRATCH);
   if (!server->scratch) return fail_memory(error, "the server");
   int result = open_handles(server);

@@ -45,9 +45,11 @@ struct server {
   struct session *sessions, *dirty;
   struct session_answer *first_starved, *last_starved; /* relief.h */
   unsigned relieving;
-  struct job trim; /* gives free memory back to the system, on a worker */
+  struct job trim; /* trim.h */
   _Atomic bool trimming;
-  bool trim_due; /* answers have rested */
+  bool trim_due;      /* answers have rested, or the process has grown */
+  uint64_t measured;  /* loop time, ms: of the process's memory */
+  unsigned trim_rest; /* TRIM_MS until the next; the upkeep's while `trimming` */
   uint64_t session_count;
   unsigned entries, away; /* of all sessions: appends and marks under way, answers with a worker */
   /* By a hash of its bytes: for how many turns a request is not tried at once, and will not be if it then

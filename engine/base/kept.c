@@ -79,6 +79,15 @@ bool kept_put(void *block) {
   return true;
 }
 
+void kept_drop(void) {
+  for (unsigned i = 0; i < SLOTS; i++) {
+    void *block = swap_out(i);
+    if (!block) continue;
+    atomic_fetch_sub(&kept.bytes, block_size(block));
+    free(block);
+  }
+}
+
 void *kept_move(void *old, size_t size) {
   void *block = kept_take(size);
   if (!block || !old) return block;

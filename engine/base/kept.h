@@ -20,5 +20,7 @@ void *kept_take(size_t size);
 void *kept_move(void *old, size_t size);
 /* Keeps a block that the heap gave, the oldest others making room; false: it is to be freed. */
 bool kept_put(void *block);
+/* Gives back to the heap what is kept now. */
+void kept_drop(void);
 
 #endif

@@ -45,6 +45,23 @@ Test(kept, no_more_is_kept_than_allowed_and_the_oldest_goes_first) {
   free(third);
 }
 
+Test(kept, what_is_kept_can_be_given_back_and_room_is_made_by_it) {
+  mem_keep(MIB, 12 * MIB);
+  void *first = mem_alloc(4 * MIB), *second = mem_alloc(5 * MIB);
+  mem_free(first);
+  mem_free(second);
+  mem_keep_none();
+  cr_assert_null(kept_take(4 * MIB));
+  cr_assert_null(kept_take(5 * MIB));
+  void *third = mem_alloc(9 * MIB / 2), *fourth = mem_alloc(5 * MIB);
+  mem_free(third);
+  mem_free(fourth);
+  cr_assert_eq(kept_take(9 * MIB / 2), third);
+  cr_assert_eq(kept_take(5 * MIB), fourth, "what was given back is not counted any more");
+  free(third);
+  free(fourth);
+}
+
 Test(kept, an_array_that_grows_into_a_kept_block_keeps_what_it_holds) {
   mem_keep(MIB, 16 * MIB);
   void *block = mem_alloc(4 * MIB);
