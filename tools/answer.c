@@ -62,16 +62,19 @@ static int open_output(const struct globals *globals, const struct rows *rows, s
   return code;
 }
 
-/* Prints the rows up to their end or an error. *broken: the error is the output's, not the store's. */
-static int pull_rows(struct rows *rows, struct printer *printer, uint64_t *printed, bool *broken,
-                     tally_error *error) {
+/* Prints the rows up to their end or an error; between them the watch may say how far the next one is.
+ * *broken: the error is the output's, not the store's. */
+static int pull_rows(struct rows *rows, struct printer *printer, struct watch *watch, uint64_t *printed,
+                     bool *broken, tally_error *error) {
   size_t count = rows_columns(rows);
   tally_text *cells = mem_zalloc(count, sizeof *cells);
   if (!cells) return fail_memory(error, "the output");
   int code = 0;
   while (code == 0 && (code = rows_next(rows, error)) == TALLY_ROW) {
     for (size_t i = 0; i < count; i++) cells[i] = rows_cell(rows, i);
+    watch_pause(watch, true);
     code = printer_row(printer, cells, error);
+    watch_pause(watch, false);
     *broken = code != 0;
     *printed += code == 0;
     if (code == 0) continue;
@@ -106,13 +109,17 @@ static void say_left_out(const struct rows *rows) {
                      segments == 1 ? "was" : "were");
 }
 
-static int print_rows(struct globals *globals, const char *command, struct rows *rows, uint64_t *printed) {
+static int print_rows(struct globals *globals, const char *command, struct rows *rows, struct watch *watch,
+                      uint64_t *printed) {
   tally_error error = {0};
   struct printer *printer = NULL;
+  watch_pause(watch, true);
   if (open_output(globals, rows, &printer, &error) != 0) return command_failure(command, &error);
+  watch_pause(watch, false);
   bool broken = false;
   int code = command_interrupted() ? fail(&error, TALLY_CANCELLED, "the query was cancelled")
-                                   : pull_rows(rows, printer, printed, &broken, &error);
+                                   : pull_rows(rows, printer, watch, printed, &broken, &error);
+  watch_stop(watch);
   int exit_code = end_output(command, printer, *printed, broken, code, &error);
   printer_close(printer);
   if (code == 0) say_left_out(rows);
@@ -143,16 +150,17 @@ static int ask(struct globals *globals, const char *command, struct backend *bac
   struct rows *rows = NULL;
   command_catch_interrupts(true);
   interrupt_cancels(backend);
-  struct watch watch; /* the rows of a job come when it is through */
+  struct watch watch;
   watch_start(&watch, request->kind == ANSWER_JOB && !globals->quiet, command, backend);
   int code = start_answer(backend, request, &rows, &error);
-  watch_stop(&watch);
+  if (code != 0 || request->bare) watch_stop(&watch);
   int exit_code;
   if (code != 0)
     exit_code = command_failure(command, &error);
   else
-    exit_code =
-        request->bare ? print_bare(command, rows, printed) : print_rows(globals, command, rows, printed);
+    exit_code = request->bare ? print_bare(command, rows, printed)
+                              : print_rows(globals, command, rows, &watch, printed);
+  watch_stop(&watch);
   if (rows) rows_close(rows);
   interrupt_cancels(NULL);
   command_catch_interrupts(false);

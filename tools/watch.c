@@ -81,7 +81,9 @@ static void *run(void *arg) {
   char text[PROGRESS_TEXT];
   while (!wait_a_little(w) && look(w->backend, &f)) {
     watch_text(text, w->what, &f, progress_elapsed(&w->progress));
-    progress_say(&w->progress, text);
+    pthread_mutex_lock(&w->lock);
+    if (!w->paused && !w->ended) progress_say(&w->progress, text);
+    pthread_mutex_unlock(&w->lock);
   }
   return NULL;
 }
@@ -106,6 +108,14 @@ void watch_start(struct watch *w, bool wanted, const char *what, struct backend 
   if (!w->running) close_backend(w);
 }
 
+void watch_pause(struct watch *w, bool pause) {
+  if (!w->running) return;
+  pthread_mutex_lock(&w->lock);
+  w->paused = pause;
+  if (pause) progress_clear(&w->progress);
+  pthread_mutex_unlock(&w->lock);
+}
+
 void watch_stop(struct watch *w) {
   if (!w->running) return;
   pthread_mutex_lock(&w->lock);
@@ -114,6 +124,7 @@ void watch_stop(struct watch *w) {
   pthread_mutex_unlock(&w->lock);
   pthread_join(w->thread, NULL);
   progress_clear(&w->progress);
+  w->running = false;
   pthread_cond_destroy(&w->changed);
   pthread_mutex_destroy(&w->lock);
   close_backend(w);

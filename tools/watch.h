@@ -15,13 +15,15 @@ struct watch {
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  bool running, ended;
+  bool running, ended, paused;
 };
 
 /* The job `what` is about to start on `backend`. Nothing happens without `wanted` or a terminal at stderr;
  * that there is no progress to be had is no failure. */
 void watch_start(struct watch *watch, bool wanted, const char *what, struct backend *backend);
-/* Takes the line away. */
+/* While rows are printed: the line goes, and comes back later. */
+void watch_pause(struct watch *watch, bool pause);
+/* Takes the line away; also of a watch that was stopped. */
 void watch_stop(struct watch *watch);
 
 /* How far a store's work is, as its stats tell. */

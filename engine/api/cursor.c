@@ -18,7 +18,6 @@ struct tally_cursor {
   struct result *result;
   struct left_out left_out;
   struct list list;
-  struct db_verify *verify;      /* fills the list file by file */
   tally_text cell[LIST_COLUMNS]; /* of the list's current row */
   _Atomic bool cancelled;
   int ended; /* TALLY_ROW while rows may come; else what every later call returns */
@@ -172,6 +171,12 @@ static void put_problem(void *arg, const char *file, uint64_t offset, const char
   list_text(list, problem);
 }
 
+static int verify_file(void *verify, struct list *list, tally_error *error) {
+  return db_verify_next(verify, put_problem, list, error);
+}
+
+static void end_verify(void *verify) { db_verify_end(verify); }
+
 int tally_stats_open(tally_store *store, tally_cursor **cursor, tally_error *error) {
   static const tally_result_column columns[] = {{"name", TALLY_TYPE_TEXT}, {"value", TALLY_TYPE_TEXT}};
   tally_error ignored;
@@ -192,24 +197,28 @@ int tally_verify_open(tally_store *store, uint64_t rate, tally_cursor **cursor, 
   *cursor = NULL;
   tally_cursor *c = cursor_of_list(columns, 3, &list, error);
   if (!c) return error->code;
-  return cursor_finish_list(c, db_verify_begin(store->db, rate, &c->cancelled, &c->verify, error), cursor,
-                            error);
+  struct db_verify *verify;
+  int result = db_verify_begin(store->db, rate, &c->cancelled, &verify, error);
+  if (!result) {
+    list->more = verify_file;
+    list->end = end_verify;
+    list->source = verify;
+  }
+  return cursor_finish_list(c, result, cursor, error);
 }
 
-/* Checks files until one has a fault. */
-static int fill_list(tally_cursor *c, tally_error *error) {
-  int result = TALLY_ROW;
-  buffer_clear(&c->list.cells);
-  c->list.at = 0;
-  while (result == TALLY_ROW && c->list.cells.size == 0)
-    result = db_verify_next(c->verify, put_problem, &c->list, error);
-  if (result >= 0 && c->list.cells.failed) result = fail_memory(error, "a list of faults");
+int list_refill(struct list *l, tally_error *error) {
+  int result = l->more ? TALLY_ROW : TALLY_OK;
+  buffer_clear(&l->cells);
+  l->at = 0;
+  while (result == TALLY_ROW && l->cells.size == 0 && !l->cells.failed) result = l->more(l->source, l, error);
+  if (result >= 0 && l->cells.failed) result = fail_memory(error, "rows");
   return result < 0 ? result : 0;
 }
 
 static int next_list(tally_cursor *c, tally_error *error) {
-  if (c->list.at >= c->list.cells.size && c->verify) {
-    int result = fill_list(c, error);
+  if (c->list.at >= c->list.cells.size) {
+    int result = list_refill(&c->list, error);
     if (result) return result;
   }
   if (c->list.at >= c->list.cells.size) return TALLY_OK;
@@ -281,7 +290,7 @@ void tally_cursor_close(tally_cursor *c) {
   if (!c) return;
   if (c->result) result_free(c->result);
   if (c->snapshot) db_snapshot_release(c->snapshot);
-  db_verify_end(c->verify);
+  if (c->list.end) c->list.end(c->list.source);
   buffer_free(&c->list.cells);
   mem_free(c);
 }

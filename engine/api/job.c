@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/job.h"
+#include "base/mem.h"
 #include "base/status.h"
 
 int job_words(const char *const *words, size_t count, const struct job_option *options, size_t option_count,
@@ -44,8 +45,10 @@ static const tally_result_column compact_columns[] = {
     {"month", TALLY_TYPE_TEXT}, {"segments_before", TALLY_TYPE_INT}, {"segments_after", TALLY_TYPE_INT},
     {"rows", TALLY_TYPE_INT},   {"bytes_before", TALLY_TYPE_INT},    {"bytes_after", TALLY_TYPE_INT}};
 
-static int put_merge(void *arg, const struct rewrite_report *r) {
-  struct list *list = arg;
+static int merge(void *compaction, struct list *list, tally_error *error) {
+  struct rewrite_report report, *r = &report;
+  int result = db_compact_next(compaction, r, error);
+  if (result != TALLY_ROW) return result;
   char month[16];
   (void)snprintf(month, sizeof month, "%04d-%02d", 1970 + r->month / 12, 1 + r->month % 12);
   list_text(list, month);
@@ -54,13 +57,20 @@ static int put_merge(void *arg, const struct rewrite_report *r) {
   list_number(list, r->rows);
   list_number(list, r->bytes_before);
   list_number(list, r->bytes_after);
-  return list->cells.failed;
+  return TALLY_ROW;
 }
 
 static int run_compact(struct db *db, const char *const *words, size_t count, struct list *list,
                        tally_error *error) {
   int result = no_more_words(words, count, error);
-  return result ? result : db_compact(db, put_merge, list, error);
+  if (result) return result;
+  struct db_compaction *compaction = mem_alloc(sizeof *compaction);
+  if (!compaction) return fail_memory(error, "a compaction");
+  *compaction = db_compact_begin(db);
+  list->more = merge;
+  list->end = mem_free;
+  list->source = compaction;
+  return list_refill(list, error);
 }
 
 /* ------------------------------------------------------------------ backup */

@@ -1,4 +1,5 @@
-/* list.h - rows that are ready from the start: NUL-terminated cells, one after the other, behind a cursor. */
+/* list.h - rows of NUL-terminated cells, one after the other, behind a cursor: ready from the start, or made
+ * when the cursor comes to them. */
 #ifndef API_LIST_H
 #define API_LIST_H
 
@@ -12,10 +13,18 @@ struct list {
   size_t columns;                    /* at most LIST_COLUMNS */
   struct buffer cells;
   size_t at;
+  /* Where more comes from; NULL: there is no more. TALLY_ROW: it has worked, and may have added rows;
+   * TALLY_OK: that was all. */
+  int (*more)(void *source, struct list *list, tally_error *error);
+  void (*end)(void *source);
+  void *source;
 };
 
 void list_text(struct list *l, const char *text);
 void list_number(struct list *l, uint64_t number);
+
+/* Throws the rows away and makes more, if there are. */
+int list_refill(struct list *l, tally_error *error);
 
 /* A cursor over an empty list of these columns. NULL without memory. */
 tally_cursor *cursor_of_list(const tally_result_column *columns, size_t count, struct list **list,

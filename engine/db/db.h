@@ -36,11 +36,16 @@ struct rewrite_report {
   uint64_t inputs, outputs; /* segments */
   uint64_t rows, dropped, changed, bytes_before, bytes_after;
 };
-/* Merges the segments that are there until every month is settled; `merged` (or NULL) is told
- * of each merge, and ends it by another value than 0.
- */
-int db_compact(struct db *db, int (*merged)(void *arg, const struct rewrite_report *report), void *arg,
-               tally_error *error);
+/* A compaction merges the segments that are there when it begins until every month is settled. What comes in
+ * meanwhile could keep it at work for ever. */
+struct db_compaction {
+  struct db *db;
+  uint64_t until;             /* version */
+  _Atomic uint64_t rewritten; /* rows so far */
+};
+struct db_compaction db_compact_begin(struct db *db);
+/* Does the next merge: TALLY_ROW, with *report; TALLY_OK: none is left. */
+int db_compact_next(struct db_compaction *c, struct rewrite_report *report, tally_error *error);
 
 /* How long rows are kept (maintain/policy.h). */
 struct policy;

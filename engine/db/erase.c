@@ -230,6 +230,7 @@ int db_erase(struct db *db, const struct erase_request *request, const struct er
              struct erase_report *report, tally_error *error) {
   struct erasure e = {.db = db, .request = request, .listener = listener, .report = report};
   *report = (struct erase_report){.started = db->os->now(db->os)};
+  job_begin(db);
   os_lock(&db->maintaining);
   uint32_t user = catalog_find(db->catalog, USER_DOMAIN, request->user, strlen(request->user));
   e.rule = (struct row_rule){.from = request->from,
@@ -243,6 +244,7 @@ int db_erase(struct db *db, const struct erase_request *request, const struct er
                                            request->user)
                                     : run(&e, error);
   os_unlock(&db->maintaining);
+  job_end(db);
   report->finished = db->os->now(db->os);
   return result;
 }

@@ -5,8 +5,8 @@
 #include "db/inside.h"
 #include "maintain/flush.h"
 
-/* The scratch of a rewrite has less room for metadata than a memtable: it is there on top of them. */
-size_t scratch_metadata(const struct db *db) {
+/* The rows of a step have less room for metadata than a memtable's: they are there on top of them. */
+size_t step_metadata(const struct db *db) {
   size_t least = 3 * METADATA_BYTES, half = db->memtable_metadata / 2;
   return half > least ? half : least;
 }
@@ -29,7 +29,7 @@ static void give_rows(struct db *db, struct step *step) {
 
 static int take_rows(struct db *db, struct step *step, tally_error *error) {
   uint64_t bytes = flush_sort_bytes(db->memtable_rows);
-  step->rows = memtable_new(db->memtable_rows, scratch_metadata(db), &db->work_budget);
+  step->rows = memtable_new(db->memtable_rows, step_metadata(db), &db->work_budget);
   if (!step->rows || !budget_take(&db->work_budget, bytes))
     return fail(error, TALLY_MEMORY_LIMIT,
                 "no room in the memory budget to rewrite segments: raise --memory");
@@ -127,7 +127,7 @@ int rewrite_files(struct db *db, struct segment **input, size_t inputs, const st
                                     .rules = rules->rule,
                                     .rule_count = rules->count,
                                     .rows = db->memtable_rows,
-                                    .metadata = scratch_metadata(db),
+                                    .metadata = step_metadata(db),
                                     .cache = db->cache,
                                     .budget = &db->work_budget,
                                     .next_id = &db->next_segment,

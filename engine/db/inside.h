@@ -102,6 +102,8 @@ struct db {
   struct buffer id_scratch[DOMAINS];  /* as this */
 
   struct os_mutex maintaining; /* one job that replaces segments at a time */
+  _Atomic unsigned jobs;       /* steps of jobs that somebody waits for, at work */
+  _Atomic int64_t step_ended;  /* a compaction's last step: monotonic */
   struct meter rewriting;      /* rows; of who has `maintaining` */
   struct meter checking;       /* bytes; of a backup or a verification */
   struct os_mutex publishing;  /* one change of the version at a time */
@@ -134,7 +136,8 @@ struct db {
   uint64_t batch_bytes, flushed_bytes, rewritten_bytes; /* since it was opened */
   struct month_age *month;
   size_t month_count;
-  uint64_t *tried; /* segments that merging again would not make fewer; by the maintainer */
+  _Atomic uint64_t rewritten_behind; /* rows by the background since a flush */
+  uint64_t *tried;                   /* segments that a merge could not part; by who has `maintaining` */
   size_t tried_count;
   int maintenance_failed;
   tally_error maintenance_error;
@@ -235,11 +238,15 @@ int publish_texts(struct db *db, tally_error *error);
 /* compact.c */
 /* Under lock: a segment of the month was published. */
 void month_flushed(struct db *db, int32_t month);
-/* One merge, if there is one to do, of segments whose rows had all come by version `until`; `settle`: also
- * those that a busy month waits with. */
-int compact_next(struct db *db, uint64_t until, bool settle, bool *worked, struct rewrite_report *report,
+/* One merge, if there is one to do; the background (job NULL) leaves a busy month's last ones for later. */
+int compact_next(struct db *db, struct db_compaction *job, bool *worked, struct rewrite_report *report,
                  tally_error *error);
 void *maintainer_run(void *db);
+
+/* Around a job, or a step of one, that somebody waits for: the background, which stands back behind
+ * everything and would hold `maintaining` for long on a busy machine, begins nothing meanwhile. */
+void job_begin(struct db *db);
+void job_end(struct db *db);
 
 /* exchange.c; all have `maintaining`. */
 struct rewrite_rules {
@@ -258,8 +265,9 @@ int exchange(struct db *db, struct segment *const *old, size_t olds, const struc
 /* Both. *after (may be NULL) gets the report->outputs new segments, to be freed by the caller. */
 int rewrite_segments(struct db *db, struct segment **input, size_t inputs, const struct rewrite_rules *rules,
                      struct rewrite_report *report, struct segment_info **after, tally_error *error);
-size_t scratch_metadata(const struct db *db); /* bytes of metadata that a rewrite's scratch has room for */
-struct version *version_take(struct db *db);  /* the current one; version_unref */
+size_t step_metadata(
+    const struct db *db); /* bytes of metadata that the rows of a rewrite's step have room for */
+struct version *version_take(struct db *db); /* the current one; version_unref */
 /* publish.c: puts `whole` (its reference is taken over) in the place of a quarantined segment, if that is
  * still in the current version. */
 int publish_whole(struct db *db, const struct segment *quarantined, struct segment *whole,

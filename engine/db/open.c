@@ -77,10 +77,9 @@ static bool reclaim_unused(void *arg, uint64_t bytes) {
   bool gave = reclaim_for_firm(arg, bytes);
   os_lock(&db->lock);
   if (!has_room(db, bytes)) {
-    bool scratch = db->sorted_free && db->sorted_made > 1; /* one stays */
-    gave |= db->spares || scratch;
+    gave |= db->spares != NULL;
     drop_spares(db);
-    for (; db->sorted_free && db->sorted_made > 1; db->sorted_made--)
+    for (; db->sorted_free && db->sorted_made > 1; db->sorted_made--, gave = true) /* one scratch stays */
       memtable_unref(db->sorted[--db->sorted_free]);
   }
   os_unlock(&db->lock);
@@ -456,6 +455,6 @@ int db_step(struct db *db, bool *worked, tally_error *error) {
   }
   struct rewrite_report report;
   int result = flush_next(db, worked, error);
-  if (!result && !*worked) result = compact_next(db, UINT64_MAX, false, worked, &report, error);
+  if (!result && !*worked) result = compact_next(db, NULL, worked, &report, error);
   return result || *worked ? result : retention_in_background(db, worked, error);
 }

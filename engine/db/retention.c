@@ -174,11 +174,13 @@ int db_retention_apply(struct db *db, bool dry, int (*did)(void *arg, const stru
         "or dropped for 24 hours; look at the clock, then say `tally retention confirm`");
   l.guarded = false;
   bool worked = true;
+  job_begin(db);
   while (!result && worked) {
     os_lock(&db->maintaining);
     result = look_at_all(db, &l, dry, &worked, did, arg, error);
     os_unlock(&db->maintaining);
   }
+  job_end(db);
   return result;
 }
 

@@ -55,37 +55,23 @@ static bool memory_may_come(const struct db *db) {
   return db->snapshots || db->flushing || (db->sealed && db->flushers) || atomic_load(&db->rewriting.total);
 }
 
-/* A memtable, if there is memory; where no flusher can come the caller flushes for it, also what failed
- * before. 0 and NULL: none. */
-static int flush_for_memtable(struct db *db, struct memtable **m, tally_error *error) {
-  for (;;) {
-    os_lock(&db->lock);
-    *m = make_memtable(db, false);
-    bool flushes = !*m && flush_needs_writer(db);
-    os_unlock(&db->lock);
-    if (!flushes) return 0;
-    bool worked;
-    int result = flush_next(db, &worked, error);
-    if (result) return result;
-  }
-}
-
+/* A new active memtable. Where no flusher can come the caller flushes for it, also what failed before. */
 int writer_new_active(struct db *db, tally_error *error) {
-  struct memtable *m;
-  int result = flush_for_memtable(db, &m, error);
-  if (result) return result;
+  struct memtable *m = NULL;
   os_lock(&db->lock);
   /* A flush that ends gives its memtable back, and queries at work theirs within a vector's time. A flush
-   * that failed does not matter where there is room. */
-  for (int tries = 0; !m && tries < 10 * GRACE_TRIES; tries++) {
+   * of another's that failed does not matter where there is room. */
+  for (int tries = 0; tries < 10 * GRACE_TRIES; tries++) {
     m = make_memtable(db, tries >= GRACE_TRIES);
-    if (m || db->flush_failed || !memory_may_come(db)) break;
+    if (m) break;
     if (flush_needs_writer(db)) {
       bool worked;
       os_unlock(&db->lock);
-      (void)flush_next(db, &worked, error); /* a failure is seen above */
+      int result = flush_next(db, &worked, error);
+      if (result) return result;
       os_lock(&db->lock);
     } else {
+      if (db->flush_failed || !memory_may_come(db)) break;
       (void)os_wait_for(&db->changed, &db->lock, GRACE_TRY_US);
     }
   }

@@ -202,7 +202,7 @@ TALLY_API int tally_open(const char *path, const tally_options *options, tally_s
                          tally_error *error);
 /* Ends jobs and the store's own merges at their next step: they fail with TALLY_CANCELLED, as do jobs that
  * are started later. For a program that is about to close the store while another thread is in
- * tally_job_open(). Appends, queries and checks go on. Any thread. */
+ * tally_job_open(), or moves its cursor. Appends, queries and checks go on. Any thread. */
 TALLY_API void tally_interrupt(tally_store *store);
 /* Makes all that was appended durable, writes the seal and frees the store. All cursors must be
  * closed before, and no other thread may be inside a call. The store is freed whatever is returned. */
@@ -363,16 +363,18 @@ TALLY_API int tally_verify_open(tally_store *store, uint64_t rate, tally_cursor 
 /* Does a job on the store's files, now, beside ingest and queries, and reports it: one row a piece of work.
  * It is given in the words of the tool's command, the name first:
  *   "compact"   merges the segments that are there until each month has few, one after the other in time.
- *               Columns: month, segments_before, segments_after, rows, bytes_before, bytes_after.
+ *               Columns: month, segments_before, segments_after, rows, bytes_before, bytes_after: a row a
+ *               merge. The call does the first merge, tally_cursor_next the others; closing or cancelling
+ *               the cursor leaves the rest undone.
  *   "erase" USER ["--from" T] ["--to" T]    erases a user's rows: the receipt, one row of one JSON object.
  *   "pseudonymize" USER, likewise           gives them a random id and takes their metadata away.
  *   "erase-check" USER                      looks for the text in every byte and in what the files decode
  *                                           to. Columns: file, offset, found.
  *   "retention" ["show" | "set" | "clear" | "confirm"] ["--service" S] ["--archive" A] ["--thin" A] ["--drop"
  * A] how long rows are kept. Columns: service, archive, thin, drop. "retention-apply" ["--dry-run"] does
- * (tells) what is due. Columns: stage, month, segments, rows, bytes_before, bytes_after. The call returns
- * when the job is done. TALLY_USAGE names the word at fault. A job that fails or is cut off changes no
- * answer, and can be started again. */
+ * (tells) what is due. Columns: stage, month, segments, rows, bytes_before, bytes_after. Of all but
+ * "compact" the call returns when the job is done. TALLY_USAGE names the word at fault. A job that fails or
+ * is cut off changes no answer, and can be started again. */
 TALLY_API int tally_job_open(tally_store *store, const char *const *words, size_t count,
                              tally_cursor **cursor, tally_error *error);
 
@@ -400,7 +402,8 @@ TALLY_API void tally_cursor_left_out(const tally_cursor *cursor, uint64_t *segme
 /* Gives back memory that the next call for rows can make again, for when that may be long in coming. The
  * current rows' cells are gone. Of events hardly anything stays in memory; groups of a tally_query stay. */
 TALLY_API void tally_cursor_rest(tally_cursor *cursor);
-/* Makes the next call that moves the cursor, or the one under way, return TALLY_CANCELLED. Any thread. */
+/* Makes the next call that moves the cursor, or the one under way, return TALLY_CANCELLED (a merge under way
+ * is finished first). Any thread. */
 TALLY_API void tally_cursor_cancel(tally_cursor *cursor);
 TALLY_API void tally_cursor_close(tally_cursor *cursor);
 

@@ -67,7 +67,7 @@ static struct compaction around(const struct candidate *s, uint32_t count, uint6
                                 bool settle) {
   struct compaction c = {.count = 0};
   add(&c, i);
-  for (uint32_t k = 0; k < count; k++)
+  for (uint32_t k = 0; k < count && c.count < COMPACT_CUT; k++)
     if (k != i && !is_small(&s[k], settled) && overlap(&s[i], &s[k]) &&
         (settle || (alike(&s[i], &s[k]) && covers(&s[k], moment(&s[i])))))
       add(&c, k);
@@ -86,6 +86,10 @@ static void take_along(const struct candidate *s, uint32_t count, uint64_t settl
 
 /* Where most big ones meet. */
 static struct compaction big_ones(const struct candidate *s, uint32_t count, uint64_t settled, bool settle) {
+  if (settle) {
+    struct compaction many = big_ones(s, count, settled, false);
+    if (many.count) return many;
+  }
   struct compaction best = {.count = 0};
   for (uint32_t i = 0; i < count; i++) {
     if (is_small(&s[i], settled)) continue;
@@ -102,4 +106,28 @@ struct compaction compact_choose(const struct candidate *candidate, uint32_t cou
   struct compaction c = small_ones(candidate, count, settled, settle);
   if (!c.count) c = big_ones(candidate, count, settled, settle);
   return c;
+}
+
+static void mark_overlapping(struct candidate *made, uint32_t count) {
+  uint64_t all = 0, overlapping = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    bool meets = false;
+    for (uint32_t k = 0; k < count && !meets; k++) meets = k != i && overlap(&made[i], &made[k]);
+    made[i].tried = meets;
+    all += made[i].weight;
+    if (meets) overlapping += made[i].weight;
+  }
+  if (overlapping < all - overlapping)
+    for (uint32_t i = 0; i < count; i++) made[i].tried = false;
+}
+
+void compact_mark_tried(const struct candidate *input, uint32_t inputs, struct candidate *made,
+                        uint32_t count, uint64_t settled) {
+  bool big = false, tried = false;
+  for (uint32_t i = 0; i < inputs; i++) {
+    big |= !is_small(&input[i], settled);
+    tried |= input[i].tried;
+  }
+  mark_overlapping(made, count);
+  for (uint32_t i = 0; i < count; i++) made[i].tried |= big ? is_small(&made[i], settled) : tried;
 }

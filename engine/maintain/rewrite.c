@@ -1,7 +1,8 @@
 /* rewrite.c - see rewrite.h.
  *
- * A first pass over the timestamps cuts the slices; then each slice is one scan of the inputs into memory and
- * one segment. A slice that proves larger than memory becomes several segments, whose times overlap. */
+ * A first pass over the timestamps, or three, cuts the slices; then each slice is one scan of the inputs into
+ * memory and one segment. A slice that proves larger than memory becomes several segments, whose times
+ * overlap. */
 #include "maintain/rewrite.h"
 
 #include <inttypes.h>
@@ -54,6 +55,20 @@ static uint64_t input_metadata(const struct rewrite *r) {
   return bytes;
 }
 
+/* Gives the times of all rows to `take`. */
+static int survey(struct rewrite *r, void (*take)(struct slices *, const int64_t *, uint32_t),
+                  tally_error *error) {
+  int result = reading_begin(&r->reading, r->request.input, r->first, r->last + 1, 1u << TALLY_COL_TIMESTAMP,
+                             r->request.budget, error);
+  while (!result && !(result = stopped(r, error)) &&
+         (result = reading_next(&r->reading, error)) == TALLY_ROW) {
+    take(r->cuts, r->reading.vector->value[TALLY_COL_TIMESTAMP], r->reading.vector->rows);
+    result = 0;
+  }
+  reading_end(&r->reading);
+  return result;
+}
+
 static int cut_slices(struct rewrite *r, tally_error *error) {
   const struct snapshot *input = r->request.input;
   r->first = INT64_MAX;
@@ -65,14 +80,12 @@ static int cut_slices(struct rewrite *r, tally_error *error) {
   }
   r->slice_from = r->first;
   slices_begin(r->cuts, r->first, r->last);
-  int result = reading_begin(&r->reading, input, r->first, r->last + 1, 1u << TALLY_COL_TIMESTAMP,
-                             r->request.budget, error);
-  while (!result && !(result = stopped(r, error)) &&
-         (result = reading_next(&r->reading, error)) == TALLY_ROW) {
-    slices_add(r->cuts, r->reading.vector->value[TALLY_COL_TIMESTAMP], r->reading.vector->rows);
-    result = 0;
+  int result = survey(r, slices_add, error);
+  if (!result && slices_coarse(r->cuts, r->request.rows)) {
+    result = survey(r, slices_sample, error);
+    if (!result) slices_refine(r->cuts);
+    if (!result) result = survey(r, slices_add, error);
   }
-  reading_end(&r->reading);
   if (result) return result;
   if (r->cuts->rows != input_rows(r))
     return fail(error, TALLY_CORRUPT,

@@ -144,7 +144,10 @@ static int step_background(struct world *w, tally_error *error) {
 static int run_job(struct world *w, const char *const *words, size_t count, tally_error *error) {
   tally_cursor *c;
   int result = tally_job_open(&w->store, words, count, &c, error);
-  if (!result) tally_cursor_close(c);
+  if (result) return result;
+  while ((result = tally_cursor_next(c, error)) == TALLY_ROW) {
+  }
+  tally_cursor_close(c);
   return result;
 }
 

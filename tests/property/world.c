@@ -193,6 +193,9 @@ void settle(struct world *w, int result, const tally_error *error) {
 int run_job(struct world *w, const char *const *words, size_t count, tally_error *error) {
   tally_cursor *c;
   int result = tally_job_open(&w->store, words, count, &c, error);
-  if (!result) tally_cursor_close(c);
+  if (result) return result;
+  while ((result = tally_cursor_next(c, error)) == TALLY_ROW) {
+  }
+  tally_cursor_close(c);
   return result;
 }

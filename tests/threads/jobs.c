@@ -189,6 +189,9 @@ static void run(struct all *a, int job, const char *const *words, size_t count) 
   tally_error e;
   int result = tally_job_open(a->store, words, count, &c, &e);
   check(result == 0, words[0], result ? e.text : "");
+  while ((result = tally_cursor_next(c, &e)) == TALLY_ROW) {
+  }
+  check(result == 0, words[0], result ? e.text : "");
   tally_cursor_close(c);
   atomic_fetch_add(&a->runs[job], 1);
 }

@@ -162,6 +162,34 @@ Test(job, compaction_changes_no_answer_leaves_few_segments_and_no_other_files) {
   temporary_remove(&t);
 }
 
+Test(job, a_compaction_tells_of_each_merge_as_it_ends_and_one_that_is_cancelled_merges_no_more) {
+  tally_error e;
+  struct temporary t = temporary_make();
+  tally_store *store = open_store(t.path);
+  for (int i = 0; i < 2; i++) { /* of several months each */
+    append(store, 3000);
+    cr_assert_eq(tally_flush(store, &e), 0);
+  }
+  unsigned segments = figure(store, "segments");
+  const char *words[] = {"compact"};
+  tally_cursor *c;
+  cr_assert_geq(segments, 4);
+  cr_assert_eq(tally_job_open(store, words, 1, &c, &e), 0, "%s", e.text);
+  cr_assert_eq(tally_cursor_next(c, &e), TALLY_ROW);
+  cr_assert_eq(figure(store, "merges"), 1, "the next is not begun");
+  cr_assert_eq(figure(store, "segments"), segments - 1);
+  cr_assert_eq(tally_cursor_next(c, &e), TALLY_ROW);
+  cr_assert_eq(figure(store, "merges"), 2);
+  tally_cursor_cancel(c);
+  cr_assert_eq(tally_cursor_next(c, &e), TALLY_CANCELLED);
+  tally_cursor_close(c);
+  cr_assert_eq(figure(store, "merges"), 2);
+  (void)compact(store);
+  cr_assert_gt(figure(store, "merges"), 2, "what it left");
+  cr_assert_eq(tally_close(store, &e), 0);
+  temporary_remove(&t);
+}
+
 Test(job, months_larger_than_a_segment_are_cut_into_slices_of_time) {
   seed();
   tally_error e;

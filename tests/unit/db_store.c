@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/status.h"
 #include "db/inside.h"
+#include "maintain/compact_choose.h"
 #include "os/thread.h"
 #include "support/temporary.h"
 
@@ -42,6 +44,18 @@ static void close_db(struct fixture *f) {
 static void end(struct fixture *f) {
   close_db(f);
   temporary_remove(&f->directory);
+}
+
+/* Merges all there is to merge; `merged` (or NULL) is told of each merge, and ends it by another value than
+ * 0. */
+static int settle(struct db *db, int (*merged)(void *arg, const struct rewrite_report *report), void *arg,
+                  tally_error *error) {
+  struct db_compaction c = db_compact_begin(db);
+  struct rewrite_report report;
+  int result;
+  while ((result = db_compact_next(&c, &report, error)) == TALLY_ROW)
+    if (merged && merged(arg, &report)) return fail(error, TALLY_CANCELLED, "the test had enough");
+  return result;
 }
 
 /* A batch of `rows` events, one a second from `start` seconds, all of one user. */
@@ -504,7 +518,7 @@ static int write_watched(const struct os *os, struct os_file *file, const void *
 static void *compact_all(void *arg) {
   tally_error e;
   watch.merging = pthread_self();
-  cr_assert_eq(db_compact(arg, NULL, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(settle(arg, NULL, NULL, &e), 0, "%s", e.text);
   return NULL;
 }
 
@@ -621,7 +635,7 @@ Test(db, memtables_full_of_metadata_are_flushed_recovered_and_merged_with_the_le
   struct fixture g = crash(&f);
   reopen(&g, false);
   cr_assert_eq(rows(&g), 120, "the WAL is replayed");
-  cr_assert_eq(db_compact(g.db, NULL, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(settle(g.db, NULL, NULL, &e), 0, "%s", e.text);
   cr_assert_eq(rows(&g), 120);
   end(&g);
   cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
@@ -648,7 +662,7 @@ Test(db, files_that_a_lost_edit_named_stay_where_segments_are_missing) {
     cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
   }
   struct fixture before = crash(&f);
-  cr_assert_eq(db_compact(f.db, NULL, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(settle(f.db, NULL, NULL, &e), 0, "%s", e.text);
   struct fixture g = crash(&f);
   cr_assert_eq(segment_files(&g), 1, "the two are merged");
   char command[1500];
@@ -779,10 +793,50 @@ Test(db, a_compaction_ends_though_rows_come_in_all_the_time) {
   tally_error e;
   merges = 0;
   (void)append_meanwhile(NULL, NULL);
-  cr_assert_eq(db_compact(f.db, append_meanwhile, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(settle(f.db, append_meanwhile, NULL, &e), 0, "%s", e.text);
   cr_assert_eq(merges, 2, "the two that were there; %d merges", merges - 1);
   cr_assert_eq(segment_files(&f), 3, "the merged one, and the two that came in");
   cr_assert_eq(rows(&f), 4000);
+  end(&f);
+}
+
+static uint64_t merges_done(struct db *db) {
+  os_lock(&db->lock);
+  uint64_t done = db->merges;
+  os_unlock(&db->lock);
+  return done;
+}
+
+/* As many small segments as the background merges at once; then time for it. */
+static int append_much_meanwhile(void *arg, const struct rewrite_report *report) {
+  (void)arg;
+  (void)report;
+  tally_error e;
+  uint64_t before = merges_done(arrivals->db);
+  job_begin(arrivals->db); /* as in the next step, however long this takes */
+  for (unsigned i = 0; i < COMPACT_SMALL; i++) {
+    cr_assert_eq(append(arrivals, NULL, 0, 0, 50, 1000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+    cr_assert_eq(db_flush(arrivals->db, &e), 0, "%s", e.text);
+  }
+  os_sleep(300000);
+  cr_assert_eq(merges_done(arrivals->db), before, "the background goes behind a job that somebody waits for");
+  job_end(arrivals->db);
+  return 0;
+}
+
+Test(db, the_background_merges_nothing_while_a_job_does_and_goes_on_after_it, .timeout = 60) {
+  struct fixture f;
+  begin(&f, false);
+  arrivals = &f;
+  tally_error e;
+  for (int i = 0; i < 2; i++) {
+    cr_assert_eq(append(&f, NULL, 0, 0, 50, 1000, TALLY_OS, NULL, &e), 0, "%s", e.text);
+    cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
+  }
+  cr_assert_eq(settle(f.db, append_much_meanwhile, NULL, &e), 0, "%s", e.text);
+  uint64_t mine = merges_done(f.db);
+  cr_assert_gt(mine, 0);
+  while (merges_done(f.db) == mine) os_sleep(10000);
   end(&f);
 }
 
@@ -800,7 +854,7 @@ Test(db, an_interrupted_compaction_ends_and_appends_flushes_and_queries_go_on) {
     cr_assert_eq(append(&f, NULL, 0, 0, i / 2 * 40 * 86400, 1000, TALLY_OS, NULL, &e), 0, "%s", e.text);
     cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
   }
-  cr_assert_eq(db_compact(f.db, interrupt, f.db, &e), TALLY_CANCELLED, "%s", e.text);
+  cr_assert_eq(settle(f.db, interrupt, f.db, &e), TALLY_CANCELLED, "%s", e.text);
   cr_assert_eq(segment_files(&f), 3, "one month is merged");
   cr_assert_eq(append(&f, NULL, 0, 0, 0, 1000, TALLY_OS, NULL, &e), 0, "%s", e.text);
   cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
@@ -854,7 +908,7 @@ Test(db, settling_ends_where_more_events_than_a_segment_holds_are_of_one_moment)
   for (int i = 0; i < 40; i++) cr_assert_eq(append_instant(&f, 10000, &e), 0, "%s", e.text);
   cr_assert_eq(db_flush(f.db, &e), 0, "%s", e.text);
   merges = 0;
-  cr_assert_eq(db_compact(f.db, count_merge, NULL, &e), 0, "%s", e.text);
+  cr_assert_eq(settle(f.db, count_merge, NULL, &e), 0, "%s", e.text);
   cr_assert_lt(merges, 20);
   cr_assert_eq(rows(&f), 400000);
   bool worked = true;
@@ -862,6 +916,58 @@ Test(db, settling_ends_where_more_events_than_a_segment_holds_are_of_one_moment)
     cr_assert_lt(steps, 20, "the background ends too");
     cr_assert_eq(db_step(f.db, &worked, &e), 0, "%s", e.text);
   }
+  end(&f);
+}
+
+/* `rows` events of one user and one moment, with metadata of so many bytes or none. */
+static void append_pile(struct fixture *f, int64_t at, uint32_t rows, int metadata) {
+  tally_error e;
+  char text[1000];
+  (void)snprintf(text, sizeof text, "{\"x\":\"%0*d\"}", metadata, 0);
+  while (rows) {
+    tally_batch *b = tally_batch_new();
+    tally_append_item item = {.options = {.durability = TALLY_OS}};
+    uint32_t n = rows < 2500 ? rows : 2500;
+    for (uint32_t i = 0; i < n; i++) {
+      tally_event event = {.timestamp = at, .user_id = {"ann", 3}};
+      if (metadata) event.metadata = (tally_text){text, strlen(text)};
+      cr_assert_eq(tally_batch_add(b, &event, &e), 0, "%s", e.text);
+    }
+    cr_assert_eq(finish_and_append(f, b, &item, &e), 0, "%s", e.text);
+    rows -= n;
+  }
+  cr_assert_eq(db_flush(f->db, &e), 0, "%s", e.text);
+}
+
+static void settles_soon(struct fixture *f, const char *what) {
+  tally_error e;
+  uint64_t had = rows(f);
+  merges = 0;
+  cr_assert_eq(settle(f->db, count_merge, NULL, &e), 0, "%s: %s", what, e.text);
+  cr_assert_lt(merges, 30, "%s", what);
+  bool worked = true;
+  for (int steps = 0; worked; steps++) {
+    cr_assert_lt(steps, 30, "%s: the background ends too", what);
+    cr_assert_eq(db_step(f->db, &worked, &e), 0, "%s", e.text);
+  }
+  cr_assert_eq(rows(f), had);
+}
+
+Test(db, settling_ends_where_a_merge_joins_what_the_next_one_parts) {
+  struct fixture f;
+  begin(&f, true);
+  int64_t second = 1000000;
+  append_pile(&f, 100 * second, 90000, 0); /* more than a segment, of one moment */
+  append_pile(&f, 99 * second, 100, 0);
+  append_pile(&f, 101 * second, 100, 0);
+  append_pile(&f, 5000 * second, 100, 0);
+  settles_soon(&f, "a pile and a few beside it");
+  for (int i = 0; i < 15; i++) /* light ones, five heavy ones, light ones */
+    append_pile(&f, (40 * 86400 + i * 1000) * second, 5000, i / 5 == 1 ? 900 : 0);
+  settles_soon(&f, "rows of uneven weight");
+  for (int i = 0; i < 15; i++)
+    append_pile(&f, (80 * 86400 + i % 5 * 1000) * second, 5000, i / 5 == 1 ? 900 : 0);
+  settles_soon(&f, "rows of uneven weight over the same time");
   end(&f);
 }
 
