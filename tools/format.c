@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FLUSH_BYTES (64u << 10)
+#define FLUSH_MS 200 /* since the last write: rows do not wait for others any more */
 
 const char *const format_names[] = {"table", "csv", "tsv", "json", "ndjson", NULL};
 
@@ -25,6 +27,7 @@ struct printer {
   struct buffer names;
   struct buffer *keys; /* JSON: each column's "name": */
   struct buffer out;
+  int64_t flushed; /* monotonic milliseconds; 0: never */
   struct table *table;
   uint64_t rows;
 };
@@ -188,6 +191,12 @@ static void delimited_row(struct printer *p, const tally_text *cells) {
 
 /* ---- the printer */
 
+static int64_t milliseconds(void) {
+  struct timespec t;
+  (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static int flush_output(struct printer *p, tally_error *error) {
   if (p->out.failed) return fail_memory(error, "the output");
   size_t done = 0;
@@ -201,7 +210,12 @@ static int flush_output(struct printer *p, tally_error *error) {
     done += (size_t)n;
   }
   buffer_clear(&p->out);
+  p->flushed = milliseconds();
   return 0;
+}
+
+static bool is_due(const struct printer *p) {
+  return p->out.size >= FLUSH_BYTES || p->out.failed || milliseconds() - p->flushed >= FLUSH_MS;
 }
 
 static bool copy_columns(struct printer *p, const tally_result_column *columns) {
@@ -289,7 +303,7 @@ int printer_row(struct printer *p, const tally_text *cells, tally_error *error) 
     break;
   }
   p->rows++;
-  return p->out.size >= FLUSH_BYTES || p->out.failed ? flush_output(p, error) : 0;
+  return is_due(p) ? flush_output(p, error) : 0;
 }
 
 int printer_finish(struct printer *p, bool complete, tally_error *error) {

@@ -1,8 +1,9 @@
 /* format.h - rows printed as the contract's formats (its section 4, Output).
  *
  * A printer belongs to one answer: opened with its columns, given its rows, finished. It writes to a file
- * descriptor through one buffer of its own. Memory is bounded: a table measures its first TABLE_MEASURED rows
- * (or TABLE_BYTES of them) and streams the rest at those widths. */
+ * descriptor through one buffer of its own: the first row at once, so that one who reads along sees rows that
+ * come slowly, then what FLUSH_MS or more have gathered. Memory is bounded: a table measures its first
+ * TABLE_MEASURED rows (or TABLE_BYTES of them) and streams the rest at those widths. */
 #ifndef TOOLS_FORMAT_H
 #define TOOLS_FORMAT_H
 

@@ -202,13 +202,40 @@ Test(format, long_tables_stream_at_the_measured_widths) {
   close(fd);
 }
 
+static size_t written(int fd) { return (size_t)lseek(fd, 0, SEEK_END); }
+
+Test(format, rows_that_come_slowly_are_written_as_they_come_and_others_together) {
+  static const enum format formats[] = {FORMAT_CSV, FORMAT_TSV, FORMAT_JSON, FORMAT_NDJSON};
+  for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
+    tally_error error;
+    struct printer *output = NULL;
+    static const tally_text cells[] = {TEXT("chat"), TEXT("12")};
+    int fd = memfd_create("output", 0);
+    cr_assert(fd >= 0);
+    cr_assert_eq(printer_open(fd, &piped[formats[f]], two, 2, &output, &error), 0);
+    cr_assert_eq(printer_row(output, cells, &error), 0);
+    size_t first = written(fd);
+    cr_assert_gt(first, 0, "the first row is not held back");
+    cr_assert_eq(printer_row(output, cells, &error), 0);
+    cr_assert_eq(written(fd), first, "the second is");
+    usleep(250000);
+    cr_assert_eq(printer_row(output, cells, &error), 0);
+    cr_assert_gt(written(fd), first, "a late row is written with those before it");
+    cr_assert_eq(printer_finish(output, true, &error), 0);
+    printer_close(output);
+    close(fd);
+  }
+}
+
 Test(format, a_broken_output_is_an_error_and_a_gone_reader_is_told_apart) {
   tally_error error;
   tally_text cells[] = {TEXT("a"), TEXT("1")};
   struct printer *output = NULL;
   int full = open("/dev/full", O_WRONLY);
   cr_assert_eq(printer_open(full, &piped[FORMAT_CSV], two, 2, &output, &error), 0);
-  cr_assert_eq(printer_row(output, cells, &error), 0);
+  cr_assert_eq(printer_row(output, cells, &error), TALLY_IO, "the first row is written at once");
+  printer_close(output);
+  cr_assert_eq(printer_open(full, &piped[FORMAT_CSV], two, 2, &output, &error), 0);
   cr_assert_eq(printer_finish(output, true, &error), TALLY_IO);
   printer_close(output);
   close(full);
