@@ -219,8 +219,16 @@ static void close_beside(struct tally_store *store) {
   require(result == 0, "it closes: %s", result ? error.text : "");
 }
 
-/* A renewal that failed left the old backup, the new one, or what has all of the old and some of the new. */
-static void check_between(struct world *w, const struct backup *b) {
+/* Is the event there? Both are asked in the order of serials; *at is where the last search ended. */
+static bool has(const struct model *m, size_t *at, int32_t serial) {
+  while (*at < m->events && m->event[*at].serial < serial) ++*at;
+  return *at < m->events && m->event[*at].serial == serial;
+}
+
+/* A renewal that failed left the old backup, the new one, or what has all of the old and some of the new. The
+ * new one has what the store had when it began (`then`), though the power was cut since and the store has
+ * lost what it had acknowledged with durability `os`; and what was not acknowledged, if it came to light. */
+static void check_between(struct world *w, const struct backup *b, const struct model *then) {
   char path[32];
   tally_error error;
   (void)snprintf(path, sizeof path, "/between-%u", w->places++);
@@ -229,15 +237,12 @@ static void check_between(struct world *w, const struct backup *b) {
   struct tally_store store = open_beside(w, path);
   struct model found;
   read_events(&store, &found);
-  size_t old = 0, new = 0;
+  size_t in_old = 0, in_then = 0, in_now = 0;
   for (size_t i = 0; i < found.events; i++) {
     int32_t serial = found.event[i].serial;
     if (i) require(serial != found.event[i - 1].serial, "event %d twice in a backup", serial);
-    while (old < b->model.events && b->model.event[old].serial < serial) old++;
-    while (new < w->model.events && w->model.event[new].serial < serial) new ++;
-    bool in_old = old < b->model.events && b->model.event[old].serial == serial;
-    bool in_new = new < w->model.events && w->model.event[new].serial == serial;
-    require(in_old || in_new, "event %d of a backup was never there", serial);
+    require(has(&b->model, &in_old, serial) || has(then, &in_then, serial) || has(&w->model, &in_now, serial),
+            "event %d of a backup was never there", serial);
   }
   for (size_t i = 0, k = 0, n = 0; i < b->model.events; i++) {
     int32_t serial = b->model.event[i].serial;
@@ -280,11 +285,10 @@ static bool try_backup(struct world *w, struct backup *b) {
     b->model = now;
     b->there = true;
     b->diverged = false;
-  } else {
-    model_free(&now);
   }
   settle(w, result, &error);
-  if (result && b->there) check_between(w, b);
+  if (result && b->there) check_between(w, b, &now);
+  if (result) model_free(&now);
   return result == 0;
 }
 
