@@ -65,6 +65,19 @@ static void add_exceptions(const struct int_frame *f, uint32_t first, uint32_t c
   }
 }
 
+bool int_frame_sorted(const struct int_frame *f) {
+  uint64_t positions[PIECE], next = 0, falls = 0;
+  for (uint32_t e = 0; e < f->exceptions; e += PIECE) {
+    uint32_t n = f->exceptions - e < PIECE ? f->exceptions - e : PIECE;
+    bits_unpack(f->positions, f->exceptions, position_width(f->count), e, n, 0, positions);
+    for (uint32_t i = 0; i < n; i++) {
+      falls |= positions[i] < next;
+      next = positions[i] + 1;
+    }
+  }
+  return !falls;
+}
+
 void int_frame_decode(const struct int_frame *f, uint32_t first, uint32_t count, int64_t *out) {
   uint64_t base = (uint64_t)f->base, *unsigned_out = (uint64_t *)out;
   if (f->scale == 1) {

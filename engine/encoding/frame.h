@@ -59,6 +59,9 @@ void int_frame_write(const int64_t *v, uint32_t count, const struct int_frame_pl
 /* Reads a frame of `count` values that fills the rest of the reader exactly. */
 bool int_frame_open(struct reader *r, uint32_t count, unsigned exponent, bool exceptions,
                     struct int_frame *f);
+/* Do the positions of its exceptions ascend, as they do in every frame that was written? Where not, a part
+ * decodes to other values than the whole has there. Takes as long as to decode the exceptions. */
+bool int_frame_sorted(const struct int_frame *f);
 /* Values [first, first + count), which lie within it. */
 void int_frame_decode(const struct int_frame *f, uint32_t first, uint32_t count, int64_t *out);
 

@@ -149,6 +149,8 @@ void ints_decode(const struct ints *s, uint32_t first, uint32_t count, int64_t *
   }
 }
 
+bool ints_sorted(const struct ints *s) { return s->scheme == INTS_CONST || int_frame_sorted(&s->frame); }
+
 bool ints_distinct(const struct ints *ints, struct ints *values) {
   if (ints->scheme == INTS_CONST) {
     *values = *ints;

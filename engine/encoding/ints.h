@@ -79,6 +79,9 @@ bool ints_open(const void *bytes, size_t size, uint32_t count, struct ints *ints
  * by `count`; DELTA and RLE by first + count at most; DICT by `count` and its entries. No allocation: nested
  * sequences decode in pieces on the stack (up to 64 KiB of it). */
 void ints_decode(const struct ints *ints, uint32_t first, uint32_t count, int64_t *out);
+/* Does every part decode to what the whole has there? Bytes that nobody wrote so may be otherwise: for who
+ * checks the whole and trusts parts. */
+bool ints_sorted(const struct ints *ints);
 /* DICT, CONST: the distinct values, sorted ascending, as an opened sequence of values->count values (so a
  * reader can prune by them); false for the other schemes. */
 bool ints_distinct(const struct ints *ints, struct ints *values);

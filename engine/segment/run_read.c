@@ -144,7 +144,8 @@ static bool lengths_sound(const struct segment *s, const struct group *g, const 
   return sound;
 }
 
-/* Lengths in rows of a group's first `count` runs at least; room for all. */
+/* Lengths in rows of a group's first `count` runs at least; room for all. Some are decoded later, so they
+ * must be what the whole, which is checked, has there. */
 static int group_lengths(const struct segment *s, const struct block *b, const struct group *g,
                          uint32_t count, int64_t *length, tally_error *error) {
   struct ints ints;
@@ -153,7 +154,8 @@ static int group_lengths(const struct segment *s, const struct block *b, const s
   bool sound = block_is_sound(b, lengths_part(g));
   ints_decode(&ints, 0, sound ? count : g->count, length);
   if (sound) return 0;
-  if (!lengths_sound(s, g, length)) return block_damage(s, b, "segment-runs-lengths-sum", error);
+  if (!ints_sorted(&ints) || !lengths_sound(s, g, length))
+    return block_damage(s, b, "segment-runs-lengths-sum", error);
   block_set_sound(b, lengths_part(g));
   return 0;
 }

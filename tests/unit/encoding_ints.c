@@ -457,3 +457,27 @@ Test(bits, packed_arrays_read_back_at_any_place_and_width) {
     }
   }
 }
+
+Test(ints, exceptions_whose_positions_do_not_ascend_are_told) {
+  static const uint8_t shuffled[] = {0x81, 0,    2,    9,    7,    0x00, 0x4e, 0x41, 0x18, 0x47, 0x4d,
+                                     0x69, 0x7b, 0x7d, 0x6e, 0x81, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02};
+  static const uint8_t positions[] = {0x00, 0x18, 0x41, 0x47, 0x4d, 0x4e, 0x69, 0x7b, 0x7d};
+  uint8_t sorted[sizeof shuffled], twice[sizeof shuffled];
+  struct ints s;
+  cr_assert(ints_open(shuffled, sizeof shuffled, 140, &s));
+  cr_assert_not(ints_sorted(&s));
+  memcpy(sorted, shuffled, sizeof sorted);
+  memcpy(sorted + 5, positions, sizeof positions);
+  cr_assert(ints_open(sorted, sizeof sorted, 140, &s));
+  cr_assert(ints_sorted(&s));
+  for (uint32_t first = 0; first < 140; first += 13)
+    for (uint32_t n = 1; n <= 140 - first; n += 7) {
+      ints_decode(&s, 0, 140, back);
+      ints_decode(&s, first, n, slice);
+      cr_assert_arr_eq(slice, back + first, n * sizeof *slice);
+    }
+  memcpy(twice, sorted, sizeof twice);
+  twice[7] = twice[6];
+  cr_assert(ints_open(twice, sizeof twice, 140, &s));
+  cr_assert_not(ints_sorted(&s), "one position twice");
+}
