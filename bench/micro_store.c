@@ -193,13 +193,15 @@ static void decode_metadata(void *arg) {
   uint64_t valid[CHUNK_ROWS / 64];
   bool all_valid;
   struct buffer texts = {0};
+  struct ints_scratch scratch = {0};
   for (uint32_t chunk = 0; chunk < b->segment->chunks; chunk++) {
     buffer_clear(&texts);
-    if (segment_metadata(b->segment, chunk, 0, segment_chunk_rows(b->segment, chunk), at, &texts, valid,
-                         &all_valid, &error))
+    if (segment_metadata(b->segment, chunk, 0, segment_chunk_rows(b->segment, chunk), &scratch, at, &texts,
+                         valid, &all_valid, &error))
       give_up("cannot decode", &error);
   }
   buffer_free(&texts);
+  ints_scratch_free(&scratch);
 }
 
 static void micro_decode(struct store_bench *b) {

@@ -13,11 +13,6 @@ static inline void bitmap_set(uint64_t *b, size_t i) { b[i / 64] |= (uint64_t)1 
 static inline void bitmap_clear(uint64_t *b, size_t i) { b[i / 64] &= ~((uint64_t)1 << (i % 64)); }
 static inline bool bytemap_get(const uint8_t *b, size_t i) { return b[i / 8] >> (i % 8) & 1; }
 /* Bits set among the first `bits`. */
-static inline size_t bitmap_count(const uint64_t *b, size_t bits) {
-  size_t n = 0, words = bits / 64;
-  for (size_t i = 0; i < words; i++) n += (size_t)__builtin_popcountll(b[i]);
-  if (bits % 64) n += (size_t)__builtin_popcountll(b[words] & (((uint64_t)1 << (bits % 64)) - 1));
-  return n;
-}
+size_t bitmap_count(const uint64_t *b, size_t bits);
 
 #endif

@@ -84,6 +84,7 @@ static void search_catalog(struct search *s) {
 static int search_metadata(struct search *s, struct segment *segment) {
   uint64_t at[CHUNK_ROWS + 1], valid[CHUNK_ROWS / 64];
   struct buffer bytes = {0};
+  struct ints_scratch scratch = {0};
   char name[64];
   int result = 0;
   segment_name(&segment->info, name);
@@ -96,13 +97,14 @@ static int search_metadata(struct search *s, struct segment *segment) {
   for (uint32_t chunk = 0; chunk < segment->chunks && !result; chunk++) { /* a thinned one has none */
     bool all_valid;
     buffer_clear(&bytes);
-    result = segment_metadata(segment, chunk, 0, segment_chunk_rows(segment, chunk), at, &bytes, valid,
-                              &all_valid, s->error);
+    result = segment_metadata(segment, chunk, 0, segment_chunk_rows(segment, chunk), &scratch, at, &bytes,
+                              valid, &all_valid, s->error);
     for (uint32_t i = 0; i < segment_chunk_rows(segment, chunk) && !result; i++)
       if (at[i] < at[i + 1] && memmem(bytes.data + at[i], (size_t)(at[i + 1] - at[i]), s->text, s->size))
         s->found(s->arg, name, chunk * CHUNK_ROWS + i, "the metadata of this row has it");
   }
   buffer_free(&bytes);
+  ints_scratch_free(&scratch);
   return result;
 }
 

@@ -9,9 +9,11 @@
 #include "base/cpu.h"
 #include "base/kernel.h"
 
-#define GROUP 8u     /* values */
-#define OVERREAD 16u /* bytes behind a group that its loads may touch: 8, with AVX2 16 */
-#define FEW 3u       /* values that are sooner got one by one */
+#define GROUP 8u        /* values */
+#define OVERREAD 16u    /* bytes behind a group that its loads may touch: 8, with AVX2 16 */
+#define FEW 3u          /* values that are sooner got one by one */
+#define LANE_WIDEST 57u /* a value and the bits before it in its first byte fit eight bytes */
+#define PIECE 256u      /* values summed up at a time */
 #define INLINE static inline __attribute__((always_inline))
 
 /* Value j of the group at p, for a constant width. */
@@ -51,8 +53,7 @@ static void unpack_groups(const uint8_t *p, size_t groups, unsigned width, uint6
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define LANE_WIDEST 57u /* a value and the bits before it in its first byte fit eight bytes */
-#define AVX2_LEAST 4u   /* groups: fewer are not worth the preparation */
+#define AVX2_LEAST 4u /* groups: fewer are not worth the preparation */
 
 /* How the values 4h to 4h + 3 of a group come into the four lanes of a vector: two loads of 16 bytes, which
  * have two values each; a shuffle that brings each value's bytes into its lane; a shift. */
@@ -150,9 +151,23 @@ AVX512 static void unpack_avx512(const uint8_t *packed, uint32_t total, unsigned
     count -= n;
   }
 }
+
+/* The sum of values, eight at a time, as long as 64 bytes may be loaded; *done says how many. */
+AVX512 static uint64_t sum_avx512(const uint8_t *packed, size_t size, unsigned width, uint32_t count,
+                                  uint32_t *done) {
+  const struct lanes lanes = lanes_make(0, width, 0);
+  __m512i sum = _mm512_setzero_si512();
+  size_t groups = size < 64 ? 0 : (size - 64) / width + 1, whole = count / GROUP;
+  if (groups > whole) groups = whole;
+  for (size_t g = 0; g < groups; g++, packed += width)
+    sum = _mm512_add_epi64(sum, lanes_values(&lanes, _mm512_loadu_si512(packed)));
+  *done = (uint32_t)groups * GROUP;
+  return (uint64_t)_mm512_reduce_add_epi64(sum);
+}
 #else
 #define unpack_groups_avx2 unpack_groups
 #define unpack_avx512(packed, total, width, first, count, base, out) (void)0
+#define sum_avx512(packed, size, width, count, done) (*(done) = 0)
 static bool is_fast(size_t groups, unsigned width) { return groups == SIZE_MAX && width == 0; }
 #endif
 
@@ -244,6 +259,26 @@ void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t
     unpack_avx512(packed, total, width, first, count, base, out);
   else
     bits_unpack_by_groups(packed, total, width, first, count, base, out);
+}
+
+KERNEL static uint64_t sum_of(const uint64_t *v, uint32_t count) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < count; i++) sum += v[i];
+  return sum;
+}
+
+uint64_t bits_sum(const uint8_t *packed, uint32_t total, unsigned width, uint32_t count) {
+  uint64_t sum = 0, piece[PIECE];
+  uint32_t done = 0;
+  if (width == 0) return 0;
+  if (width <= LANE_WIDEST && cpu_has_avx512())
+    sum = sum_avx512(packed, bits_size(total, width), width, count, &done);
+  for (uint32_t n; done < count; done += n) {
+    n = count - done < PIECE ? count - done : PIECE;
+    bits_unpack(packed, total, width, done, n, 0, piece);
+    sum += sum_of(piece, n);
+  }
+  return sum;
 }
 
 KERNEL static uint64_t union_of(const int64_t *v, uint32_t count) {

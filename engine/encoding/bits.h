@@ -32,6 +32,8 @@ void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t
 /* The same on processors without AVX-512; width and count are not 0. */
 void bits_unpack_by_groups(const uint8_t *packed, uint32_t total, unsigned width, uint32_t first,
                            uint32_t count, uint64_t base, uint64_t *out);
+/* The sum of the first `count` values (wrapping); count <= total. */
+uint64_t bits_sum(const uint8_t *packed, uint32_t total, unsigned width, uint32_t count);
 /* `count` times the same value. */
 void bits_fill(uint64_t value, uint32_t count, uint64_t *out);
 /* One value; i < total. */

@@ -32,18 +32,14 @@ bool int_frame_open(struct reader *r, uint32_t count, unsigned exponent, bool ex
 static uint32_t first_exception(const struct int_frame *f, uint32_t first) {
   unsigned width = position_width(f->count);
   uint32_t low = 0, high = f->exceptions;
-  while (high - low > PIECE) {
+  while (low < high) {
     uint32_t middle = low + (high - low) / 2;
     if (bits_get(f->positions, f->exceptions, width, middle) < first)
       low = middle + 1;
     else
       high = middle;
   }
-  uint64_t positions[PIECE];
-  bits_unpack(f->positions, f->exceptions, width, low, high - low, 0, positions);
-  uint32_t before = 0;
-  for (uint32_t i = 0; i < high - low; i++) before += positions[i] < first;
-  return low + before;
+  return low;
 }
 
 /* Adds the high parts, of which there are at most `count`. Positions of damaged bytes may be in any order:
@@ -87,6 +83,18 @@ void int_frame_decode(const struct int_frame *f, uint32_t first, uint32_t count,
     for (uint32_t i = 0; i < count; i++) unsigned_out[i] = base + f->scale * unsigned_out[i];
   }
   if (f->exceptions) add_exceptions(f, first, count, out);
+}
+
+uint64_t int_frame_sum(const struct int_frame *f, uint32_t count) {
+  uint64_t quotients = bits_sum(f->packed, f->count, f->width, count), highs[PIECE], high = 0;
+  uint32_t exceptions = !f->exceptions ? 0 : count < f->count ? first_exception(f, count) : f->exceptions;
+  for (uint32_t e = 0, n; e < exceptions; e += n) {
+    n = exceptions - e < PIECE ? exceptions - e : PIECE;
+    bits_unpack(f->highs, f->exceptions, f->exception_width, e, n, 0, highs);
+    for (uint32_t i = 0; i < n; i++) high += (uint64_t)unzigzag(highs[i]);
+  }
+  if (exceptions) quotients += high << f->width; /* of less than 64 bits, as there are exceptions */
+  return count * (uint64_t)f->base + f->scale * quotients;
 }
 
 /* ---- writing ---- */

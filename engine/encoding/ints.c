@@ -73,14 +73,7 @@ static void sum_up(uint64_t value, int64_t *v, size_t count) {
 }
 
 static void decode_delta(const struct ints *s, uint32_t first, uint32_t count, int64_t *out) {
-  int64_t piece[PIECE];
-  uint64_t value = (uint64_t)s->first;
-  for (uint32_t at = 0; at < first;) {
-    uint32_t n = first - at < PIECE ? first - at : PIECE;
-    int_frame_decode(&s->frame, at, n, piece);
-    for (uint32_t i = 0; i < n; i++) value += (uint64_t)piece[i];
-    at += n;
-  }
+  uint64_t value = (uint64_t)s->first + (first ? int_frame_sum(&s->frame, first) : 0);
   out[0] = (int64_t)value;
   int_frame_decode(&s->frame, first, count - 1, out + 1);
   sum_up(value, out + 1, count - 1);
@@ -170,6 +163,17 @@ bool ints_indexes(const struct ints *ints, struct ints *indexes) {
 const char *ints_name(uint8_t scheme) {
   static const char *const names[INTS_SCHEMES] = {"const", "for", "delta", "dict", "rle"};
   return scheme < INTS_SCHEMES ? names[scheme] : "unknown";
+}
+
+static size_t bytes_of(const struct buffer *first, size_t size) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < size / sizeof *first; i++) bytes += first[i].capacity;
+  return bytes;
+}
+
+size_t ints_scratch_bytes(const struct ints_scratch *s) {
+  return bytes_of(&s->ints[0].deltas, sizeof s->ints) + bytes_of(&s->texts[0].best, sizeof s->texts) +
+         bytes_of(&s->templates.templates, sizeof s->templates);
 }
 
 static void free_all(struct buffer *first, size_t size) {

@@ -54,6 +54,7 @@ struct ints_scratch {
   } templates;
 };
 void ints_scratch_free(struct ints_scratch *s);
+size_t ints_scratch_bytes(const struct ints_scratch *s); /* that it has */
 
 /* Appends the encoding of v[0..count) to out, count 1..INTS_MAX. out->failed without memory. */
 void ints_encode(const int64_t *v, uint32_t count, struct buffer *out, struct ints_scratch *scratch);

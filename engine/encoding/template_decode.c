@@ -19,7 +19,7 @@ struct parts {
   int64_t *place_counts; /* of each template */
   int64_t *gaps;         /* of each place */
   int64_t *column_of;    /* of each place */
-  int64_t *rows;         /* the template of each row */
+  int64_t *rows;         /* the template of each row of the range */
   /* Of these only as many entries are set as there are templates, or columns: */
   uint32_t first_place[TEMPLATES_MAX];
   uint32_t rows_before[TEMPLATES_MAX], rows_in[TEMPLATES_MAX],
@@ -28,12 +28,16 @@ struct parts {
   uint64_t next_value[COLUMNS_MAX]; /* of each column: where its next offset is */
 };
 
-/* A part of integers, decoded behind what `room` holds; room for them was reserved. */
-static int64_t *read_numbers(struct reader *r, uint32_t count, struct buffer *room) {
+static bool open_numbers(struct reader *r, uint32_t count, struct ints *ints) {
   uint64_t size = read_varint(r);
   const uint8_t *bytes = size <= reader_left(r) ? read_bytes(r, (size_t)size) : NULL;
+  return bytes && ints_open(bytes, (size_t)size, count, ints);
+}
+
+/* A part of integers, decoded behind what `room` holds; room for them was reserved. */
+static int64_t *read_numbers(struct reader *r, uint32_t count, struct buffer *room) {
   struct ints ints;
-  if (!bytes || !ints_open(bytes, (size_t)size, count, &ints)) return NULL;
+  if (!open_numbers(r, count, &ints)) return NULL;
   int64_t *numbers = (int64_t *)(void *)buffer_add(room, count * sizeof *numbers);
   if (numbers) ints_decode(&ints, 0, count, numbers);
   return numbers;
@@ -65,6 +69,52 @@ static bool check_places(const struct parts *p) {
   return true;
 }
 
+KERNEL static uint32_t count_equal(const int64_t *v, uint32_t count, int64_t number) {
+  uint32_t equal = 0;
+  for (uint32_t i = 0; i < count; i++) equal += v[i] == number;
+  return equal;
+}
+
+/* Of few templates one is counted after the other: a counter that is added to again and again is waited for
+ * each time. */
+static bool count_rows(const struct parts *p, const int64_t *rows, uint32_t count, uint32_t *rows_of) {
+  if (p->templates <= TEMPLATES_FEW) {
+    uint32_t counted = 0;
+    for (uint32_t t = 0; t < p->templates; t++) counted += rows_of[t] = count_equal(rows, count, t);
+    return counted == count;
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    if ((uint64_t)rows[i] >= p->templates) return false;
+    rows_of[rows[i]]++;
+  }
+  return true;
+}
+
+/* Reads the templates of the rows and counts the rows of each: of all, but where all are of one. */
+static bool read_rows(struct reader *r, struct parts *p, struct buffer *numbers) {
+  const struct text_range range = p->range;
+  struct ints ints;
+  memset(p->rows_before, 0, p->templates * sizeof *p->rows_before);
+  memset(p->rows_in, 0, p->templates * sizeof *p->rows_in);
+  memset(p->rows_of, 0, p->templates * sizeof *p->rows_of);
+  if (!open_numbers(r, range.count, &ints)) return false;
+  const bool same = ints.scheme == INTS_CONST;
+  int64_t *rows = (int64_t *)(void *)buffer_add(numbers, (same ? range.n : range.count) * sizeof *rows);
+  if (!rows) return false;
+  ints_decode(&ints, same ? range.first : 0, same ? range.n : range.count, rows);
+  p->rows = same ? rows : rows + range.first;
+  if (!same) {
+    uint32_t end = range.first + range.n;
+    return count_rows(p, rows, range.first, p->rows_before) && count_rows(p, p->rows, range.n, p->rows_in) &&
+           count_rows(p, rows + end, range.count - end, p->rows_of);
+  }
+  if ((uint64_t)ints.first >= p->templates) return false;
+  p->rows_before[ints.first] = range.first;
+  p->rows_in[ints.first] = range.n;
+  p->rows_of[ints.first] = range.count - range.first - range.n;
+  return true;
+}
+
 /* Reads the templates; p->literal_at has room for TEMPLATES_MAX + 1. */
 static bool read_templates(struct reader *r, struct parts *p, uint64_t *literal_at, size_t max_bytes,
                            struct ints_scratch *scratch) {
@@ -93,43 +143,14 @@ static bool read_templates(struct reader *r, struct parts *p, uint64_t *literal_
     if (!(p->gaps = read_numbers(r, p->places, numbers))) return false;
     if (!(p->column_of = read_numbers(r, p->places, numbers))) return false;
   }
-  return check_places(p) && (p->rows = read_numbers(r, p->range.count, numbers));
+  return check_places(p) && read_rows(r, p, numbers);
 }
 
-KERNEL static uint32_t count_equal(const int64_t *v, uint32_t count, int64_t number) {
-  uint32_t equal = 0;
-  for (uint32_t i = 0; i < count; i++) equal += v[i] == number;
-  return equal;
-}
-
-/* Of few templates one is counted after the other: a counter that is added to again and again is waited for
- * each time. */
-static bool count_rows(const struct parts *p, uint32_t first, uint32_t end, uint32_t *rows_of) {
-  if (p->templates <= TEMPLATES_FEW) {
-    uint32_t counted = 0;
-    for (uint32_t t = 0; t < p->templates; t++)
-      counted += rows_of[t] = count_equal(p->rows + first, end - first, t);
-    return counted == end - first;
-  }
-  for (uint32_t i = first; i < end; i++) {
-    if ((uint64_t)p->rows[i] >= p->templates) return false;
-    rows_of[p->rows[i]]++;
-  }
-  return true;
-}
-
-/* Counts the rows of each template, the values of each column, all values, and the literal bytes of all rows.
- */
+/* Counts the values of each column, all values, and the literal bytes of all rows. */
 static bool count_values(struct parts *p, size_t max_bytes, uint64_t *values, uint64_t *literal_bytes) {
-  uint32_t count = p->range.count, end = p->range.first + p->range.n;
+  uint32_t count = p->range.count;
   *values = *literal_bytes = 0;
-  memset(p->rows_before, 0, p->templates * sizeof *p->rows_before);
-  memset(p->rows_in, 0, p->templates * sizeof *p->rows_in);
-  memset(p->rows_of, 0, p->templates * sizeof *p->rows_of);
   memset(p->values_of, 0, p->columns * sizeof *p->values_of);
-  if (!count_rows(p, 0, p->range.first, p->rows_before) || !count_rows(p, p->range.first, end, p->rows_in) ||
-      !count_rows(p, end, count, p->rows_of))
-    return false;
   for (uint32_t t = 0; t < p->templates; t++) {
     p->rows_of[t] += p->rows_before[t] + p->rows_in[t];
     *literal_bytes += p->rows_of[t] * (p->literal_at[t + 1] - p->literal_at[t]);
@@ -171,7 +192,7 @@ static bool read_columns(struct reader *r, struct parts *p, uint64_t count, size
 static void write_rows(struct parts *p, const uint64_t *value_at, const uint8_t *values, uint8_t *out,
                        uint64_t start, uint64_t *at) {
   uint8_t *begin = out - start;
-  const int64_t *rows = p->rows + p->range.first;
+  const int64_t *rows = p->rows;
   for (uint32_t i = 0; i < p->range.n; i++) {
     uint32_t t = (uint32_t)rows[i], place = p->first_place[t];
     const uint8_t *literal = p->literals + p->literal_at[t], *end = p->literals + p->literal_at[t + 1];

@@ -41,8 +41,10 @@ void thinned_suffices(struct plan *plan) {
     const struct source *s = &plan->source[state->source];
     kinds &= kinds_of_state(plan, state);
     if (state->needs & NEED_VALUES) plan->histograms = true;
-    if (s->kind == SOURCE_COLUMN && column_kind(s->ref.column) >= KIND_INT && s->ref.column <= TALLY_COL_COST)
-      plan->measures |= 1u << (s->ref.column - TALLY_COL_REQUEST_SIZE);
+    if (s->kind != SOURCE_COLUMN || column_kind(s->ref.column) < KIND_INT || s->ref.column > TALLY_COL_COST)
+      continue;
+    plan->measures |= 1u << (s->ref.column - TALLY_COL_REQUEST_SIZE);
+    plan->bounds = plan->bounds || (state->needs & NEED_RANGE);
   }
   plan->in_texts = kinds & OF_TEXTS;
   plan->in_users = kinds & OF_USERS;

@@ -299,8 +299,10 @@ static int worker_entries(struct worker *worker, size_t index, enum rollup_level
                           int64_t to, tally_error *error) {
   const struct entries *rows;
   if (from >= to) return 0;
-  const bool histograms = worker->plan->histograms && level == ROLLUP_HOUR;
-  int rc = scanner_rollup(worker->scanner, index, level, from, to, worker->plan->measures, histograms, error);
+  const struct plan *plan = worker->plan;
+  const struct rollup_wanted wanted = {plan->measures, plan->bounds,
+                                       plan->histograms && level == ROLLUP_HOUR};
+  int rc = scanner_rollup(worker->scanner, index, level, from, to, wanted, error);
   while (!rc) {
     rc = plan_alive(worker->plan->environment, error);
     if (rc) return rc;

@@ -150,19 +150,19 @@ static uint32_t bucket_of(const struct segment *s, enum rollup_level level, int6
 }
 
 int scanner_rollup(struct scanner *s, size_t part, enum rollup_level level, int64_t from, int64_t to,
-                   uint32_t measures, bool histograms, tally_error *error) {
+                   struct rollup_wanted wanted, tally_error *error) {
   int result = start(s, part, error);
   if (!result) result = load_keys(s, level, error);
   if (result) return result;
   struct rollup_cursor *x = s->rollup;
   x->level = level;
-  x->histograms = histograms;
+  x->histograms = wanted.histograms;
   x->from = bucket_of(s->segment, level, from);
   x->to = bucket_of(s->segment, level, to);
   segment_rollup_pieces(s->segment, level, x->from, x->to, &x->piece, &x->end);
-  x->entries =
-      (struct rollup_entries){.bucket = x->bucket, .key = x->key, .rows = x->count, .errors = x->errors};
-  for (int m = 0; m < MEASURES; m++) x->entries.measure[m] = measures >> m & 1 ? x->measure[m] : NULL;
+  x->entries = (struct rollup_entries){
+      .bucket = x->bucket, .key = x->key, .rows = x->count, .errors = x->errors, .bounds = wanted.bounds};
+  for (int m = 0; m < MEASURES; m++) x->entries.measure[m] = wanted.measures >> m & 1 ? x->measure[m] : NULL;
   x->rows = (struct entries){.time = x->time,
                              .service = x->service,
                              .endpoint = rollup_of_users(level) ? NULL : x->endpoint,

@@ -134,11 +134,15 @@ bool scan_rollup_covers(const struct scan *scan, size_t part, enum rollup_level 
  * empty if *from >= *to. Buckets reach beyond [from, to) where the part has no rows there. */
 void scan_rollup_stretch(const struct scan *scan, size_t part, enum rollup_level level, int64_t *from,
                          int64_t *to);
-/* Starts answering [from, to), in whole buckets, of a part that is covered, with the measures (bits) that are
- * wanted; then scanner_rollup_next gives the entries that satisfy the predicates, as scanner_index_next
- * does. */
+struct rollup_wanted {
+  uint32_t measures; /* bits */
+  bool bounds;       /* their minima and maxima too; else these are 0 */
+  bool histograms;
+};
+/* Starts answering [from, to), in whole buckets, of a part that is covered, with what is wanted; then
+ * scanner_rollup_next gives the entries that satisfy the predicates, as scanner_index_next does. */
 int scanner_rollup(struct scanner *scanner, size_t part, enum rollup_level level, int64_t from, int64_t to,
-                   uint32_t measures, bool histograms, tally_error *error);
+                   struct rollup_wanted wanted, tally_error *error);
 int scanner_rollup_next(struct scanner *scanner, const struct entries **entries, tally_error *error);
 /* Do the request's predicates on status_code hold for all or none of each class? */
 bool scan_whole_classes(const struct scan *scan);

@@ -51,6 +51,8 @@ void scanner_free(struct scanner *s) {
   hold_buffer_free(&s->hold, &s->candidates.memory);
   hold_buffer_free(&s->hold, &s->metadata.bytes);
   hold_buffer_free(&s->hold, &s->scratch);
+  ints_scratch_free(&s->decoder);
+  budget_give(s->hold.budget, s->decoder_bytes);
   hold_buffer_free(&s->hold, &s->output.metadata);
   struct hold hold = s->hold; /* the scanner itself is in it */
   hold_free(&hold);

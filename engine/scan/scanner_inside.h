@@ -63,7 +63,9 @@ struct scanner {
   uint32_t selected, taken;
   struct column_buffer column[COLUMNS];
   struct metadata_buffer metadata;
-  struct buffer scratch; /* unescaped strings */
+  struct buffer scratch;       /* unescaped strings */
+  struct ints_scratch decoder; /* of metadata */
+  size_t decoder_bytes;        /* of it that are taken from the budget */
   struct output output;
   struct index_cursor *index;
   struct rollup_cursor *rollup;

@@ -102,14 +102,30 @@ int source_load(struct scanner *s, int column, uint32_t first, uint32_t count, t
   return 0;
 }
 
+#define DECODER_KEPT (64u << 10)
+
+/* What the decoder took it keeps for the next chunk if that is little, and the budget has it. */
+static void keep_decoder(struct scanner *s) {
+  size_t bytes = ints_scratch_bytes(&s->decoder);
+  if (bytes <= s->decoder_bytes) return;
+  if (bytes <= DECODER_KEPT && budget_take(s->hold.budget, bytes - s->decoder_bytes)) {
+    s->decoder_bytes = bytes;
+    return;
+  }
+  ints_scratch_free(&s->decoder);
+  budget_give(s->hold.budget, s->decoder_bytes);
+  s->decoder_bytes = 0;
+}
+
 static int load_segment_metadata(struct scanner *s, uint32_t first, uint32_t end, tally_error *error) {
   struct metadata_buffer *m = &s->metadata;
   int result = hold_reserve(&s->hold, &m->bytes, segment_metadata_bytes(s->segment, s->current), error);
   if (result) return result;
   size_t capacity = m->bytes.capacity;
   s->stats.blocks_read++;
-  result = segment_metadata(s->segment, s->current, first, end - first, m->decoded, &m->bytes, m->map,
-                            &m->all_valid, error);
+  result = segment_metadata(s->segment, s->current, first, end - first, &s->decoder, m->decoded, &m->bytes,
+                            m->map, &m->all_valid, error);
+  keep_decoder(s);
   if (m->bytes.capacity > capacity) { /* the decoder's own growth: count it too */
     if (!budget_take(s->hold.budget, m->bytes.capacity - capacity)) {
       budget_give(s->hold.budget, capacity);

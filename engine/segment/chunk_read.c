@@ -240,8 +240,8 @@ int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids
 
 /* ---- metadata */
 
-static int read_metadata(const struct part *p, const struct block *b, uint64_t *at, struct buffer *bytes,
-                         uint64_t *valid, tally_error *error) {
+static int read_metadata(const struct part *p, const struct block *b, struct ints_scratch *scratch,
+                         uint64_t *at, struct buffer *bytes, uint64_t *valid, tally_error *error) {
   struct reader r = reader_make(b->payload, b->size);
   uint64_t validity[CHUNK_ROWS / 64];
   uint32_t texts = p->rows - p->zone->nulls, first = p->first, n = p->count;
@@ -252,10 +252,8 @@ static int read_metadata(const struct part *p, const struct block *b, uint64_t *
     first = (uint32_t)bitmap_count(validity, p->first);
     n = (uint32_t)bitmap_count(valid, p->count);
   }
-  struct ints_scratch scratch = {0};
   uint64_t size = segment_metadata_bytes(p->s, p->chunk);
-  bool sound = texts_decode_some(r.at, reader_left(&r), texts, first, n, size, at, bytes, &scratch);
-  ints_scratch_free(&scratch);
+  bool sound = texts_decode_some(r.at, reader_left(&r), texts, first, n, size, at, bytes, scratch);
   if (!sound && bytes->failed) return fail_memory(error, "metadata of a segment");
   if (!sound || at[n] > size || (n == texts && at[n] != size))
     return block_damage(p->s, b, "segment-metadata-texts", error);
@@ -268,8 +266,9 @@ static int read_metadata(const struct part *p, const struct block *b, uint64_t *
   return 0;
 }
 
-int segment_metadata(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, uint64_t *at,
-                     struct buffer *bytes, uint64_t *valid, bool *all_valid, tally_error *error) {
+int segment_metadata(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count,
+                     struct ints_scratch *scratch, uint64_t *at, struct buffer *bytes, uint64_t *valid,
+                     bool *all_valid, tally_error *error) {
   struct part p = {.s = s,
                    .column = TALLY_COL_METADATA,
                    .chunk = chunk,
@@ -287,7 +286,7 @@ int segment_metadata(struct segment *s, uint32_t chunk, uint32_t first, uint32_t
   struct block b;
   int result = block_pin(s, SLOT_METADATA * s->chunks + chunk, &b, error);
   if (result) return result;
-  result = read_metadata(&p, &b, at, bytes, valid, error);
+  result = read_metadata(&p, &b, scratch, at, bytes, valid, error);
   block_release(s, &b);
   return result;
 }

@@ -2,6 +2,7 @@
  *
  * Keys and users are checked to be ids that the segment may have, counts to be possible, and values to lie
  * within the segment's, so that callers may use them as they use those of rows. */
+#include "base/kernel.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "segment/histogram.h"
@@ -115,33 +116,45 @@ static bool open_columns(const struct segment *s, const struct block *b, enum ro
   return sound && (histograms || reader_left(&r) == 0);
 }
 
+/* The loops have no way out in the middle, so that the compiler takes several values at once. */
+
+KERNEL static bool falls(const int64_t *v, uint32_t count) {
+  int64_t falling = 0;
+  for (uint32_t i = 1; i < count; i++) falling |= v[i] < v[i - 1] ? -1 : 0;
+  return falling != 0;
+}
+
+KERNEL static uint32_t count_below(const int64_t *v, uint32_t count, int64_t bound) {
+  uint64_t below = 0;
+  for (uint32_t i = 0; i < count; i++) below += v[i] < bound;
+  return (uint32_t)below;
+}
+
+KERNEL static bool narrow(const int64_t *v, uint32_t count, int64_t low, int64_t high, uint32_t *to) {
+  int64_t outside = 0;
+  for (uint32_t i = 0; i < count; i++) outside |= v[i] < low || v[i] > high ? -1 : 0;
+  for (uint32_t i = 0; i < count; i++) to[i] = (uint32_t)v[i];
+  return outside == 0;
+}
+
 /* Finds the wanted entries; false if the buckets are not what the directory says. */
 static bool find_buckets(const struct rollup_place *p, uint32_t piece, struct columns *c, uint32_t from,
                          uint32_t to, uint32_t *buckets) {
   int64_t v[ROLLUP_PIECE];
   ints_decode(&c->bucket, 0, c->count, v);
-  bool sound = v[0] == p->first[piece] && v[c->count - 1] == p->last[piece];
-  c->first = c->some = 0;
-  for (uint32_t i = 0; i < c->count; i++) {
-    sound &= i == 0 || v[i] >= v[i - 1];
-    c->first += v[i] < from;
-    c->some += v[i] >= from && v[i] < to;
-  }
-  for (uint32_t i = 0; i < c->some && sound && buckets; i++) buckets[i] = (uint32_t)v[c->first + i];
-  return sound;
+  if (v[0] != p->first[piece] || v[c->count - 1] != p->last[piece] || falls(v, c->count)) return false;
+  c->first = count_below(v, c->count, from);
+  c->some = from < to ? count_below(v, c->count, to) - c->first : 0;
+  for (uint32_t i = 0; i < c->some && buckets; i++) buckets[i] = (uint32_t)v[c->first + i];
+  return true;
 }
 
 /* Counts in [low, high]. */
 static bool read_words(const struct columns *c, const struct ints *ints, int64_t low, int64_t high,
                        uint32_t *to) {
   int64_t v[ROLLUP_PIECE];
-  bool sound = true;
   ints_decode(ints, c->first, c->some, v);
-  for (uint32_t i = 0; i < c->some; i++) {
-    sound &= v[i] >= low && v[i] <= high;
-    to[i] = (uint32_t)v[i];
-  }
-  return sound;
+  return narrow(v, c->some, low, high, to);
 }
 
 /* At the users' levels the minimum is stored as its distance to the sum, which is 0 for one value. */
@@ -162,7 +175,7 @@ static bool read_bounds(const struct segment *s, const struct columns *c, int m,
 }
 
 static bool read_measure(const struct segment *s, const struct columns *c, int m, enum rollup_level level,
-                         const uint32_t *rows, struct measure *to) {
+                         bool bounds, const uint32_t *rows, struct measure *to) {
   int64_t v[ROLLUP_PIECE];
   bool sound = true;
   ints_decode(&c->value[m].sum, c->first, c->some, v);
@@ -174,7 +187,8 @@ static bool read_measure(const struct segment *s, const struct columns *c, int m
       to[i].nonnull = rows[i] - (uint32_t)v[i];
     }
   }
-  return sound && (!s->rollup_bounds[level] || read_bounds(s, c, m, rollup_of_users(level), to));
+  bounds = bounds && s->rollup_bounds[level];
+  return sound && (!bounds || read_bounds(s, c, m, rollup_of_users(level), to));
 }
 
 static const char *read_piece(const struct segment *s, enum rollup_level level, uint32_t piece, uint32_t from,
@@ -195,7 +209,7 @@ static const char *read_piece(const struct segment *s, enum rollup_level level, 
       !read_words(&c, &c.errors, 0, s->info.rows, entries->errors))
     return "segment-rollup-errors";
   for (int m = 0; m < MEASURES; m++)
-    if (entries->measure[m] && !read_measure(s, &c, m, level, rows, entries->measure[m]))
+    if (entries->measure[m] && !read_measure(s, &c, m, level, entries->bounds, rows, entries->measure[m]))
       return "segment-rollup-values";
   return NULL;
 }
@@ -284,6 +298,13 @@ int segment_histograms(struct segment *s, uint32_t piece, uint32_t from, uint32_
 
 /* ---- users */
 
+/* Has no way out in the middle, so that the compiler takes several values at once. */
+KERNEL static bool rises(const int64_t *v, uint32_t count) {
+  int64_t falls = 0;
+  for (uint32_t i = 1; i < count; i++) falls |= v[i] <= v[i - 1] ? -1 : 0;
+  return falls == 0;
+}
+
 static bool read_users(const struct segment *s, const struct block *b, uint32_t all, uint32_t first,
                        uint32_t count, int64_t *users) {
   struct reader r = reader_make(b->payload, b->size), part;
@@ -293,13 +314,8 @@ static bool read_users(const struct segment *s, const struct block *b, uint32_t 
   uint32_t there = all - first < USERS_PIECE ? all - first : USERS_PIECE;
   if (!part_open(&r, there, &ints) || (first + there == all && reader_left(&r) != 0)) return false;
   ints_decode(&ints, 0, count, users);
-  int64_t least = 1;
-  bool sound = true;
-  for (uint32_t i = 0; i < count; i++) {
-    sound &= users[i] >= least;
-    least = users[i] + 1;
-  }
-  return sound && users[count - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
+  return users[0] > 0 && rises(users, count) &&
+         users[count - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
 }
 
 int segment_users(struct segment *s, uint32_t set, uint32_t first, uint32_t count, int64_t *users,

@@ -13,6 +13,7 @@
 
 #include "base/budget.h"
 #include "base/bytes.h"
+#include "encoding/ints.h"
 #include "model/rows.h"
 #include "os/pace.h"
 #include "segment/cache.h"
@@ -192,9 +193,11 @@ int segment_values(struct segment *s, int column, uint32_t chunk, uint32_t first
 int segment_costs(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, const int64_t *tokens,
                   int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error);
 /* Decodes metadata of rows [first, first + count) of a chunk: at (count + 1 offsets) and bytes; NULL rows are
- * empty. *all_valid, or valid has count bits (bit 0 is row `first`); it has room for CHUNK_ROWS. */
-int segment_metadata(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, uint64_t *at,
-                     struct buffer *bytes, uint64_t *valid, bool *all_valid, tally_error *error);
+ * empty. *all_valid, or valid has count bits (bit 0 is row `first`); it has room for CHUNK_ROWS. `scratch` is
+ * zeroed before its first use, kept from call to call, and the caller's to free. */
+int segment_metadata(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count,
+                     struct ints_scratch *scratch, uint64_t *at, struct buffer *bytes, uint64_t *valid,
+                     bool *all_valid, tally_error *error);
 
 /* ---- runs */
 
@@ -237,11 +240,12 @@ static inline int64_t rollup_width(enum rollup_level level) {
 int segment_rollup_keys(struct segment *s, enum rollup_level level, struct rollup_key *keys,
                         tally_error *error);
 /* Entries, by bucket (hours or days since s->start), then key; NULL arrays are skipped. min and max are 0
- * where the level has no bounds; where nonnull is 0 sum, min and max are 0. */
+ * where the level has no bounds, or they are not asked for; where nonnull is 0 sum, min and max are 0. */
 struct rollup_entries {
   uint32_t *bucket, *key, *rows;
   uint32_t *errors; /* rows with status_code >= 400; at the users' levels only, elsewhere the key tells */
   struct measure *measure[MEASURES];
+  bool bounds; /* minima and maxima are asked for */
 };
 /* Pieces that may have entries of the buckets [from, to): [*first, *end). */
 void segment_rollup_pieces(const struct segment *s, enum rollup_level level, uint32_t from, uint32_t to,

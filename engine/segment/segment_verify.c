@@ -25,6 +25,7 @@ struct verify {
   uint32_t a[RUN_PIECE], b[RUN_PIECE], c[RUN_PIECE];
   int64_t sums[RUN_PIECE];
   struct buffer bytes;
+  struct ints_scratch scratch;
 };
 
 /* Reports a failure of a block as a fault. What says nothing about the file is passed on. */
@@ -60,7 +61,8 @@ static int verify_chunk(struct verify *v, int slot, uint32_t chunk, tally_error 
   int result = take_pace(v, (uint32_t)slot * v->s.chunks + chunk, error);
   if (result) return result;
   result = slot == SLOT_METADATA
-               ? segment_metadata(&v->s, chunk, 0, rows, v->at, &v->bytes, v->valid, &all_valid, error)
+               ? segment_metadata(&v->s, chunk, 0, rows, &v->scratch, v->at, &v->bytes, v->valid, &all_valid,
+                                  error)
                : segment_values(&v->s, column, chunk, 0, rows, v->values, v->valid, &all_valid, error);
   bool measured = column >= TALLY_COL_REQUEST_SIZE && slot != SLOT_METADATA;
   if (!result && measured) add_measure(v, column, rows);
@@ -185,6 +187,7 @@ static void *rollup_room(uint32_t keys, struct rollup_key **key, struct rollup_e
   e->bucket = (uint32_t *)(void *)at;
   e->key = e->bucket + ROLLUP_PIECE;
   e->rows = e->key + ROLLUP_PIECE;
+  e->bounds = true;
   *key = (struct rollup_key *)(void *)(e->rows + ROLLUP_PIECE);
   return memory;
 }
@@ -323,6 +326,7 @@ int segment_verify(struct segment *s, struct pace *pace,
   if (!result) result = verify_blocks(v, error);
   cache_free(v->inside.cache);
   buffer_free(&v->bytes);
+  ints_scratch_free(&v->scratch);
   mem_free(v);
   return result;
 }

@@ -142,7 +142,8 @@ static void free_keys(struct thin_source *t, const struct segment *s, int keys, 
 }
 
 static struct rollup_entries entries_of(struct thin_source *t) {
-  struct rollup_entries e = {.bucket = t->bucket, .key = t->key, .rows = t->rows_of, .errors = t->errors};
+  struct rollup_entries e = {
+      .bucket = t->bucket, .key = t->key, .rows = t->rows_of, .errors = t->errors, .bounds = true};
   for (int m = 0; m < MEASURES; m++) e.measure[m] = t->measure[m];
   return e;
 }

@@ -85,8 +85,11 @@ static void read_chunk(struct segment *s, uint32_t chunk) {
     }
   }
   struct buffer bytes = {0};
+  struct ints_scratch scratch = {0};
   bool all;
-  int result = segment_metadata(s, chunk, 0, segment_chunk_rows(s, chunk), m.at, &bytes, m.valid, &all, &e);
+  int result =
+      segment_metadata(s, chunk, 0, segment_chunk_rows(s, chunk), &scratch, m.at, &bytes, m.valid, &all, &e);
+  ints_scratch_free(&scratch);
   expect(result, &e);
   if (!result)
     for (uint32_t i = 0; i < rows; i++)
@@ -119,7 +122,7 @@ static void read_runs(struct segment *s, uint32_t first) {
 
 static void read_rollups(struct segment *s) {
   tally_error e = {0};
-  struct rollup_entries all = {.bucket = m.bucket, .key = m.key, .rows = m.rows};
+  struct rollup_entries all = {.bucket = m.bucket, .key = m.key, .rows = m.rows, .bounds = true};
   for (int i = 0; i < MEASURES; i++) all.measure[i] = m.measure[i];
   for (int level = 0; level < ROLLUP_LEVELS; level++) {
     uint32_t first, end, count = 0,

@@ -458,6 +458,46 @@ Test(bits, packed_arrays_read_back_at_any_place_and_width) {
   }
 }
 
+Test(bits, sums_are_those_of_the_values_from_any_width_and_end) {
+  seed();
+  static uint64_t in[1000];
+  for (unsigned width = 0; width <= 64; width++) {
+    uint32_t n = 1 + (uint32_t)below(1000);
+    for (uint32_t i = 0; i < n; i++) in[i] = next() & bits_mask(width);
+    size_t size = bits_size(n, width);
+    uint8_t *packed = mem_alloc(size ? size : 1);
+    bits_pack(in, n, width, packed);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i <= n; i++) {
+      cr_assert_eq(bits_sum(packed, n, width, i), sum, "the first %u of %u of width %u", i, n, width);
+      if (i < n) sum += in[i];
+    }
+    mem_free(packed);
+  }
+}
+
+Test(ints, a_frame_s_sum_is_that_of_what_it_decodes_to, .fini = done) {
+  seed();
+  for (unsigned round = 0; round < 400; round++) {
+    uint32_t n = 1 + (uint32_t)below(700);
+    uint64_t step = below(2) ? 1 : 1000;
+    for (uint32_t i = 0; i < n; i++) v[i] = (int64_t)((below(9) ? below(500) : next() >> below(64)) * step);
+    struct int_frame_plan plan = int_frame_plan(v, n, v[below(n)]);
+    buffer_clear(&out);
+    struct buffer work = {0};
+    int_frame_write(v, n, &plan, &out, &work);
+    buffer_free(&work);
+    struct reader r = reader_make(out.data, out.size);
+    struct int_frame f;
+    cr_assert(int_frame_open(&r, n, plan.exponent, plan.exceptions != 0, &f));
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i <= n; i++) {
+      cr_assert_eq(int_frame_sum(&f, i), sum, "the first %u of %u, %u exceptions", i, n, f.exceptions);
+      if (i < n) sum += (uint64_t)v[i];
+    }
+  }
+}
+
 Test(ints, exceptions_whose_positions_do_not_ascend_are_told) {
   static const uint8_t shuffled[] = {0x81, 0,    2,    9,    7,    0x00, 0x4e, 0x41, 0x18, 0x47, 0x4d,
                                      0x69, 0x7b, 0x7d, 0x6e, 0x81, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02};

@@ -22,7 +22,7 @@ static uint64_t mix_entries(uint64_t h, const struct rollup_piece *p, uint32_t c
 
 static int digest_rollups(struct segment *s, uint64_t *h, tally_error *error) {
   struct rollup_piece *p = &rollup_piece;
-  struct rollup_entries e = {.bucket = p->bucket, .key = p->key, .rows = p->rows};
+  struct rollup_entries e = {.bucket = p->bucket, .key = p->key, .rows = p->rows, .bounds = true};
   for (int m = 0; m < MEASURES; m++) e.measure[m] = p->measure[m];
   int result = 0;
   if (s->rollup_keys > 4096) return 0; /* nonsense that the test has no room for */
@@ -66,8 +66,11 @@ static bool digest_segment(struct fixture *f, uint64_t *digest, tally_error *err
         h = hash_mix(h ^ (uint64_t)values[i]) + (all || bitmap_get(valid, i));
     }
     struct buffer bytes = {0};
+    struct ints_scratch scratch = {0};
     if (!result)
-      result = segment_metadata(s, chunk, 0, segment_chunk_rows(s, chunk), at, &bytes, valid, &all, error);
+      result = segment_metadata(s, chunk, 0, segment_chunk_rows(s, chunk), &scratch, at, &bytes, valid, &all,
+                                error);
+    ints_scratch_free(&scratch);
     if (!result) h = hash_mix(h ^ hash64(bytes.data ? (const char *)bytes.data : "", bytes.size)) + at[rows];
     buffer_free(&bytes);
   }

@@ -132,11 +132,13 @@ Test(segment, failing_memory_is_an_error) {
     struct segment *s = NULL;
     uint64_t at[CHUNK_ROWS + 1], valid[CHUNK_ROWS / 64];
     struct buffer bytes = {0};
+    struct ints_scratch scratch = {0};
     bool all;
     result = segment_open(os_posix(), f.path, &f.info, f.cache, &f.budget, &s, &error);
     if (!result)
-      result = segment_metadata(s, 0, 0, segment_chunk_rows(s, 0), at, &bytes, valid, &all, &error);
+      result = segment_metadata(s, 0, 0, segment_chunk_rows(s, 0), &scratch, at, &bytes, valid, &all, &error);
     mem_test_hook = NULL;
+    ints_scratch_free(&scratch);
     if (result) cr_assert_eq(result, TALLY_NO_MEMORY, "allocation %zu: %s", n, error.text);
     buffer_free(&bytes);
     segment_unref(s);

@@ -20,7 +20,7 @@ struct entries {
 
 static struct entries *new_entries(void) {
   struct entries *e = malloc(sizeof *e);
-  e->arrays = (struct rollup_entries){.bucket = e->bucket, .key = e->key, .rows = e->rows};
+  e->arrays = (struct rollup_entries){.bucket = e->bucket, .key = e->key, .rows = e->rows, .bounds = true};
   for (int m = 0; m < MEASURES; m++) e->arrays.measure[m] = e->measure[m];
   return e;
 }

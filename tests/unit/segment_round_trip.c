@@ -36,9 +36,12 @@ static void check_metadata_of(struct segment *s, const struct rows *rows, uint32
   uint64_t at[CHUNK_ROWS + 1], valid[CHUNK_ROWS / 64];
   bool all;
   struct buffer bytes = {0};
+  struct ints_scratch scratch = {0};
   tally_error error = {0};
   uint32_t first = chunk * CHUNK_ROWS + from;
-  cr_assert_eq(segment_metadata(s, chunk, from, n, at, &bytes, valid, &all, &error), 0, "%s", error.text);
+  cr_assert_eq(segment_metadata(s, chunk, from, n, &scratch, at, &bytes, valid, &all, &error), 0, "%s",
+               error.text);
+  ints_scratch_free(&scratch);
   if (n == segment_chunk_rows(s, chunk)) cr_assert_eq(bytes.size, segment_metadata_bytes(s, chunk));
   for (uint32_t i = 0; i < n; i++) {
     bool there = bitmap_get(rows->valid[VALID_METADATA], first + i);

@@ -179,7 +179,7 @@ static void check_level(const struct month *m, struct segment *s, enum rollup_le
   tally_error error = {0};
   bool users = rollup_of_users(level);
   struct rollup_key *keys = malloc((users ? s->user_keys : s->rollup_keys) * sizeof *keys);
-  struct rollup_entries e = {found.bucket, found.key, found.rows, found.errors, {0}};
+  struct rollup_entries e = {found.bucket, found.key, found.rows, found.errors, {0}, true};
   uint32_t count, at = 0, piece, end, n;
   for (int i = 0; i < MEASURES; i++) e.measure[i] = found.measure[i];
   struct expected *want = expect_level(m, level, &count);
