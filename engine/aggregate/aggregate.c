@@ -67,10 +67,9 @@ static void percentile(const struct bag *bag, uint32_t group, uint32_t percent, 
   for (size_t i = 0; i < entries; i++) n += entry[i].count;
   result->null = n == 0;
   if (n == 0) return;
-  uint64_t rank = (uint64_t)(((uint128)percent * n + PERCENT_WHOLE - 1) / PERCENT_WHOLE);
-  uint64_t seen = 0;
-  size_t i = 0;
-  while ((seen += entry[i].count) < rank) i++;
+  uint64_t rank = (uint64_t)(((uint128)percent * n + PERCENT_WHOLE - 1) / PERCENT_WHOLE), seen = 0;
+  size_t i = n == entries ? (size_t)rank - 1 : 0; /* each value is there once: no look at the others */
+  while (n > entries && (seen += entry[i].count) < rank) i++;
   result->value = entry[i].value;
 }
 
@@ -128,25 +127,43 @@ int aggregate_result(const struct aggregate *aggregate, const struct accumulator
   return 0;
 }
 
-/* Units of 10^-6 with all six decimals. */
-static void print_rate(struct buffer *text, int128 value) {
-  bool negative = value < 0;
-  uint128 magnitude = negative ? -(uint128)value : (uint128)value;
-  if (negative) buffer_text(text, "-");
-  int128_print(text, (int128)(magnitude / RATE_UNITS));
-  buffer_printf(text, ".%06u", (unsigned)(magnitude % RATE_UNITS));
+int aggregate_results(const struct aggregate *aggregate, const struct accumulator *a, const uint32_t *group,
+                      size_t count, const uint64_t *rows, struct number *result, size_t *done,
+                      tally_error *error) {
+  *done = count;
+  if (aggregate->function == AGGREGATE_COUNT && !a->nulls && rows) {
+    for (size_t i = 0; i < count; i++) result[i] = (struct number){false, (int128)rows[group[i]]};
+    return 0;
+  }
+  if (aggregate->function == AGGREGATE_SUM && !a->nulls && rows) {
+    for (size_t i = 0; i < count; i++) result[i] = (struct number){rows[group[i]] == 0, a->sum[group[i]]};
+    return 0;
+  }
+  for (size_t i = 0; i < count; i++) {
+    int rc = aggregate_result(aggregate, a, group[i], rows ? rows[group[i]] : 0, &result[i], error);
+    if (rc) {
+      *done = i;
+      return rc;
+    }
+  }
+  return 0;
 }
 
-void aggregate_print(const struct aggregate *aggregate, int128 value, struct buffer *text) {
-  if (is_rate(aggregate)) {
-    print_rate(text, value);
-  } else if (is_count(aggregate->function) || aggregate->scale == SCALE_INTEGER) {
-    int128_print(text, value);
-  } else if (aggregate->scale == SCALE_TIME) {
-    timestamp_print(text, (int64_t)value, 0, true, 6);
-  } else if (aggregate->function == AGGREGATE_AVG) {
-    decimal_print(text, value, 9);
-  } else {
-    decimal_print(text, value, aggregate->scale == SCALE_COST ? 4 : 0);
-  }
+/* Units of 10^-6 with all six decimals. */
+static char *put_rate(char *to, int128 value) {
+  uint128 magnitude = value < 0 ? -(uint128)value : (uint128)value;
+  uint32_t rest = (uint32_t)(magnitude % RATE_UNITS);
+  if (value < 0) *to++ = '-';
+  to = int128_put(to, (int128)(magnitude / RATE_UNITS));
+  *to++ = '.';
+  for (uint32_t unit = RATE_UNITS / 10; unit; rest %= unit, unit /= 10) *to++ = (char)('0' + rest / unit);
+  return to;
+}
+
+char *aggregate_put(const struct aggregate *aggregate, int128 value, char *to) {
+  if (is_rate(aggregate)) return put_rate(to, value);
+  if (is_count(aggregate->function) || aggregate->scale == SCALE_INTEGER) return int128_put(to, value);
+  if (aggregate->scale == SCALE_TIME) return timestamp_put(to, (int64_t)value, 0, true, 6);
+  if (aggregate->function == AGGREGATE_AVG) return decimal_put(to, value, 9);
+  return decimal_put(to, value, aggregate->scale == SCALE_COST ? 4 : 0);
 }

@@ -49,7 +49,14 @@ struct number {
 /* The value over a group of a sealed accumulator, which has `rows` rows. TALLY_OVERFLOW. */
 int aggregate_result(const struct aggregate *aggregate, const struct accumulator *a, uint32_t group,
                      uint64_t rows, struct number *result, tally_error *error);
-/* Appends the value (not NULL) as the contract prints it. */
-void aggregate_print(const struct aggregate *aggregate, int128 value, struct buffer *text);
+/* The same for `count` groups, of which group g has rows[g] rows (NULL: rows are not counted). An error is
+ * that of group[*done], and result has those before it. */
+int aggregate_results(const struct aggregate *aggregate, const struct accumulator *a, const uint32_t *group,
+                      size_t count, const uint64_t *rows, struct number *result, size_t *done,
+                      tally_error *error);
+/* Writes the value (not NULL) as the contract prints it; returns where it ends. `to` has room for
+ * AGGREGATE_PUT_MOST bytes. */
+#define AGGREGATE_PUT_MOST 48
+char *aggregate_put(const struct aggregate *aggregate, int128 value, char *to);
 
 #endif

@@ -218,9 +218,9 @@ int bag_seal(struct bag *bag, tally_error *error) {
   return 0;
 }
 
-/* The first entry of the run whose group is at least `group`. */
-static size_t lower_bound(const struct bag *bag, uint64_t group) {
-  size_t low = 0, high = bag->run_size;
+/* The first entry of the run, from `low` on and before `high`, whose group is at least `group`; else `high`.
+ */
+static size_t lower_bound(const struct bag *bag, size_t low, size_t high, uint64_t group) {
   while (low < high) {
     size_t middle = low + (high - low) / 2;
     if (bag->run[middle].group < group)
@@ -232,7 +232,13 @@ static size_t lower_bound(const struct bag *bag, uint64_t group) {
 }
 
 size_t bag_group(const struct bag *bag, uint32_t group, const struct bag_entry **first) {
-  size_t at = lower_bound(bag, group);
-  *first = bag->run ? bag->run + at : NULL; /* no runs: nothing to point into */
-  return lower_bound(bag, (uint64_t)group + 1) - at;
+  const size_t start = lower_bound(bag, 0, bag->run_size, group);
+  size_t low = start, high = start;
+  for (size_t step = 1; high < bag->run_size && bag->run[high].group == group; step *= 2) {
+    low = high; /* the end is near the start: from there in steps that double */
+    high += step;
+  }
+  if (high > bag->run_size) high = bag->run_size;
+  *first = bag->run ? bag->run + start : NULL; /* no runs: nothing to point into */
+  return lower_bound(bag, low, high, (uint64_t)group + 1) - start;
 }

@@ -119,6 +119,7 @@ int tally_scan_open(tally_store *store, const tally_scan *scan, tally_cursor **c
 }
 
 static int next_result(tally_cursor *c, size_t most, tally_error *error) {
+  if (result_at_hand(c->result)) return result_next(c->result, most, error);
   int result = db_snapshot_pin(c->snapshot, error);
   if (result) return result;
   os_thread_may_wait(!c->at_once);

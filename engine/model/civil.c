@@ -4,6 +4,7 @@
  * of zeros and separators leaves digit values and zeros, whose limits one addition checks in all bytes. */
 #include "model/civil.h"
 
+#include "model/decimal.h"
 #include "model/schema.h"
 
 #define SECOND_US INT64_C(1000000)
@@ -183,16 +184,17 @@ static char *put_offset(char *p, int32_t offset) {
   return seconds % 60 ? end : end - 3;
 }
 
-void timestamp_print(struct buffer *b, int64_t us, int32_t offset, bool utc, int decimals) {
+char *timestamp_put(char *p, int64_t us, int32_t offset, bool utc, int decimals) {
   int64_t seconds = floor_div(us, SECOND_US);
   unsigned fraction = (unsigned)(us - seconds * SECOND_US);
   seconds += offset;
   int64_t days = floor_div(seconds, 86400), year;
   int month, day;
   days_to_civil(days, &year, &month, &day);
-  if (year < 0 || year > 9999) buffer_printf(b, "%lld", (long long)year);
-  char text[48], *p = text;
-  if (year >= 0 && year <= 9999) p = put_two(put_two(p, (unsigned)year / 100), (unsigned)year % 100);
+  if (year >= 0 && year <= 9999)
+    p = put_two(put_two(p, (unsigned)year / 100), (unsigned)year % 100);
+  else
+    p = int128_put(p, year);
   *p++ = '-';
   p = put_two(p, (unsigned)month);
   *p++ = '-';
@@ -203,9 +205,13 @@ void timestamp_print(struct buffer *b, int64_t us, int32_t offset, bool utc, int
     *p++ = '.';
     p = put_two(put_two(put_two(p, fraction / 10000), fraction / 100 % 100), fraction % 100);
   }
-  if (utc)
-    *p++ = 'Z';
-  else
-    p = put_offset(p, offset);
-  buffer_append(b, text, (size_t)(p - text));
+  if (!utc) return put_offset(p, offset);
+  *p++ = 'Z';
+  return p;
+}
+
+void timestamp_print(struct buffer *b, int64_t us, int32_t offset, bool utc, int decimals) {
+  if (!buffer_reserve(b, TIMESTAMP_PUT_MOST)) return;
+  char *to = (char *)b->data + b->size;
+  b->size += (size_t)(timestamp_put(to, us, offset, utc, decimals) - to);
 }

@@ -24,8 +24,12 @@ bool timestamp_parse(const char *text, size_t size, int64_t *us, bool *has_offse
 /* YYYY-MM-DD alone: days since 1970-01-01. */
 bool date_parse(const char *text, size_t size, int64_t *days);
 
-/* Appends us as RFC 3339 in an offset of `offset` seconds ("Z" if `utc`, else +hh:mm; an offset with seconds
- * prints them too: +hh:mm:ss), with `decimals` (0 or 6) decimals. */
+/* Writes us as RFC 3339 in an offset of `offset` seconds ("Z" if `utc`, else +hh:mm; an offset with seconds
+ * prints them too: +hh:mm:ss), with `decimals` (0 or 6) decimals. Returns where it ends; `to` has room for
+ * TIMESTAMP_PUT_MOST bytes. */
+#define TIMESTAMP_PUT_MOST 48
+char *timestamp_put(char *to, int64_t us, int32_t offset, bool utc, int decimals);
+/* Appends the same. */
 void timestamp_print(struct buffer *b, int64_t us, int32_t offset, bool utc, int decimals);
 
 /* A bucket: count x unit. us..h are fixed lengths aligned to 1970; d, w, mo, y are calendar units. */

@@ -40,8 +40,13 @@ int decimal_compare(const char *a, size_t a_size, const char *b, size_t b_size);
  * text must be a number. */
 void decimal_bound(const char *text, size_t size, int scale, int64_t *floor, bool *exact, int *outside);
 
-/* Appends units of 10^-9 with at least `min` (0..9) and at most 9 decimals, trailing zeros beyond min
- * dropped: decimal_print(b, 12400000, 4) gives 0.0124. */
+/* Writes units of 10^-9 with at least `min` (0..9) and at most 9 decimals, trailing zeros beyond min dropped:
+ * of 12400000 and 4, 0.0124. Returns where they end; `to` has room for DECIMAL_PUT_MOST bytes. */
+#define DECIMAL_PUT_MOST 42 /* -170141183460469231731687303715.884105728 */
+char *decimal_put(char *to, int128 units, int min);
+#define INT128_PUT_MOST 40
+char *int128_put(char *to, int128 value);
+/* Append the same. */
 void decimal_print(struct buffer *b, int128 units, int min);
 void int128_print(struct buffer *b, int128 value);
 /* Appends numerator / (denominator * 10^scale) rounded half to even to `decimals` decimals, all of them

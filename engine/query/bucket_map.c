@@ -155,11 +155,11 @@ bool bucket_map_unites(const struct bucket_map *map, int64_t width) {
   return unites;
 }
 
-int bucket_map_label(const struct bucket_map *map, uint64_t number, struct time_zone *zone,
-                     struct buffer *text, tally_error *error) {
+int bucket_map_label(const struct bucket_map *map, uint64_t number, struct time_zone *zone, char **to,
+                     tally_error *error) {
   int64_t start = bucket_map_start(map, number);
   int32_t offset;
   int rc = zone_offset(zone, start, &offset, error);
-  if (!rc) timestamp_print(text, start, offset, zone->utc, map->sub_second ? 6 : 0);
+  if (!rc) *to = timestamp_put(*to, start, offset, zone->utc, map->sub_second ? 6 : 0);
   return rc;
 }

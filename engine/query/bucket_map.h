@@ -34,8 +34,9 @@ void bucket_map_numbers(const struct bucket_map *map, const int64_t *us, uint32_
 int64_t bucket_map_start(const struct bucket_map *map, uint64_t number);
 /* Is each bucket a union of stretches of `width` that count from 1970? */
 bool bucket_map_unites(const struct bucket_map *map, int64_t width);
-/* Appends a bucket's label: its start, with the zone's offset there. */
-int bucket_map_label(const struct bucket_map *map, uint64_t number, struct time_zone *zone,
-                     struct buffer *text, tally_error *error);
+/* Writes a bucket's label, which is its start with the zone's offset there, and moves *to, which has room for
+ * TIMESTAMP_PUT_MOST bytes, behind it. */
+int bucket_map_label(const struct bucket_map *map, uint64_t number, struct time_zone *zone, char **to,
+                     tally_error *error);
 
 #endif

@@ -29,10 +29,16 @@ int execute_seal(const struct plan *plan, struct tally_up *up, tally_error *erro
 
 int execute_result(const struct plan *plan, const struct tally_up *total, size_t output, uint32_t group,
                    struct number *number, tally_error *error) {
+  size_t done;
+  return execute_results(plan, total, output, &group, 1, number, &done, error);
+}
+
+int execute_results(const struct plan *plan, const struct tally_up *total, size_t output,
+                    const uint32_t *group, size_t count, struct number *number, size_t *done,
+                    tally_error *error) {
   const struct output *o = &plan->request->output[output];
-  const struct accumulator *rows = &total->state[plan->rows_state];
-  int rc = aggregate_result(&o->aggregate, &total->state[plan->output_state[output]], group,
-                            rows->rows ? rows->rows[group] : 0, number, error);
+  int rc = aggregate_results(&o->aggregate, &total->state[plan->output_state[output]], group, count,
+                             total->state[plan->rows_state].rows, number, done, error);
   return rc ? error_where(error, PIECE_FORMAT, PIECE_ARGS(o->name)) : 0;
 }
 
@@ -57,6 +63,7 @@ struct queue {
 };
 
 struct thread {
+  const struct plan *plan;
   struct queue *queue;
   struct worker worker;
   bool shares; /* there is another one to merge with */
@@ -80,10 +87,11 @@ static void *run(void *arg) {
   struct thread *t = arg;
   const struct task *task;
   size_t at = 0, end = 0;
+  t->result = worker_init(&t->worker, t->plan, &t->error);
   while (!t->result && !atomic_load(&t->queue->failed) && (task = next_task(t->queue, &at, &end)))
     t->result = worker_task(&t->worker, task, &t->error);
   /* What merging needs sorted is sorted by its own thread. */
-  if (!t->result && t->shares) t->result = execute_seal(t->worker.plan, &t->worker.up, &t->error);
+  if (!t->result && t->shares) t->result = execute_seal(t->plan, &t->worker.up, &t->error);
   if (t->result) atomic_store(&t->queue->failed, true);
   return NULL;
 }
@@ -165,9 +173,8 @@ static int merge_texts(struct intern *into, const struct intern *from, uint32_t 
   return 0;
 }
 
-/* Group numbers of `from` in `into`, which are `apart` if none is in both; codes of interned texts become
- * those of `into`. */
-static int merge_groups(const struct plan *plan, struct groups *into, const struct groups *from, bool apart,
+/* Group numbers of `from` in `into`; codes of interned texts become those of `into`. */
+static int merge_groups(const struct plan *plan, struct groups *into, const struct groups *from,
                         const uint32_t *texts, uint32_t *map, tally_error *error) {
   for (uint32_t g = 0; g < from->count; g++) {
     const uint64_t *old = groups_key(from, g);
@@ -179,10 +186,18 @@ static int merge_groups(const struct plan *plan, struct groups *into, const stru
           i >= plan->request->has_bucket && plan->group_source[i - plan->request->has_bucket] != NO_SOURCE;
       key_put(key, part, interned ? texts[code] : code);
     }
-    int rc = apart ? groups_append(into, key, &map[g], error) : groups_add(into, key, &map[g], error);
+    int rc = groups_add(into, key, &map[g], error);
     if (rc) return rc;
   }
   return 0;
+}
+
+/* The same where none is in both. Such groups are of services and users, so no text is interned. */
+static int append_groups(struct groups *into, const struct groups *from, uint32_t *map, tally_error *error) {
+  uint32_t first = into->count;
+  int rc = groups_append(into, from->keys, from->count, error);
+  for (uint32_t g = 0; !rc && g < from->count; g++) map[g] = first + g;
+  return rc;
 }
 
 /* The first output that uses a state, for messages. */
@@ -211,7 +226,9 @@ static int merge(const struct plan *plan, struct tally_up *into, struct tally_up
   uint32_t *groups =
       texts ? grow_array(budget, NULL, 0, groups_count, sizeof *groups, "merging of threads", error) : NULL;
   int rc = groups ? merge_texts(&into->sources.intern, &from->sources.intern, texts, error) : error->code;
-  if (!rc) rc = merge_groups(plan, &into->groups, &from->groups, apart, texts, groups, error);
+  if (!rc)
+    rc = apart ? append_groups(&into->groups, &from->groups, groups, error)
+               : merge_groups(plan, &into->groups, &from->groups, texts, groups, error);
   if (!rc) rc = execute_grow(plan, into, error);
   if (!rc) rc = merge_states(plan, into, from, texts, groups, error);
   if (texts) grow_free(budget, texts, texts_count * sizeof *texts);
@@ -280,11 +297,8 @@ int execute(const struct plan *plan, struct tally_up *total, tally_error *error)
   if (plan->environment->at_once && much_work(plan, LONG_WORK))
     return fail(error, TALLY_BUSY, "there are %llu rows to read", (unsigned long long)plan->work);
   int rc = list_tasks(plan, count, &queue, &tasks, error);
-  for (size_t i = 0; i < count && !rc; i++) {
-    threads[i].queue = &queue;
-    threads[i].shares = count > 1;
-    rc = worker_init(&threads[i].worker, plan, error);
-  }
+  for (size_t i = 0; i < count; i++)
+    threads[i] = (struct thread){.plan = plan, .queue = &queue, .shares = count > 1};
   if (!rc) rc = run_all(threads, count, error);
   if (!rc) rc = finish(plan, threads, count, total, error);
   for (size_t i = 0; i < count; i++) worker_free(&threads[i].worker);

@@ -24,6 +24,10 @@ int execute_seal(const struct plan *plan, struct tally_up *total, tally_error *e
 /* An output's value for a group. TALLY_OVERFLOW, naming the aggregate. */
 int execute_result(const struct plan *plan, const struct tally_up *total, size_t output, uint32_t group,
                    struct number *number, tally_error *error);
+/* The same for `count` groups; an error is that of group[*done], and number has those before it. */
+int execute_results(const struct plan *plan, const struct tally_up *total, size_t output,
+                    const uint32_t *group, size_t count, struct number *number, size_t *done,
+                    tally_error *error);
 /* All states have at least the table's groups. */
 int execute_grow(const struct plan *plan, struct tally_up *total, tally_error *error);
 

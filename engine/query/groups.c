@@ -6,6 +6,7 @@
 #include "aggregate/grow.h"
 #include "base/hash.h"
 
+#define GROUPS_MOST (UINT32_MAX - 1)
 #define WORDS_MOST (GROUP_COLUMNS + 1) /* a code has less than 64 bits, and there may be a bucket */
 
 static const char what[] = "table of groups";
@@ -73,19 +74,35 @@ static int grow_slots(struct groups *groups, tally_error *error) {
   return 0;
 }
 
-int groups_append(struct groups *groups, const uint64_t *key, uint32_t *number, tally_error *error) {
-  if (groups->count == UINT32_MAX - 1) return grow_fail(groups->budget, what, error);
+/* Room for so many groups. */
+static int grow_keys(struct groups *groups, uint32_t room, tally_error *error) {
+  size_t size = groups->words * sizeof *groups->keys;
+  void *p = grow_array(groups->budget, groups->keys, groups->capacity, room, size, what, error);
+  if (!p) return error->code;
+  groups->keys = p;
+  groups->capacity = room;
+  return 0;
+}
+
+static int append(struct groups *groups, const uint64_t *key, uint32_t *number, tally_error *error) {
+  if (groups->count == GROUPS_MOST) return grow_fail(groups->budget, what, error);
   if (groups->count == groups->capacity) {
     uint32_t room = groups->capacity > UINT32_MAX / 2 ? UINT32_MAX : groups->capacity * 2;
-    if (room < 64) room = 64;
-    size_t size = groups->words * sizeof *groups->keys;
-    void *p = grow_array(groups->budget, groups->keys, groups->capacity, room, size, what, error);
-    if (!p) return error->code;
-    groups->keys = p;
-    groups->capacity = room;
+    int rc = grow_keys(groups, room < 64 ? 64 : room, error);
+    if (rc) return rc;
   }
   *number = groups->count++;
   for (size_t w = 0; w < groups->words; w++) groups->keys[(size_t)*number * groups->words + w] = key[w];
+  return 0;
+}
+
+int groups_append(struct groups *groups, const uint64_t *keys, uint32_t count, tally_error *error) {
+  if (count > GROUPS_MOST - groups->count) return grow_fail(groups->budget, what, error);
+  int rc = groups->count + count > groups->capacity ? grow_keys(groups, groups->count + count, error) : 0;
+  if (rc) return rc;
+  if (count && groups->words)
+    memcpy(groups->keys + groups->count * groups->words, keys, count * groups->words * sizeof *keys);
+  groups->count += count;
   return 0;
 }
 
@@ -102,14 +119,14 @@ static int add_hashed(struct groups *groups, const uint64_t *key, uint32_t *numb
     *number = slot.number - 1;
     if (key_equal(groups_key(groups, *number), key, groups->words)) return 0;
   }
-  int rc = groups_append(groups, key, number, error);
+  int rc = append(groups, key, number, error);
   if (!rc) place(groups->slots, mask, hash, *number);
   return rc;
 }
 
 static int add_dense(struct groups *groups, uint64_t key, uint32_t *number, tally_error *error) {
   if (!groups->dense[key]) {
-    int rc = groups_append(groups, &key, number, error);
+    int rc = append(groups, &key, number, error);
     if (rc) return rc;
     groups->dense[key] = *number + 1;
   }
@@ -121,7 +138,7 @@ int groups_add(struct groups *groups, const uint64_t *key, uint32_t *number, tal
   if (groups->dense_bits) return add_dense(groups, key[0], number, error);
   if (groups->words) return add_hashed(groups, key, number, error);
   *number = 0;
-  return groups->count ? 0 : groups_append(groups, key, number, error);
+  return groups->count ? 0 : append(groups, key, number, error);
 }
 
 /* Are all keys the same? Compares in blocks that the compiler turns into vector code. */

@@ -59,8 +59,9 @@ int groups_init(struct groups *groups, size_t words, unsigned dense_bits, struct
 void groups_free(struct groups *groups);
 /* The number of a key, a new one if it has none. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int groups_add(struct groups *groups, const uint64_t *key, uint32_t *number, tally_error *error);
-/* A new group, whose key none has. It is not found by its key: after the last groups_add only. */
-int groups_append(struct groups *groups, const uint64_t *key, uint32_t *number, tally_error *error);
+/* New groups, whose keys none has; words of key 0, words of key 1, ... They are not found by their keys:
+ * after the last groups_add only. */
+int groups_append(struct groups *groups, const uint64_t *keys, uint32_t count, tally_error *error);
 /* As groups_add for `rows` keys; word w of key i is keys[w * stride + i]. *same: all rows are of group
  * numbers[0], and the other numbers are not filled. */
 int groups_add_all(struct groups *groups, const uint64_t *keys, size_t stride, uint32_t rows,

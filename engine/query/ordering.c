@@ -13,6 +13,7 @@
 #include "aggregate/radix.h"
 #include "encoding/bits.h"
 #include "query/rank.h"
+#include "query/text_space.h"
 
 static const char what[] = "sorting of the answer";
 
@@ -27,27 +28,7 @@ struct sorter {
 
 /* ------------------------------------------------------------------ texts */
 
-struct text_space {
-  const struct catalog *catalog;
-  int domain;
-  const struct intern *intern; /* instead of the catalog */
-};
-
-static struct text_space space_of(const struct plan *plan, const struct tally_up *total, size_t group) {
-  if (plan->group_source[group] != NO_SOURCE) return (struct text_space){.intern = &total->sources.intern};
-  return (struct text_space){plan->environment->snapshot->catalog,
-                             column_domain(plan->request->group[group].ref.column), NULL};
-}
-
-static tally_text space_text(const void *arg, uint32_t id) {
-  const struct text_space *space = arg;
-  return space->intern ? intern_text(space->intern, id) : catalog_text(space->catalog, space->domain, id);
-}
-
-tally_text ordering_text(const struct plan *plan, const struct tally_up *total, size_t group, uint32_t id) {
-  struct text_space space = space_of(plan, total, group);
-  return space_text(&space, id);
-}
+static tally_text space_text(const void *space, uint32_t id) { return text_space_text(space, id); }
 
 /* ------------------------------------------------------------------ words */
 
@@ -94,13 +75,15 @@ static uint64_t place_of(const struct key *k, uint128 number, bool null, unsigne
   return (uint64_t)((null ? k->most + 1 : k->descending ? k->most - number : number) >> shift);
 }
 
-/* An integer's code keeps its order. The codes of integers and texts are 0 for NULL. */
+/* An integer's code keeps its order. The codes of integers and texts are 0 for NULL; all have less than 64
+ * bits. */
 static void put_codes(struct sorter *s, const struct key *k, unsigned shift, uint64_t mask) {
+  const uint64_t most = (uint64_t)k->most, first = k->kind != KEY_BUCKET;
   for (size_t i = 0; i < s->count; i++) {
-    uint64_t code = key_code(groups_key(&s->total->groups, s->rows[i]), k->part), number = code;
-    if (k->kind != KEY_BUCKET) number = (k->kind == KEY_TEXT ? k->rank[code] : code) - UINT64_C(1);
-    uint64_t place = place_of(k, number, k->kind != KEY_BUCKET && code == 0, shift);
-    s->words[i] |= (place & mask) << s->bits;
+    uint64_t code = key_code(groups_key(&s->total->groups, s->rows[i]), k->part);
+    uint64_t number = (k->kind == KEY_TEXT ? k->rank[code] : code) - first;
+    uint64_t place = code < first ? most + 1 : k->descending ? most - number : number;
+    s->words[i] |= (place >> shift & mask) << s->bits;
   }
 }
 
@@ -152,15 +135,14 @@ static int pack_bucket(struct sorter *s, bool descending, tally_error *error) {
 }
 
 static int pack_text(struct sorter *s, size_t group, bool descending, tally_error *error) {
-  struct text_space space = space_of(s->plan, s->total, group);
+  struct text_space space = text_space_of(s->plan, s->total, group);
   struct key k = {.kind = KEY_TEXT, .descending = descending};
   k.part = s->plan->layout.part[plan_group_part(s->plan, group)];
-  uint32_t most = space.intern ? space.intern->count : s->plan->environment->snapshot->ids[space.domain];
   struct rank rank;
-  int rc = rank_init(&rank, most, space_text, &space, s->plan->environment->budget, error);
+  int rc = rank_init(&rank, space.count, space_text, &space, s->plan->environment->budget, error);
   for (size_t i = 0; i < s->count && !rc; i++) {
     uint32_t id = (uint32_t)key_code(groups_key(&s->total->groups, s->rows[i]), k.part);
-    if (id) rc = rank_mark(&rank, id, error);
+    if (id && !rank.of[id]) rc = rank_mark(&rank, id, error);
   }
   if (!rc) rc = rank_sort(&rank, error);
   k.rank = rank.of;

@@ -18,7 +18,5 @@ struct ordering {
 int ordering_make(struct ordering *ordering, const struct plan *plan, const struct tally_up *total,
                   tally_error *error);
 void ordering_free(struct ordering *ordering, const struct plan *plan);
-/* The text of a group key's code (not 0). */
-tally_text ordering_text(const struct plan *plan, const struct tally_up *total, size_t group, uint32_t id);
 
 #endif

@@ -37,6 +37,8 @@ tally_result_column result_column(const struct result *result, size_t column);
  * is false, the next pull goes on where this one stopped, with no memory held until then. */
 int result_next(struct result *result, size_t most, tally_error *error);
 bool result_ended(const struct result *result);
+/* Are there rows that the next pull gives without any work? */
+bool result_at_hand(const struct result *result);
 /* The rows that the last pull has made current, 1 to `most`, or 0 where it gave none; their cells, row by
  * row; a cell of the last of them (none: NULL). Borrowed until the next pull or rest. */
 size_t result_rows(const struct result *result);

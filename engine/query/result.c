@@ -9,29 +9,48 @@ tally_result_column result_column(const struct result *result, size_t column) {
   return result->column[column];
 }
 
-int result_next(struct result *result, size_t most, tally_error *error) {
+/* As many are made at least, where rows are made many at a time: those that were not asked for are at hand.
+ */
+#define MADE_LEAST 64u
+
+bool result_at_hand(const struct result *result) { return result->first + result->current < result->rows; }
+
+static int make_rows(struct result *result, size_t most, tally_error *error) {
   int code = result->state;
+  result->first = 0;
   result->rows = 1;
-  if (code == TALLY_ROW) code = result->next(result, most, &result->error);
+  if (code == TALLY_ROW) code = result->next(result, most > MADE_LEAST ? most : MADE_LEAST, &result->error);
   if (code != TALLY_ROW) result->rows = 0;
   if (code < 0) *error = result->error;
   if (code != TALLY_MEMORY_LIMIT || !result->resumes) result->state = code;
   return code;
 }
 
+int result_next(struct result *result, size_t most, tally_error *error) {
+  bool at_hand = result_at_hand(result);
+  result->first += result->current;
+  int code = at_hand ? TALLY_ROW : make_rows(result, most, error);
+  size_t left = result->rows - result->first;
+  result->current = left < most ? left : most;
+  return code;
+}
+
 bool result_ended(const struct result *result) { return result->state != TALLY_ROW; }
 
-size_t result_rows(const struct result *result) { return result->rows; }
+size_t result_rows(const struct result *result) { return result->current; }
 
-const tally_text *result_cells(const struct result *result) { return result->cells; }
+const tally_text *result_cells(const struct result *result) {
+  return result->first ? result->cells + result->first * result->columns : result->cells;
+}
 
 tally_text result_cell(const struct result *result, size_t column) {
-  if (!result->rows) return (tally_text){NULL, 0};
-  return result->cells[(result->rows - 1) * result->columns + column];
+  if (!result->current) return (tally_text){NULL, 0};
+  return result->cells[(result->first + result->current - 1) * result->columns + column];
 }
 
 void result_rest(struct result *result) {
-  result->rows = 0;
+  result->first += result->current;
+  result->current = 0;
   if (result->state == TALLY_ROW && result->rest) result->rest(result);
 }
 

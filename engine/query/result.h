@@ -10,11 +10,13 @@
 struct result {
   size_t columns;
   tally_result_column *column;
-  tally_text *cells; /* of the current rows, one row after the other */
-  size_t rows;       /* how many */
-  /* Makes at most `most` rows current, at least one; whoever has one at a time leaves `rows` at 1. */
+  tally_text *cells;     /* of the rows that were made, one row after the other */
+  size_t rows;           /* how many */
+  size_t first, current; /* of these: the current ones; those behind them are at hand */
+  /* Makes at most `most` rows, at least one; whoever makes one at a time leaves `rows` at 1. */
   int (*next)(struct result *result, size_t most, tally_error *error);
-  void (*rest)(struct result *result); /* gives back memory that the next pull can make again; may be NULL */
+  /* Gives back memory that the next pull can make again, while no row is at hand; may be NULL. */
+  void (*rest)(struct result *result);
   void (*free)(struct result *result);
   bool resumes; /* refused memory, it goes on with the next call where it stopped */
   int state;    /* TALLY_ROW while it goes on, then what the last pull returned */

@@ -211,16 +211,14 @@ Test(aggregate, merging_checks_sums_and_single_rows_cannot_overflow) {
 static void check_print(enum aggregate_function f, enum aggregate_scale scale, int128 sum, uint64_t count,
                         const char *expected) {
   tally_error error;
-  struct buffer text = {0};
+  char text[AGGREGATE_PUT_MOST + 1];
   uint64_t errors = (uint64_t)sum;
   struct accumulator a = {.sum = &sum, .errors = &errors};
   struct aggregate aggregate = {f, scale, 0};
   struct number n;
   cr_assert_eq(aggregate_result(&aggregate, &a, 0, count, &n, &error), 0);
-  if (!n.null) aggregate_print(&aggregate, n.value, &text);
-  write8(&text, 0);
-  cr_assert_str_eq(n.null ? "NULL" : (const char *)text.data, expected);
-  buffer_free(&text);
+  if (!n.null) *aggregate_put(&aggregate, n.value, text) = '\0';
+  cr_assert_str_eq(n.null ? "NULL" : text, expected);
 }
 
 Test(aggregate, values_print_as_the_contract_says) {

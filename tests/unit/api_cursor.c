@@ -78,7 +78,8 @@ static bool same_text(tally_text a, tally_text b) {
   return a.size == b.size && !a.data == !b.data && (!a.size || memcmp(a.data, b.data, a.size) == 0);
 }
 
-/* Moves both: `many` by some rows, `single` by as many, one by one. Closes both at the end. */
+/* Moves both: `many` by some rows, and it rests now and then; `single` by as many, one by one. Closes both at
+ * the end. */
 static void compare_many(tally_cursor *single, tally_cursor *many, uint64_t *random, uint32_t most_rows) {
   const size_t columns = tally_cursor_columns(single);
   tally_error e;
@@ -86,6 +87,7 @@ static void compare_many(tally_cursor *single, tally_cursor *many, uint64_t *ran
   while (result == TALLY_ROW) {
     const tally_text *cells = NULL;
     size_t rows = 99, most = random_below(random, most_rows);
+    if (random_below(random, 3) == 0) tally_cursor_rest(many);
     result = tally_cursor_rows(many, most, &cells, &rows, &e);
     cr_assert_geq(result, 0, "%s", e.text);
     cr_assert(result == TALLY_ROW ? rows >= 1 && rows <= (most ? most : 1) : rows == 0);

@@ -1,5 +1,7 @@
 /* Laws of model/decimal.h. */
 #include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/decimal.h"
@@ -169,6 +171,30 @@ Test(model_decimal, prints_between_min_and_nine_decimals) {
   cr_assert_str_eq((char *)b.data, "-170141183460469231731687303715884105728 "
                                    "170141183460469231731687303715884105727 0 30000000000000000007");
   buffer_free(&b);
+}
+
+static void check_integer(uint64_t v) {
+  char want[40], got[INT128_PUT_MOST + 1];
+  (void)snprintf(want, sizeof want, "-%" PRIu64, v);
+  *int128_put(got, (int128)v) = '\0';
+  cr_assert_str_eq(got, want + 1);
+  *int128_put(got, -(int128)v) = '\0';
+  cr_assert_str_eq(got, v ? want : "0");
+}
+
+Test(model_decimal, integers_of_every_length_print_as_they_are) {
+  uint64_t power = 1;
+  for (int digits = 1; digits <= 20; digits++, power *= 10) {
+    check_integer(power - 1);
+    check_integer(power);
+    check_integer(power + 1);
+    check_integer(power * 7 / 3);
+  }
+  check_integer(UINT64_MAX);
+  for (unsigned bit = 0; bit < 64; bit++) check_integer((UINT64_C(1) << bit) - 1);
+  char longest[DECIMAL_PUT_MOST];
+  cr_assert_eq(int128_put(longest, INT128_MIN) - longest, INT128_PUT_MOST);
+  cr_assert_leq(decimal_put(longest, INT128_MIN, 9) - longest, DECIMAL_PUT_MOST);
 }
 
 static void check_ratio(int128 numerator, uint64_t denominator, int scale, int decimals,
