@@ -218,8 +218,7 @@ int bag_seal(struct bag *bag, tally_error *error) {
   return 0;
 }
 
-/* The first entry of the run, from `low` on and before `high`, whose group is at least `group`; else `high`.
- */
+/* The first of the run's entries [low, high) whose group is at least `group`; else `high`. */
 static size_t lower_bound(const struct bag *bag, size_t low, size_t high, uint64_t group) {
   while (low < high) {
     size_t middle = low + (high - low) / 2;

@@ -113,14 +113,13 @@ static size_t rows_at_a_time(const struct answer *answer) {
   return most == 0 ? 1 : most < left ? most : left;
 }
 
-static int answer_next(struct result *result, size_t most, tally_error *error) {
+static int answer_next(struct result *result, tally_error *error) {
   struct answer *answer = (struct answer *)result;
   int rc = answer->planned ? keep_on(answer, error) : answer_execute(answer, error);
   const size_t left = rc ? 0 : answer->ordering.count - answer->at;
   if (left == 0) return rc;
   if (!answer->room) rc = answer_cells(answer, rows_at_a_time(answer), error);
-  if (most > answer->room) most = answer->room;
-  if (!rc) rc = answer_rows(answer, most < left ? most : left, error);
+  if (!rc) rc = answer_rows(answer, answer->room < left ? answer->room : left, error);
   return rc ? rc : TALLY_ROW;
 }
 

@@ -35,6 +35,6 @@ int answer_rows(struct answer *answer, size_t most, tally_error *error);
 
 /* explain.c: the columns and rows of an explanation. */
 int explain_columns(struct answer *answer, tally_error *error);
-int explain_next(struct result *result, size_t most, tally_error *error);
+int explain_next(struct result *result, tally_error *error);
 
 #endif

@@ -10,9 +10,8 @@
 
 #define SCATTERED 4096u  /* groups, or texts; fewer are in the cache */
 #define PRINTED_MOST 48u /* bytes of a printed cell */
-#define BYTES_ENOUGH                                                                                         \
-  (16u << 10) /* of texts, and of a length for each: no row follows those that have them                     \
-               */
+/* Bytes of texts, and of a length for each: no row follows those that have them. */
+#define BYTES_ENOUGH (16u << 10)
 _Static_assert(PRINTED_MOST >= AGGREGATE_PUT_MOST && PRINTED_MOST >= TIMESTAMP_PUT_MOST &&
                    PRINTED_MOST >= INT128_PUT_MOST && PRINTED_MOST >= sizeof HISTOGRAM_BOUND,
                "a printed cell has room");

@@ -186,8 +186,7 @@ static void close_scan(struct events *e) {
   e->opened = e->in_part = false;
 }
 
-static int events_next(struct result *result, size_t most, tally_error *error) {
-  (void)most;
+static int events_next(struct result *result, tally_error *error) {
   struct events *e = (struct events *)result;
   for (;;) {
     bool first = e->left == e->request.limit;

@@ -146,8 +146,7 @@ static uint64_t measure(const struct answer *answer, enum measured which) {
   return 0;
 }
 
-int explain_next(struct result *result, size_t most, tally_error *error) {
-  (void)most;
+int explain_next(struct result *result, tally_error *error) {
   struct answer *answer = (struct answer *)result;
   int rc = answer->planned ? 0 : answer_execute(answer, error);
   if (rc) return rc;

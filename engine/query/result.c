@@ -9,17 +9,13 @@ tally_result_column result_column(const struct result *result, size_t column) {
   return result->column[column];
 }
 
-/* As many are made at least, where rows are made many at a time: those that were not asked for are at hand.
- */
-#define MADE_LEAST 64u
-
 bool result_at_hand(const struct result *result) { return result->first + result->current < result->rows; }
 
-static int make_rows(struct result *result, size_t most, tally_error *error) {
+static int make_rows(struct result *result, tally_error *error) {
   int code = result->state;
   result->first = 0;
   result->rows = 1;
-  if (code == TALLY_ROW) code = result->next(result, most > MADE_LEAST ? most : MADE_LEAST, &result->error);
+  if (code == TALLY_ROW) code = result->next(result, &result->error);
   if (code != TALLY_ROW) result->rows = 0;
   if (code < 0) *error = result->error;
   if (code != TALLY_MEMORY_LIMIT || !result->resumes) result->state = code;
@@ -29,7 +25,7 @@ static int make_rows(struct result *result, size_t most, tally_error *error) {
 int result_next(struct result *result, size_t most, tally_error *error) {
   bool at_hand = result_at_hand(result);
   result->first += result->current;
-  int code = at_hand ? TALLY_ROW : make_rows(result, most, error);
+  int code = at_hand ? TALLY_ROW : make_rows(result, error);
   size_t left = result->rows - result->first;
   result->current = left < most ? left : most;
   return code;

@@ -13,8 +13,8 @@ struct result {
   tally_text *cells;     /* of the rows that were made, one row after the other */
   size_t rows;           /* how many */
   size_t first, current; /* of these: the current ones; those behind them are at hand */
-  /* Makes at most `most` rows, at least one; whoever makes one at a time leaves `rows` at 1. */
-  int (*next)(struct result *result, size_t most, tally_error *error);
+  /* Makes some rows, at least one; whoever makes one at a time leaves `rows` at 1. */
+  int (*next)(struct result *result, tally_error *error);
   /* Gives back memory that the next pull can make again, while no row is at hand; may be NULL. */
   void (*rest)(struct result *result);
   void (*free)(struct result *result);
