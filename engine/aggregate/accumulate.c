@@ -24,42 +24,40 @@ static inline int64_t keep(const uint64_t *valid, uint32_t i) { return -(int64_t
     for (uint32_t row = part_ * STREAMS; row < (rows); row++) statement;                                     \
   } while (0)
 
-/* A vector's groups often lie near each other, as its rows are of few services and days. Then they are added
- * up in a small table first: its sums are short, equal groups that follow each other fall into different
- * lanes, and the table stays in the cache. */
-#define NEAR 256u /* groups from the first to the last one */
-#define LANES 4u
+#define LANES 4u /* tables by code that are added up in turn */
 
-static bool groups_near(const struct input *in) { return in->groups && in->groups_span <= NEAR; }
-
-static void add_rows_near(uint64_t *restrict rows, const struct input *in) {
-  uint32_t table[LANES][NEAR], i = 0;
-  const uint32_t *groups = in->groups, first = in->groups_first;
-  for (uint32_t lane = 0; lane < LANES; lane++) memset(table[lane], 0, in->groups_span * sizeof **table);
-  for (; i + LANES <= in->rows; i += LANES)
-    for (uint32_t lane = 0; lane < LANES; lane++) table[lane][groups[i + lane] - first]++;
-  for (; i < in->rows; i++) table[0][groups[i] - first]++;
-  for (uint32_t g = 0; g < in->groups_span; g++)
-    rows[first + g] += (uint64_t)table[0][g] + table[1][g] + table[2][g] + table[3][g];
+void near_groups_count(struct near_groups *near, uint32_t rows) {
+  uint32_t table[LANES][NEAR_GROUPS], i = 0;
+  const uint8_t *code = near->code;
+  for (uint32_t lane = 0; lane < LANES; lane++) memset(table[lane], 0, near->count * sizeof **table);
+  for (; i + LANES <= rows; i += LANES)
+    for (uint32_t lane = 0; lane < LANES; lane++) table[lane][code[i + lane]]++;
+  for (; i < rows; i++) table[0][code[i]]++;
+  for (uint32_t c = 0; c < near->count; c++)
+    near->rows[c] = table[0][c] + table[1][c] + table[2][c] + table[3][c];
 }
 
 static void add_rows(uint64_t *restrict rows, const struct input *in) {
   const uint32_t *groups = in->groups;
-  if (!groups)
-    rows[in->one] += in->rows;
-  else if (groups_near(in))
-    add_rows_near(rows, in);
-  else
+  const struct near_groups *near = in->near;
+  if (near)
+    for (uint32_t c = 0; c < near->count; c++) rows[near->group[c]] += near->rows[c];
+  else if (groups)
     EACH_ROW(in->rows, i, rows[groups[i]]++);
+  else
+    rows[in->one] += in->rows;
 }
 
 static void add_nulls(uint64_t *restrict nulls, const struct input *in) {
   const uint32_t *groups = in->groups;
   const uint64_t *valid = in->valid;
-  if (!groups)
-    nulls[in->one] += in->rows - bitmap_count(valid, in->rows);
-  else
+  if (in->near)
+    for (uint32_t i = 0; i < in->rows; i++)
+      nulls[in->near->group[in->near->code[i]]] += !bitmap_get(valid, i);
+  else if (groups)
     EACH_ROW(in->rows, i, nulls[groups[i]] += !bitmap_get(valid, i));
+  else
+    nulls[in->one] += in->rows - bitmap_count(valid, in->rows);
 }
 
 /* A sum of up to 2^31 values by their halves, so that no addition overflows. The upper half is that of v +
@@ -99,40 +97,53 @@ KERNEL static struct halves sum_valid(const int64_t *values, const uint64_t *val
   return (struct halves){high, low, count};
 }
 
-static int128 sum_of(const int64_t *values, const uint64_t *valid, uint32_t rows) {
-  struct halves h = valid ? sum_valid(values, valid, rows) : sum_all(values, rows);
+/* Are values so small that 2^16 of them, more than a vector has, add up within 63 bits? */
+#define SMALL ((int64_t)1 << 46)
+#define SMALL_ROWS (1u << 16)
+static bool all_small(const struct input *in) {
+  return in->least > -SMALL && in->greatest < SMALL && in->rows <= SMALL_ROWS;
+}
+
+KERNEL static int64_t sum_small(const int64_t *values, uint32_t rows) {
+  int64_t sum = 0;
+  for (uint32_t i = 0; i < rows; i++) sum += values[i];
+  return sum;
+}
+
+static int128 sum_one(const struct input *in) {
+  if (!in->valid && all_small(in)) return sum_small(in->values, in->rows);
+  struct halves h = in->valid ? sum_valid(in->values, in->valid, in->rows) : sum_all(in->values, in->rows);
   return halves_sum(&h);
 }
 
-/* Are the values so small that 2^16 of them, more than a vector has, add up within 63 bits? */
-#define SMALL_BITS 46u
-KERNEL static bool all_small(const int64_t *values, uint32_t rows) {
-  uint64_t beyond = 0;
-  for (uint32_t i = 0; i < rows; i++) beyond |= (uint64_t)values[i] + (UINT64_C(1) << SMALL_BITS);
-  return beyond >> (SMALL_BITS + 1) == 0;
+/* Of small values, none of them NULL. */
+static void add_sum_near(int128 *restrict sum, const struct input *in) {
+  uint64_t table[LANES][NEAR_GROUPS];
+  uint32_t i = 0;
+  const uint8_t *code = in->near->code;
+  const int64_t *values = in->values;
+  for (uint32_t lane = 0; lane < LANES; lane++) memset(table[lane], 0, in->near->count * sizeof **table);
+  for (; i + LANES <= in->rows; i += LANES)
+    for (uint32_t lane = 0; lane < LANES; lane++) table[lane][code[i + lane]] += (uint64_t)values[i + lane];
+  for (; i < in->rows; i++) table[0][code[i]] += (uint64_t)values[i];
+  for (uint32_t c = 0; c < in->near->count; c++)
+    sum[in->near->group[c]] += (int64_t)(table[0][c] + table[1][c] + table[2][c] + table[3][c]);
 }
 
-static void add_sum_near(int128 *restrict sum, const struct input *in) {
-  int64_t table[LANES][NEAR];
-  uint32_t i = 0;
-  const uint32_t *groups = in->groups, first = in->groups_first;
-  const int64_t *values = in->values;
-  for (uint32_t lane = 0; lane < LANES; lane++) memset(table[lane], 0, in->groups_span * sizeof **table);
-  for (; i + LANES <= in->rows; i += LANES)
-    for (uint32_t lane = 0; lane < LANES; lane++) table[lane][groups[i + lane] - first] += values[i + lane];
-  for (; i < in->rows; i++) table[0][groups[i] - first] += values[i];
-  for (uint32_t g = 0; g < in->groups_span; g++)
-    sum[first + g] += table[0][g] + table[1][g] + table[2][g] + table[3][g];
+static int64_t value_or_0(const struct input *in, uint32_t i) {
+  return in->valid ? in->values[i] & keep(in->valid, i) : in->values[i];
 }
 
 static void add_sum(int128 *restrict sum, const struct input *in) {
   const uint32_t *groups = in->groups;
   const int64_t *values = in->values;
   const uint64_t *valid = in->valid;
-  if (!groups)
-    sum[in->one] += sum_of(values, valid, in->rows);
-  else if (!valid && groups_near(in) && in->rows <= 1u << 16 && all_small(values, in->rows))
+  if (in->near && !valid && all_small(in))
     add_sum_near(sum, in);
+  else if (in->near)
+    for (uint32_t i = 0; i < in->rows; i++) sum[in->near->group[in->near->code[i]]] += value_or_0(in, i);
+  else if (!groups)
+    sum[in->one] += sum_one(in);
   else if (!valid)
     EACH_ROW(in->rows, i, sum[groups[i]] += values[i]);
   else
@@ -169,9 +180,30 @@ KERNEL static struct range range_valid(const int64_t *values, const uint64_t *va
   return (struct range){least, greatest};
 }
 
+static void add_range_near(int64_t *restrict least, int64_t *restrict greatest, const struct input *in) {
+  struct range table[NEAR_GROUPS];
+  const uint8_t *code = in->near->code;
+  for (uint32_t c = 0; c < in->near->count; c++) table[c] = (struct range){INT64_MAX, INT64_MIN};
+  for (uint32_t i = 0; i < in->rows; i++) {
+    if (in->valid && !bitmap_get(in->valid, i)) continue;
+    struct range *r = &table[code[i]];
+    if (in->values[i] < r->least) r->least = in->values[i];
+    if (in->values[i] > r->greatest) r->greatest = in->values[i];
+  }
+  for (uint32_t c = 0; c < in->near->count; c++) {
+    uint32_t g = in->near->group[c];
+    if (table[c].least < least[g]) least[g] = table[c].least;
+    if (table[c].greatest > greatest[g]) greatest[g] = table[c].greatest;
+  }
+}
+
 static void add_range(int64_t *restrict least, int64_t *restrict greatest, const struct input *in) {
   const uint32_t *groups = in->groups;
   const int64_t *values = in->values;
+  if (in->near) {
+    add_range_near(least, greatest, in);
+    return;
+  }
   if (!groups) {
     struct range r = {least[in->one], greatest[in->one]};
     r = in->valid ? range_valid(values, in->valid, in->rows, r) : range_all(values, in->rows, r);
@@ -211,13 +243,16 @@ static uint64_t is_error(const struct input *in, const int64_t *values, uint32_t
 
 static void add_errors(uint64_t *restrict errors, const struct input *in) {
   const uint32_t *groups = in->groups;
-  const int64_t *values = in->values;
-  if (groups)
-    for (uint32_t i = 0; i < in->rows; i++) errors[groups[i]] += is_error(in, values, i);
+  if (in->greatest < ERROR_STATUS) return;
+  if (in->near)
+    for (uint32_t i = 0; i < in->rows; i++)
+      errors[in->near->group[in->near->code[i]]] += is_error(in, in->values, i);
+  else if (groups)
+    for (uint32_t i = 0; i < in->rows; i++) errors[groups[i]] += is_error(in, in->values, i);
   else if (in->valid)
-    errors[in->one] += count_errors_valid(values, in->valid, in->rows);
+    errors[in->one] += count_errors_valid(in->values, in->valid, in->rows);
   else
-    errors[in->one] += count_errors_all(values, in->rows);
+    errors[in->one] += count_errors_all(in->values, in->rows);
 }
 
 int accumulator_add(struct accumulator *a, const struct input *in, tally_error *error) {

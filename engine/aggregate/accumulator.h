@@ -48,15 +48,28 @@ int accumulator_grow(struct accumulator *a, uint32_t groups, tally_error *error)
  * TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int accumulator_need_nulls(struct accumulator *a, tally_error *error);
 
+/* Rows of few groups: each has a code. They are added up by code in a small table first: its sums are short,
+ * equal codes that follow each other fall into different lanes, and it stays in the cache. */
+#define NEAR_GROUPS 256u
+struct near_groups {
+  uint32_t count;              /* codes are below it */
+  const uint8_t *code;         /* by row */
+  uint32_t rows[NEAR_GROUPS];  /* by code: how many rows have it */
+  uint32_t group[NEAR_GROUPS]; /* by code that rows have: their group; of the others: any group */
+};
+
 /* Values of some rows and the groups they belong to. */
 struct input {
   uint32_t rows;
-  const uint32_t *groups; /* NULL: all of them belong to `one` */
-  uint32_t one;
-  uint32_t groups_first, groups_span; /* with groups: they lie in [first, first + span) */
-  const int64_t *values;              /* NULL only if nothing but NEED_ROWS and NEED_NULLS is needed */
-  const uint64_t *valid;              /* NULL: no value is NULL */
+  uint32_t one;                   /* the group of all of them, without `near` and `groups` */
+  const struct near_groups *near; /* or NULL */
+  const uint32_t *groups;         /* by row; NULL with `near` only if neither VALUES nor DISTINCT is needed */
+  const int64_t *values;          /* NULL only if nothing but NEED_ROWS and NEED_NULLS is needed */
+  const uint64_t *valid;          /* NULL: no value is NULL */
+  int64_t least, greatest;        /* no value that is there is outside */
 };
+/* Counts the codes: fills near->rows. */
+void near_groups_count(struct near_groups *near, uint32_t rows);
 /* The groups have been grown. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int accumulator_add(struct accumulator *a, const struct input *input, tally_error *error);
 

@@ -11,7 +11,17 @@ static void must(int number) {
   if (number) abort();
 }
 
-void os_mutex_init(struct os_mutex *m) { must(pthread_mutex_init(&m->native, NULL)); }
+/* A thread that finds it taken looks for a moment before it sleeps: nearly all are held for less time than a
+ * sleep takes. */
+void os_mutex_init(struct os_mutex *m) {
+  pthread_mutexattr_t attributes;
+  must(pthread_mutexattr_init(&attributes));
+#ifdef __GLIBC__
+  must(pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP));
+#endif
+  must(pthread_mutex_init(&m->native, &attributes));
+  must(pthread_mutexattr_destroy(&attributes));
+}
 void os_mutex_destroy(struct os_mutex *m) { must(pthread_mutex_destroy(&m->native)); }
 void os_lock(struct os_mutex *m) { must(pthread_mutex_lock(&m->native)); }
 void os_unlock(struct os_mutex *m) { must(pthread_mutex_unlock(&m->native)); }

@@ -116,6 +116,10 @@ uint64_t bucket_map_number(const struct bucket_map *map, int64_t us) {
  * floor or one more, which the remainder tells, that is exact like all else. A double's low bits are its
  * integer once 2^52 has been added. */
 #define DOUBLE_MOST (UINT64_C(1) << 51)
+static bool by_doubles(const struct bucket_map *map) {
+  return map->count <= DOUBLE_MOST / map->width && map->width < DOUBLE_MOST;
+}
+
 KERNEL static void divide_all(const int64_t *us, uint32_t rows, uint64_t origin, double width,
                               uint64_t *numbers) {
   const double two52 = 0x1p52, inverse = 1 / width;
@@ -138,11 +142,52 @@ void bucket_map_numbers(const struct bucket_map *map, const int64_t *us, uint32_
     return;
   }
   uint64_t origin = (uint64_t)map->origin, width = map->width, reciprocal = map->reciprocal;
-  if (map->count <= DOUBLE_MOST / width && width < DOUBLE_MOST) {
+  if (by_doubles(map)) {
     divide_all(us, rows, origin, (double)width, numbers);
     return;
   }
   for (uint32_t i = 0; i < rows; i++) numbers[i] = divide((uint64_t)us[i] - origin, width, reciprocal);
+}
+
+/* Few buckets from the first to the last: how many of the starts between them an instant has reached. */
+#define STARTS_MOST 32u
+KERNEL static void add_reached(const int64_t *us, uint32_t rows, const int64_t *start, uint32_t starts,
+                               uint8_t stride, uint8_t *codes) {
+  for (uint32_t k = 0; k < starts; k++) {
+    const int64_t from = start[k];
+    for (uint32_t i = 0; i < rows; i++) codes[i] = (uint8_t)(codes[i] + (us[i] >= from ? stride : 0));
+  }
+}
+
+KERNEL static void add_quotients(const int64_t *us, uint32_t rows, uint64_t origin, double width,
+                                 uint8_t stride, uint8_t *codes) {
+  const double two52 = 0x1p52, inverse = 1 / width;
+  uint64_t bits52;
+  memcpy(&bits52, &two52, sizeof bits52);
+  for (uint32_t i = 0; i < rows; i++) {
+    uint64_t bits = ((uint64_t)us[i] - origin) | bits52;
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    x -= two52;
+    double nearest = x * inverse + two52, quotient = nearest - two52, rest = x - quotient * width;
+    memcpy(&bits, &nearest, sizeof bits);
+    codes[i] = (uint8_t)(codes[i] + (uint8_t)(bits - (rest < 0)) * stride);
+  }
+}
+
+void bucket_map_codes(const struct bucket_map *map, const int64_t *us, uint32_t rows, uint64_t low,
+                      uint64_t high, uint8_t stride, uint8_t *codes) {
+  int64_t start[STARTS_MOST];
+  uint64_t starts = high - low;
+  if (!map->edge && starts > 2 && by_doubles(map)) {
+    add_quotients(us, rows, (uint64_t)bucket_map_start(map, low), (double)map->width, stride, codes);
+  } else if (starts <= STARTS_MOST) {
+    for (uint64_t k = 0; k < starts; k++) start[k] = bucket_map_start(map, low + k + 1);
+    add_reached(us, rows, start, (uint32_t)starts, stride, codes);
+  } else {
+    for (uint32_t i = 0; i < rows; i++)
+      codes[i] = (uint8_t)(codes[i] + (uint8_t)(bucket_map_number(map, us[i]) - low) * stride);
+  }
 }
 
 int64_t bucket_map_start(const struct bucket_map *map, uint64_t number) {

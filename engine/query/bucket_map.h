@@ -31,6 +31,10 @@ void bucket_map_free(struct bucket_map *map);
 /* An instant inside [first, last]. */
 uint64_t bucket_map_number(const struct bucket_map *map, int64_t us);
 void bucket_map_numbers(const struct bucket_map *map, const int64_t *us, uint32_t rows, uint64_t *numbers);
+/* The same where all are in the few buckets [low, high], at most 256: adds stride * (number - low) to each
+ * code, modulo 256. */
+void bucket_map_codes(const struct bucket_map *map, const int64_t *us, uint32_t rows, uint64_t low,
+                      uint64_t high, uint8_t stride, uint8_t *codes);
 int64_t bucket_map_start(const struct bucket_map *map, uint64_t number);
 /* Is each bucket a union of stretches of `width` that count from 1970? */
 bool bucket_map_unites(const struct bucket_map *map, int64_t width);

@@ -150,6 +150,7 @@ static int load_one(struct source_set *set, size_t index, const struct vector *v
   const struct source *s = &set->source[index];
   struct source_vector *v = &set->vector[index];
   int column = s->ref.column;
+  v->bound = s->kind == SOURCE_COLUMN ? vector->bound[column] : (struct bounds){INT64_MIN, INT64_MAX};
   switch (s->kind) {
   case SOURCE_ROWS:
     break;

@@ -33,6 +33,7 @@ uint32_t source_columns(const struct source *source);
 struct source_vector {
   const int64_t *values;
   const uint64_t *valid; /* NULL: all */
+  struct bounds bound;   /* no value that is there is outside */
   int64_t *own_values;
   uint64_t *own_valid;
 };

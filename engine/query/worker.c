@@ -1,18 +1,8 @@
 /* worker.c - see worker.h. Hot path: worker_rows. */
 #include "query/worker.h"
 
-#include <string.h>
-
 #include "aggregate/grow.h"
-#include "base/bitmap.h"
-#include "base/kernel.h"
 #include "segment/histogram.h"
-
-static const char what[] = "buffers";
-
-static size_t keys_bytes(const struct plan *plan) {
-  return (plan->layout.words ? plan->layout.words : 1) * VECTOR_ROWS * sizeof(uint64_t);
-}
 
 int worker_init(struct worker *worker, const struct plan *plan, tally_error *error) {
   struct budget *budget = plan->environment->budget;
@@ -24,110 +14,53 @@ int worker_init(struct worker *worker, const struct plan *plan, tally_error *err
     accumulator_init(&worker->up.state[i], plan->state[i].needs, plan->state[i].ids, budget);
   int rc = groups_init(&worker->up.groups, plan->layout.words, plan->dense_bits, budget, error);
   if (!rc) rc = source_set_init(&worker->up.sources, plan->source, plan->source_count, budget, error);
+  if (!rc) rc = keys_init(&worker->keys, plan, error);
   if (rc) return rc;
-  worker->keys = grow_memory(budget, NULL, 0, keys_bytes(plan), what, error);
-  if (!worker->keys) return error->code;
-  worker->codes = grow_array(budget, NULL, 0, VECTOR_ROWS, sizeof *worker->codes, what, error);
-  if (!worker->codes) return error->code;
-  worker->numbers = grow_array(budget, NULL, 0, VECTOR_ROWS, sizeof *worker->numbers, what, error);
-  if (!worker->numbers) return error->code;
   return plan->scan ? scanner_new(plan->scan, &worker->scanner, error) : 0;
 }
 
 void worker_free(struct worker *worker) {
   if (!worker->plan) return;
-  struct budget *budget = worker->plan->environment->budget;
   if (worker->scanner) scanner_free(worker->scanner);
-  if (worker->keys) grow_free(budget, worker->keys, keys_bytes(worker->plan));
-  if (worker->codes) grow_free(budget, worker->codes, VECTOR_ROWS * sizeof *worker->codes);
-  if (worker->numbers) grow_free(budget, worker->numbers, VECTOR_ROWS * sizeof *worker->numbers);
+  keys_free(&worker->keys);
   execute_free(worker->plan, &worker->up);
   *worker = (struct worker){0};
-}
-
-/* ------------------------------------------------------------------ keys of rows */
-
-static void integer_codes(struct worker *worker, size_t group, const int64_t *values, const uint64_t *valid,
-                          uint32_t rows) {
-  for (uint32_t i = 0; i < rows; i++) {
-    uint64_t code = plan_integer_code(worker->plan, group, values[i]);
-    worker->codes[i] = !valid || bitmap_get(valid, i) ? code : 0;
-  }
-}
-
-/* The codes of a group key. */
-static const uint64_t *group_codes(struct worker *worker, size_t group, const struct vector *vector) {
-  int column = worker->plan->request->group[group].ref.column;
-  size_t source = worker->plan->group_source[group];
-  if (source != NO_SOURCE) return (const uint64_t *)worker->up.sources.vector[source].values;
-  if (column_kind(column) == KIND_TEXT) return (const uint64_t *)vector->value[column];
-  integer_codes(worker, group, vector->value[column], vector->valid[column], vector->rows);
-  return worker->codes;
-}
-
-static void put_codes(struct worker *worker, struct key_part part, const uint64_t *codes, uint32_t rows) {
-  uint64_t *to = worker->keys + (size_t)part.word * VECTOR_ROWS;
-  if (!part.bits) return;
-  for (uint32_t i = 0; i < rows; i++) to[i] |= codes[i] << part.shift;
-}
-
-static void put_bucket(struct worker *worker, const struct plan_part *p, const struct vector *vector) {
-  const struct plan *plan = worker->plan;
-  if (p->one_bucket) {
-    for (uint32_t i = 0; i < vector->rows; i++) worker->codes[i] = p->bucket;
-  } else {
-    bucket_map_numbers(&plan->buckets, vector->value[TALLY_COL_TIMESTAMP], vector->rows, worker->codes);
-  }
-  put_codes(worker, plan->layout.part[0], worker->codes, vector->rows);
-}
-
-static void make_keys(struct worker *worker, const struct plan_part *p, const struct vector *vector) {
-  const struct plan *plan = worker->plan;
-  for (size_t w = 0; w < plan->layout.words; w++)
-    memset(worker->keys + w * VECTOR_ROWS, 0, vector->rows * sizeof *worker->keys);
-  if (plan->request->has_bucket) put_bucket(worker, p, vector);
-  for (size_t g = 0; g < plan->request->group_count; g++)
-    put_codes(worker, plan->layout.part[plan_group_part(plan, g)], group_codes(worker, g, vector),
-              vector->rows);
 }
 
 /* ------------------------------------------------------------------ rows */
 
 /* Values as a histogram would give them, where others come from one. */
-static const int64_t *middles(struct worker *worker, const struct input *input) {
-  int64_t *to = (int64_t *)worker->codes;
+static void take_middles(struct worker *worker, struct input *input) {
+  int64_t *to = (int64_t *)worker->keys.codes;
   for (uint32_t i = 0; i < input->rows; i++) to[i] = histogram_value(input->values[i]);
-  return to;
+  input->values = to;
+  input->least = INT64_MIN;
+  input->greatest = INT64_MAX;
 }
 
-KERNEL static void span_groups(struct input *input) {
-  uint32_t first = UINT32_MAX, last = 0;
-  for (uint32_t i = 0; i < input->rows; i++) {
-    first = input->groups[i] < first ? input->groups[i] : first;
-    last = input->groups[i] > last ? input->groups[i] : last;
-  }
-  input->groups_first = first;
-  input->groups_span = last - first + 1;
+/* Does a state need the group of each row? */
+static bool needs_each(const struct plan *plan) {
+  uint32_t needs = 0;
+  for (size_t i = 0; i < plan->state_count; i++) needs |= plan->state[i].needs;
+  return needs & (NEED_VALUES | NEED_DISTINCT);
 }
 
 static int add_vector(struct worker *worker, const struct plan_part *p, const struct vector *vector,
                       tally_error *error) {
   const struct plan *plan = worker->plan;
-  bool same = true;
+  struct input input;
   int rc = source_set_load(&worker->up.sources, vector, error);
   if (rc) return rc;
-  make_keys(worker, p, vector);
-  rc = groups_add_all(&worker->up.groups, worker->keys, VECTOR_ROWS, vector->rows, worker->numbers, &same,
-                      error);
+  rc = keys_of_rows(&worker->keys, &worker->up.groups, p, vector, &worker->up.sources, needs_each(plan),
+                    &input, error);
   if (!rc) rc = execute_grow(plan, &worker->up, error);
-  struct input input = {
-      .rows = vector->rows, .groups = same ? NULL : worker->numbers, .one = worker->numbers[0]};
-  if (!same) span_groups(&input);
   for (size_t i = 0; i < plan->state_count && !rc; i++) {
     const struct source_vector *source = &worker->up.sources.vector[plan->state[i].source];
     input.values = source->values;
     input.valid = source->valid;
-    if (plan->approximate && (plan->state[i].needs & NEED_VALUES)) input.values = middles(worker, &input);
+    input.least = source->bound.min;
+    input.greatest = source->bound.max;
+    if (plan->approximate && (plan->state[i].needs & NEED_VALUES)) take_middles(worker, &input);
     rc = accumulator_add(&worker->up.state[i], &input, error);
   }
   return rc;
@@ -152,49 +85,22 @@ static int worker_rows(struct worker *worker, const struct task *task, tally_err
 
 /* ------------------------------------------------------------------ entries of index and rollups */
 
-_Static_assert(ROLLUP_PIECE <= VECTOR_ROWS, "a piece of a rollup fits the keys");
-
-static const uint32_t *entry_ids(const struct entries *rows, int column) {
-  return column == TALLY_COL_SERVICE_NAME ? rows->service
-         : column == TALLY_COL_USER_ID    ? rows->user
-         : column == TALLY_COL_ENDPOINT   ? rows->endpoint
-                                          : rows->method;
-}
-
-static void make_entry_keys(struct worker *worker, const struct plan_part *p, const struct entries *rows) {
-  const struct plan *plan = worker->plan;
-  for (size_t w = 0; w < plan->layout.words; w++)
-    memset(worker->keys + w * VECTOR_ROWS, 0, rows->rows * sizeof *worker->keys);
-  if (plan->request->has_bucket) {
-    if (rows->time)
-      bucket_map_numbers(&plan->buckets, rows->time, rows->rows, worker->codes);
-    else
-      for (uint32_t i = 0; i < rows->rows; i++) worker->codes[i] = p->bucket;
-    put_codes(worker, plan->layout.part[0], worker->codes, rows->rows);
-  }
-  for (size_t g = 0; g < plan->request->group_count; g++) {
-    const uint32_t *id = entry_ids(rows, plan->request->group[g].ref.column);
-    for (uint32_t i = 0; i < rows->rows; i++) worker->codes[i] = id[i];
-    put_codes(worker, plan->layout.part[plan_group_part(plan, g)], worker->codes, rows->rows);
-  }
-}
-
 /* A state over a text column: the entry's id stands for all of its rows. */
 static int add_entry_ids(struct worker *worker, struct accumulator *a, const struct entries *rows,
                          const uint32_t *id, const uint32_t *groups, tally_error *error) {
   uint64_t valid[VECTOR_ROWS / 64] = {0};
   bool some_null = false;
   for (uint32_t i = 0; i < rows->rows; i++) {
-    worker->codes[i] = id[i];
+    worker->keys.codes[i] = id[i];
     valid[i / 64] |= (uint64_t)(id[i] != 0) << (i % 64);
     some_null |= id[i] == 0;
   }
   int rc = some_null ? accumulator_need_nulls(a, error) : 0;
   for (uint32_t i = 0; some_null && a->nulls && i < rows->rows; i++)
-    if (id[i] == 0) a->nulls[worker->numbers[i]] += rows->count[i];
+    if (id[i] == 0) a->nulls[worker->keys.numbers[i]] += rows->count[i];
   if (rc || !(a->needs & NEED_DISTINCT)) return rc;
-  return distinct_add(&a->distinct, groups, worker->numbers[0], (const int64_t *)worker->codes, valid,
-                      rows->rows, error);
+  return distinct_add(&a->distinct, groups, worker->keys.numbers[0], (const int64_t *)worker->keys.codes,
+                      valid, rows->rows, error);
 }
 
 /* One array of the groups after the other: the groups of many entries lie far from each other, and so the
@@ -254,11 +160,11 @@ static int add_entry_state(struct worker *worker, size_t state, const struct ent
                            tally_error *error) {
   const struct source *s = &worker->plan->source[worker->plan->state[state].source];
   struct accumulator *a = &worker->up.state[state];
-  const uint32_t *groups = worker->numbers;
+  const uint32_t *groups = worker->keys.numbers;
   add_entry_counts(a, rows, groups);
   if (s->kind == SOURCE_ROWS) return 0;
   if (column_kind(s->ref.column) == KIND_TEXT) {
-    const uint32_t *id = entry_ids(rows, s->ref.column);
+    const uint32_t *id = keys_entry_ids(rows, s->ref.column);
     return id ? add_entry_ids(worker, a, rows, id, same ? NULL : groups, error) : 0;
   }
   const int c = s->ref.column - TALLY_COL_REQUEST_SIZE;
@@ -271,11 +177,8 @@ static int add_entries(struct worker *worker, const struct plan_part *p, const s
                        tally_error *error) {
   const struct plan *plan = worker->plan;
   bool same = true;
-  make_entry_keys(worker, p, rows);
-  int rc = groups_add_all(&worker->up.groups, worker->keys, VECTOR_ROWS, rows->rows, worker->numbers, &same,
-                          error);
+  int rc = keys_of_entries(&worker->keys, &worker->up.groups, p, rows, &same, error);
   if (!rc) rc = execute_grow(plan, &worker->up, error);
-  for (uint32_t i = 1; same && i < rows->rows; i++) worker->numbers[i] = worker->numbers[0];
   for (size_t i = 0; i < plan->state_count && !rc; i++) rc = add_entry_state(worker, i, rows, same, error);
   return rc;
 }

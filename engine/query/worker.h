@@ -3,14 +3,13 @@
 #define QUERY_WORKER_H
 
 #include "query/execute.h"
+#include "query/keys.h"
 
 struct worker {
   const struct plan *plan;
   struct tally_up up;
   struct scanner *scanner;
-  uint64_t *keys;    /* word w of row i: keys[w * VECTOR_ROWS + i] */
-  uint64_t *codes;   /* of one part of the keys */
-  uint32_t *numbers; /* group of each row */
+  struct keys keys;
 };
 
 /* Free in any case. */

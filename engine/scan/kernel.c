@@ -2,7 +2,6 @@
 #include "scan/kernel.h"
 
 #include "base/cpu.h"
-#include "base/kernel.h"
 
 void select_range(uint64_t *selection, uint32_t from, uint32_t to) {
   for (uint32_t i = from; i < to;) {
@@ -141,8 +140,7 @@ void select_valid(uint64_t *selection, uint32_t first, uint32_t count, const uin
   for (uint32_t i = 0; i < count; i += 64, word++) *word &= null ? ~valid[i / 64] : valid[i / 64];
 }
 
-/* Are rows [first, end) all in? */
-static bool is_solid(const uint64_t *selection, uint32_t first, uint32_t end) {
+bool select_solid(const uint64_t *selection, uint32_t first, uint32_t end) {
   uint32_t low = first / 64, high = (end - 1) / 64;
   uint64_t begin = ~UINT64_C(0) << first % 64, rest = ~UINT64_C(0) >> (63 - (end - 1) % 64), gaps = 0;
   if (low == high) return !(~selection[low] & begin & rest);
@@ -150,17 +148,8 @@ static bool is_solid(const uint64_t *selection, uint32_t first, uint32_t end) {
   return !(gaps | (~selection[low] & begin) | (~selection[high] & rest));
 }
 
-KERNEL static void list_all(uint32_t first, uint32_t count, uint16_t *list) {
-  for (uint32_t i = 0; i < count; i++) list[i] = (uint16_t)(first + i);
-}
-
 uint32_t select_list(const uint64_t *selection, uint32_t rows, uint16_t *list) {
-  uint32_t n = 0, first, end;
-  if (!select_bounds(selection, &first, &end)) return 0;
-  if (is_solid(selection, first, end)) {
-    list_all(first, end - first, list);
-    return end - first;
-  }
+  uint32_t n = 0;
   for (uint32_t i = 0; i < rows; i += 64)
     for (uint64_t word = selection[i / 64]; word; word &= word - 1)
       list[n++] = (uint16_t)(i + (uint32_t)__builtin_ctzll(word));

@@ -23,6 +23,8 @@ void select_valid(uint64_t *selection, uint32_t first, uint32_t count, const uin
 uint32_t select_list(const uint64_t *selection, uint32_t rows, uint16_t *list);
 /* The first selected row and the one behind the last; false if there is none. */
 bool select_bounds(const uint64_t *selection, uint32_t *first, uint32_t *end);
+/* Are rows [first, end), which are some, all selected? */
+bool select_solid(const uint64_t *selection, uint32_t first, uint32_t end);
 /* Sets bits [at, at + count) of to from the bits of `from` (bit 0 on), or all of them if from is NULL. */
 void select_append(uint64_t *to, uint32_t at, const uint64_t *from, uint32_t count);
 

@@ -33,6 +33,8 @@ void output_clear(struct scanner *s) {
   o->vector.rows = 0;
   buffer_clear(&o->metadata);
   if (o->metadata_at) o->metadata_at[0] = 0;
+  for (int column = 0; column < TALLY_COL_METADATA; column++)
+    o->vector.bound[column] = (struct bounds){INT64_MAX, INT64_MIN};
   for (int column = TALLY_COL_REQUEST_SIZE; column < COLUMNS; column++) {
     o->some_null[column] = false;
     if (o->valid[column]) memset(o->valid[column], 0, VECTOR_ROWS / 8);
@@ -45,6 +47,44 @@ bool output_full(const struct scanner *s) {
   return rows >= VECTOR_ROWS / 2 && rows + left > VECTOR_ROWS; /* rather than cut a chunk in two */
 }
 
+/* ---- the rows */
+
+/* Rows of the current chunk: listed, or, without a list, those from the first on. */
+struct pick {
+  const uint16_t *list;
+  uint32_t first, end, n; /* all of them are in [first, end) */
+};
+
+static inline uint32_t pick_row(const struct pick *p, uint32_t i) {
+  return p->list ? p->list[i] : p->first + i;
+}
+
+/* Only the first n. */
+static void pick_cut(struct pick *p, uint32_t n) {
+  p->n = n;
+  p->end = n ? pick_row(p, n - 1) + 1 : p->first;
+}
+
+#define GAP 1024 /* rows that are passed over rather than decoded: at most three times a chunk */
+
+/* How many of the rows come before a gap. Two runs of a user may stand at the ends of a chunk. */
+static uint32_t stretch(const struct pick *p) {
+  if (p->end - p->first < p->n + GAP) return p->n;
+  for (uint32_t i = 1; i < p->n; i++)
+    if (p->list[i] - p->list[i - 1] > GAP) return i;
+  return p->n;
+}
+
+/* What is taken next: of the selected rows those that there is room for, up to a gap. */
+static struct pick next_pick(const struct scanner *s) {
+  const uint16_t *list = s->solid ? NULL : s->list + s->taken;
+  uint32_t n = s->selected - s->taken, room = VECTOR_ROWS - s->output.vector.rows;
+  struct pick p = {.list = list, .first = list && n ? list[0] : s->solid_first + s->taken};
+  pick_cut(&p, n < room ? n : room);
+  if (list) pick_cut(&p, stretch(&p));
+  return p;
+}
+
 /* ---- numbers and ids */
 
 static void append_valid(struct output *o, int column, const uint64_t *valid, uint32_t count) {
@@ -53,7 +93,7 @@ static void append_valid(struct output *o, int column, const uint64_t *valid, ui
   if (valid) o->some_null[column] = true;
 }
 
-/* Rows list[0..n) are first, first + 1, ..: decode in place. */
+/* Rows that follow one another: decode in place. */
 static int take_dense(struct scanner *s, int column, uint32_t first, uint32_t n, tally_error *error) {
   struct output *o = &s->output;
   uint64_t valid[SELECTION_WORDS];
@@ -67,93 +107,91 @@ static int take_dense(struct scanner *s, int column, uint32_t first, uint32_t n,
   return result;
 }
 
-static int take_gathered(struct scanner *s, int column, const uint16_t *list, uint32_t n,
-                         tally_error *error) {
-  int result = source_load(s, column, list[0], list[n - 1] - list[0] + 1u, error);
+static int take_gathered(struct scanner *s, int column, const struct pick *p, tally_error *error) {
+  int result = source_load(s, column, p->first, p->end - p->first, error);
   if (result) return result;
   struct output *o = &s->output;
   const struct column_buffer *b = &s->column[column];
   const int64_t *from = b->values;
   int64_t *to = o->values[column] + o->vector.rows;
-  for (uint32_t i = 0; i < n; i++) to[i] = from[list[i] - b->first];
+  if (p->list)
+    for (uint32_t i = 0; i < p->n; i++) to[i] = from[p->list[i] - b->first];
+  else
+    memcpy(to, from + (p->first - b->first), p->n * sizeof *to);
   if (b->all_valid) {
-    append_valid(o, column, NULL, n);
+    append_valid(o, column, NULL, p->n);
     return 0;
   }
   uint64_t valid[SELECTION_WORDS] = {0};
-  for (uint32_t i = 0; i < n; i++)
-    valid[i / 64] |= (uint64_t)bitmap_get(b->valid, list[i] - b->first) << (i % 64);
-  append_valid(o, column, valid, n);
+  for (uint32_t i = 0; i < p->n; i++)
+    valid[i / 64] |= (uint64_t)bitmap_get(b->valid, pick_row(p, i) - b->first) << (i % 64);
+  append_valid(o, column, valid, p->n);
   return 0;
 }
 
-static int take_column(struct scanner *s, int column, const uint16_t *list, uint32_t n, tally_error *error) {
+static void widen(struct bounds *b, struct bounds by) {
+  if (by.min < b->min) b->min = by.min;
+  if (by.max > b->max) b->max = by.max;
+}
+
+static int take_column(struct scanner *s, int column, const struct pick *p, tally_error *error) {
   const struct column_buffer *b = &s->column[column];
-  uint32_t first = list[0], end = list[n - 1] + 1u;
-  bool loaded = b->count && b->first <= first && end <= b->first + b->count;
-  if (!loaded && end - first == n) return take_dense(s, column, first, n, error);
-  return take_gathered(s, column, list, n, error);
+  struct output *o = &s->output;
+  bool loaded = b->count && b->first <= p->first && p->end <= b->first + b->count;
+  int result = !loaded && p->end - p->first == p->n ? take_dense(s, column, p->first, p->n, error)
+                                                    : take_gathered(s, column, p, error);
+  if (!result)
+    widen(&o->vector.bound[column],
+          source_bounds(s, column, p->first, p->end, o->values[column] + o->vector.rows, p->n));
+  return result;
 }
 
 /* ---- metadata */
 
 /* How many of the rows go in before the vector has enough bytes; at least one. */
-static uint32_t metadata_rows(const struct scanner *s, const uint16_t *list, uint32_t n) {
+static uint32_t metadata_rows(const struct scanner *s, const struct pick *p) {
   uint64_t bytes = s->output.metadata.size;
-  for (uint32_t i = 0; i < n; i++) {
-    bytes += source_text(s, list[i]).size;
+  for (uint32_t i = 0; i < p->n; i++) {
+    bytes += source_text(s, pick_row(p, i)).size;
     if (bytes > METADATA_FULL && s->output.vector.rows + i > 0) return i ? i : 1;
   }
-  return n;
+  return p->n;
 }
 
-static int take_metadata(struct scanner *s, const uint16_t *list, uint32_t n, tally_error *error) {
+static int take_metadata(struct scanner *s, const struct pick *p, tally_error *error) {
   struct output *o = &s->output;
   uint64_t valid[SELECTION_WORDS] = {0}, bytes = o->metadata.size;
   uint64_t *at = o->metadata_at + o->vector.rows;
   bool some_null = false;
-  for (uint32_t i = 0; i < n; i++) bytes += source_text(s, list[i]).size;
+  for (uint32_t i = 0; i < p->n; i++) bytes += source_text(s, pick_row(p, i)).size;
   int result = hold_reserve(&s->hold, &o->metadata, bytes, error);
   if (result) return result;
-  for (uint32_t i = 0; i < n; i++) {
-    tally_text text = source_text(s, list[i]);
+  for (uint32_t i = 0; i < p->n; i++) {
+    tally_text text = source_text(s, pick_row(p, i));
     if (text.size) memcpy(o->metadata.data + o->metadata.size, text.data, text.size);
     o->metadata.size += text.size;
     at[i + 1] = o->metadata.size;
     valid[i / 64] |= (uint64_t)(text.data != NULL) << (i % 64);
     some_null |= text.data == NULL;
   }
-  append_valid(o, TALLY_COL_METADATA, some_null ? valid : NULL, n);
+  append_valid(o, TALLY_COL_METADATA, some_null ? valid : NULL, p->n);
   return 0;
-}
-
-#define GAP 1024 /* rows that are passed over rather than decoded: at most three times a chunk */
-
-/* How many of the rows come before a gap. Two runs of a user may stand at the ends of a chunk. */
-static uint32_t stretch(const uint16_t *list, uint32_t n) {
-  if (n == 0 || list[n - 1] - list[0] < (int)n + GAP) return n;
-  for (uint32_t i = 1; i < n; i++)
-    if (list[i] - list[i - 1] > GAP) return i;
-  return n;
 }
 
 int output_take(struct scanner *s, tally_error *error) {
   struct output *o = &s->output;
-  const uint16_t *list = s->list + s->taken;
-  uint32_t n = s->selected - s->taken, room = VECTOR_ROWS - o->vector.rows;
+  struct pick p = next_pick(s);
   int result = 0;
-  if (n > room) n = room;
-  n = stretch(list, n);
   if (wanted(s, TALLY_COL_METADATA)) {
-    result = n ? source_metadata(s, list[0], list[n - 1] + 1u, error) : 0;
-    if (!result) n = metadata_rows(s, list, n);
-    if (!result) result = take_metadata(s, list, n, error);
+    result = p.n ? source_metadata(s, p.first, p.end, error) : 0;
+    if (!result) pick_cut(&p, metadata_rows(s, &p));
+    if (!result) result = take_metadata(s, &p, error);
   }
   for (int column = 0; column < TALLY_COL_METADATA && !result; column++)
-    if (wanted(s, column)) result = take_column(s, column, list, n, error);
+    if (wanted(s, column)) result = take_column(s, column, &p, error);
   if (result) return result;
-  o->vector.rows += n;
-  s->taken += n;
+  o->vector.rows += p.n;
+  s->taken += p.n;
   return 0;
 }
 

@@ -24,6 +24,11 @@ struct scan_request {
   struct left_out *left_out;
 };
 
+/* Values are in [min, max]. */
+struct bounds {
+  int64_t min, max;
+};
+
 /* Rows that passed: dense, in no promised order. Borrowed until the scanner's next call. */
 struct vector {
   uint32_t rows;                  /* 1..VECTOR_ROWS */
@@ -31,6 +36,9 @@ struct vector {
   const uint64_t *valid[COLUMNS]; /* numbers and metadata: NULL if no row is NULL */
   const uint64_t *metadata_at;    /* rows + 1 offsets into metadata, if asked for */
   const char *metadata;
+  /* Of columns asked for but metadata: no value that is there is outside, and of texts no id either (so where
+   * some may be NULL, min is 0). */
+  struct bounds bound[COLUMNS];
 };
 
 /* What was done, for --explain; parts add to it. */

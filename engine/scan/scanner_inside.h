@@ -39,7 +39,7 @@ struct output {
   bool some_null[COLUMNS];
   uint64_t *metadata_at;
   struct buffer metadata;
-  struct vector vector;
+  struct vector vector; /* bound[]: of the rows so far */
 };
 
 struct index_cursor;  /* index.c */
@@ -61,6 +61,8 @@ struct scanner {
   uint32_t current, current_rows;
   uint64_t selection[SELECTION_WORDS];
   uint32_t selected, taken;
+  bool solid; /* the selected rows are those from solid_first on; else they are listed */
+  uint32_t solid_first;
   struct column_buffer column[COLUMNS];
   struct metadata_buffer metadata;
   struct buffer scratch;       /* unescaped strings */
@@ -74,7 +76,10 @@ struct scanner {
   uint16_t list[CHUNK_ROWS]; /* selected rows */
 };
 
-/* source.c: makes rows [first, first + count) of the current chunk stand in s->column[column]. */
+/* source.c: bounds of `n` values of selected rows of the current chunk, all of them in [first, end). */
+struct bounds source_bounds(const struct scanner *s, int column, uint32_t first, uint32_t end,
+                            const int64_t *values, uint32_t n);
+/* Makes rows [first, first + count) of the current chunk stand in s->column[column]. */
 int source_load(struct scanner *s, int column, uint32_t first, uint32_t count, tally_error *error);
 /* Decodes them elsewhere; valid is as in segment_values. */
 int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count, int64_t *values,
@@ -92,7 +97,7 @@ static inline tally_text source_text(const struct scanner *s, uint32_t row) {
   return (tally_text){m->text + m->at[i], (size_t)(m->at[i + 1] - m->at[i])};
 }
 
-/* select.c: finds the rows of the current chunk that pass; s->list and s->selected. */
+/* select.c: finds the rows of the current chunk that pass: s->selected of them, and which. */
 int select_rows(struct scanner *s, tally_error *error);
 
 /* output.c */

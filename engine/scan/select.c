@@ -109,6 +109,16 @@ static void filter_listed(struct scanner *s) {
   }
 }
 
+/* What is left: a list of rows, or, where they follow one another, the first of them. */
+static void take_stock(struct scanner *s) {
+  uint32_t first, end;
+  s->taken = s->selected = 0;
+  if (!select_bounds(s->selection, &first, &end)) return;
+  s->solid = select_solid(s->selection, first, end);
+  s->solid_first = first;
+  s->selected = s->solid ? end - first : select_list(s->selection, s->current_rows, s->list);
+}
+
 int select_rows(struct scanner *s, tally_error *error) {
   const struct scan *scan = s->scan;
   if (!s->segment) filter_listed(s);
@@ -118,7 +128,6 @@ int select_rows(struct scanner *s, tally_error *error) {
   if (!result) result = filter_texts(s, error);
   if (!result && scan_filters(scan, TALLY_COL_METADATA)) result = filter_metadata(s, error);
   for (size_t i = 0; i < scan->key_count && !result; i++) result = filter_key(s, scan->keys[i], error);
-  s->selected = select_list(s->selection, s->current_rows, s->list);
-  s->taken = 0;
+  take_stock(s);
   return result;
 }

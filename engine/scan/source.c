@@ -1,9 +1,10 @@
 /* source.c - columns of the current chunk, from a segment or a memtable; see scanner_inside.h. */
+#include "base/kernel.h"
 #include "base/status.h"
 #include "scan/scanner_inside.h"
 
-/* Services by the spans, which are in memory. */
-static void segment_services(const struct segment *s, uint32_t row, uint32_t count, int64_t *values) {
+/* The span that a row is in. */
+static uint32_t span_of(const struct segment *s, uint32_t row) {
   uint32_t low = 0, high = s->services;
   while (high - low > 1) {
     uint32_t middle = low + (high - low) / 2;
@@ -12,6 +13,12 @@ static void segment_services(const struct segment *s, uint32_t row, uint32_t cou
     else
       high = middle;
   }
+  return low;
+}
+
+/* Services by the spans, which are in memory. */
+static void segment_services(const struct segment *s, uint32_t row, uint32_t count, int64_t *values) {
+  uint32_t low = span_of(s, row);
   for (uint32_t done = 0; done < count; low++) {
     uint32_t end = s->span[low].first + s->span[low].rows - row;
     const int64_t service = s->span[low].service;
@@ -75,6 +82,37 @@ static void decode_memtable(const struct scanner *s, int column, uint32_t first,
   if (*all_valid) return;
   copy_bits(rows->valid[column - TALLY_COL_REQUEST_SIZE], row, count, valid);
   *all_valid = bitmap_count(valid, count) == count;
+}
+
+/* Of a segment by its index and zones. */
+static struct bounds segment_bounds(const struct scanner *s, int column, uint32_t first, uint32_t end) {
+  const struct segment *segment = s->segment;
+  const uint32_t row = s->current * CHUNK_ROWS;
+  if (column == TALLY_COL_USER_ID) return (struct bounds){0, segment->max_id[column_domain(column)]};
+  if (column == TALLY_COL_SERVICE_NAME)
+    return (struct bounds){segment->span[span_of(segment, row + first)].service,
+                           segment->span[span_of(segment, row + end - 1)].service};
+  struct zone z = segment_zone(segment, column, s->current);
+  if (z.nulls == s->current_rows) return (struct bounds){0, 0};
+  if (column_kind(column) == KIND_TEXT && z.nulls) z.min = 0;
+  if (column == TALLY_COL_TIMESTAMP && z.min < scanner_low(s)) z.min = scanner_low(s);
+  if (column == TALLY_COL_TIMESTAMP && z.max > scanner_high(s)) z.max = scanner_high(s);
+  return (struct bounds){z.min, z.max};
+}
+
+/* A memtable has nothing of the like: its values are looked at. */
+KERNEL static struct bounds values_bounds(const int64_t *values, uint32_t n) {
+  int64_t min = INT64_MAX, max = INT64_MIN;
+  for (uint32_t i = 0; i < n; i++) {
+    min = values[i] < min ? values[i] : min;
+    max = values[i] > max ? values[i] : max;
+  }
+  return (struct bounds){min, max};
+}
+
+struct bounds source_bounds(const struct scanner *s, int column, uint32_t first, uint32_t end,
+                            const int64_t *values, uint32_t n) {
+  return s->segment ? segment_bounds(s, column, first, end) : values_bounds(values, n);
 }
 
 int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count, int64_t *values,

@@ -53,7 +53,7 @@ int block_pin(struct segment *s, uint32_t index, struct block *b, tally_error *e
   return 0;
 }
 
-void block_release(struct segment *s, struct block *b) { cache_release(s->inside->cache, b->pinned); }
+void block_release(struct block *b) { cache_release(b->pinned); }
 
 int block_damage(const struct segment *s, const struct block *b, const char *check, tally_error *error) {
   atomic_store(&s->inside->quarantined, true);

@@ -1,8 +1,11 @@
 /* cache.c - a hash table of blocks with a CLOCK ring; see cache.h.
  *
- * One mutex guards everything but the loading, which happens outside of it. Entries that hold a pin are
- * passed over by the clock hand. An entry that found no room (`outside`) is in neither table nor ring. */
+ * One mutex guards everything but the loading, which happens outside of it, and giving back pins. Entries
+ * that hold a pin are passed over by the clock hand. An entry that found no room (`outside`) is in neither
+ * table nor ring. */
 #include "segment/cache.h"
+
+#include <stdatomic.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -14,7 +17,7 @@
 struct entry {
   struct cache_block block; /* first: a pinned block is its entry */
   uint64_t segment, offset;
-  uint32_t pins;
+  _Atomic uint32_t pins; /* taken under the mutex; given back without, as the last touch of the entry */
   bool used, outside;
   struct entry *chain;       /* of its hash slot */
   struct entry *next, *last; /* the ring */
@@ -108,7 +111,7 @@ static bool evict_one(struct cache *c) {
   for (size_t steps = 2 * c->count; steps > 0 && c->hand; steps--) {
     struct entry *e = c->hand;
     c->hand = e->next;
-    if (e->pins) continue;
+    if (atomic_load_explicit(&e->pins, memory_order_acquire)) continue;
     if (e->used) {
       e->used = false;
       continue;
@@ -137,7 +140,7 @@ static struct entry *find(struct cache *c, uint64_t segment, uint64_t offset) {
 }
 
 static void pin(struct entry *e) {
-  e->pins++;
+  atomic_fetch_add_explicit(&e->pins, 1, memory_order_relaxed);
   e->used = true;
 }
 
@@ -200,15 +203,13 @@ int cache_pin(struct cache *c, uint64_t segment, uint64_t offset, size_t size, c
   return 0;
 }
 
-void cache_release(struct cache *c, struct cache_block *block) {
+void cache_release(struct cache_block *block) {
   struct entry *e = (struct entry *)block;
   if (e->outside) { /* nobody else can know of it */
     mem_free(e);
     return;
   }
-  os_lock(&c->mutex);
-  e->pins--;
-  os_unlock(&c->mutex);
+  atomic_fetch_sub_explicit(&e->pins, 1, memory_order_release);
 }
 
 bool cache_shrink(struct cache *c, uint64_t bytes) {

@@ -32,7 +32,7 @@ typedef int (*cache_load)(void *arg, uint8_t *to, tally_error *error);
  * cache and freed at release. */
 int cache_pin(struct cache *cache, uint64_t segment, uint64_t offset, size_t size, cache_load load, void *arg,
               struct cache_block **block, tally_error *error);
-void cache_release(struct cache *cache, struct cache_block *block);
+void cache_release(struct cache_block *block);
 /* Gives at least that much back, if so much is not pinned; false if it gave nothing. */
 bool cache_shrink(struct cache *cache, uint64_t bytes);
 struct cache_stats {

@@ -195,7 +195,7 @@ static int read_slot(struct segment *s, int column, uint32_t chunk, uint32_t fir
   int result = block_pin(s, (uint32_t)slot * s->chunks + chunk, &b, error);
   if (result) return result;
   result = read_numbers(&p, &b, values, valid, all_valid, error);
-  block_release(s, &b);
+  block_release(&b);
   return result;
 }
 
@@ -234,7 +234,7 @@ int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids
     *count = values.count;
     if (!ids_within(ids, *count, z)) result = block_damage(s, &b, "segment-distinct-zone", error);
   }
-  block_release(s, &b);
+  block_release(&b);
   return result;
 }
 
@@ -287,6 +287,6 @@ int segment_metadata(struct segment *s, uint32_t chunk, uint32_t first, uint32_t
   int result = block_pin(s, SLOT_METADATA * s->chunks + chunk, &b, error);
   if (result) return result;
   result = read_metadata(&p, &b, scratch, at, bytes, valid, error);
-  block_release(s, &b);
+  block_release(&b);
   return result;
 }

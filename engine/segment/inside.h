@@ -27,7 +27,7 @@ struct block {
 
 /* Pins block `index` of the directory, which must be there. */
 int block_pin(struct segment *s, uint32_t index, struct block *b, tally_error *error);
-void block_release(struct segment *s, struct block *b);
+void block_release(struct block *b);
 /* Was part `part` (0 to 31) of the block found sound since its bytes came in? */
 static inline bool block_is_sound(const struct block *b, unsigned part) {
   return atomic_load_explicit(&b->pinned->sound, memory_order_relaxed) >> part & 1;

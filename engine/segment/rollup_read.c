@@ -67,7 +67,7 @@ int segment_rollup_keys(struct segment *s, enum rollup_level level, struct rollu
     bool sound = !r.bad && reader_left(&r) == 0;
     for (uint32_t i = 1; i < key_count(s, level) && sound; i++) sound = key_before(&keys[i - 1], &keys[i]);
     if (!sound) result = block_damage(s, &b, "segment-rollup-keys", error);
-    block_release(s, &b);
+    block_release(&b);
   }
   mem_free(l);
   return result;
@@ -221,7 +221,7 @@ int segment_rollup(struct segment *s, enum rollup_level level, uint32_t piece, u
   if (result) return result;
   const char *check = read_piece(s, level, piece, from, to, &b, entries, count);
   if (check) result = block_damage(s, &b, check, error);
-  block_release(s, &b);
+  block_release(&b);
   return result;
 }
 
@@ -290,7 +290,7 @@ int segment_histograms(struct segment *s, uint32_t piece, uint32_t from, uint32_
     const char *check = read_histograms(s, &b, piece, from, to, bins, l, values, counts);
     if (check) result = block_damage(s, &b, check, error);
     if (!check && (values->failed || counts->failed)) result = fail_memory(error, "reading histograms");
-    block_release(s, &b);
+    block_release(&b);
   }
   mem_free(l);
   return result;
@@ -325,6 +325,6 @@ int segment_users(struct segment *s, uint32_t set, uint32_t first, uint32_t coun
   if (result) return result;
   if (!read_users(s, &b, s->user_set[set].users, first, count, users))
     result = block_damage(s, &b, "segment-users-set", error);
-  block_release(s, &b);
+  block_release(&b);
   return result;
 }

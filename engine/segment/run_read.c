@@ -43,7 +43,7 @@ static int pin_piece(struct segment *s, uint32_t piece, struct block *b, tally_e
   }
   if (sound && used == b->size) return 0;
   result = block_damage(s, b, "segment-runs-table", error);
-  block_release(s, b);
+  block_release(b);
   return result;
 }
 
@@ -209,7 +209,7 @@ static int copy_piece(struct segment *s, uint32_t piece, uint32_t first, uint32_
     result = copy_group(s, &b, &g, at, n, user ? user + done : NULL, row ? row + done : NULL, end_row, error);
     done += n;
   }
-  block_release(s, &b);
+  block_release(&b);
   return result;
 }
 
@@ -275,7 +275,7 @@ int segment_run_of_row(struct segment *s, uint32_t row, uint32_t *run, tally_err
   struct group group = find_group(s, &b, piece, g);
   uint32_t rows[RUN_GROUP + 1];
   result = group_rows(s, &b, &group, rows, error);
-  block_release(s, &b);
+  block_release(&b);
   uint32_t i = 0;
   while (!result && i + 1 < group.count && rows[i + 1] <= row) i++;
   *run = group.first + i;
@@ -381,6 +381,6 @@ int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *f
       *run = (struct found_run){g.first + place, row, row + (uint32_t)length[place]};
     }
   }
-  block_release(s, &b);
+  block_release(&b);
   return result;
 }

@@ -126,7 +126,7 @@ int segment_run_sums(struct segment *s, uint32_t first, uint32_t count, const st
     result = block_pin(s, directory_sum_block(&s->inside->directory, piece), &b, error);
     if (result) break;
     result = read_piece(s, &b, piece, at, n, done, sums, error);
-    block_release(s, &b);
+    block_release(&b);
     done += n;
   }
   return result;

@@ -109,6 +109,38 @@ static void check_group(const struct table *t, const struct accumulator *a, uint
     }
 }
 
+/* Codes for the groups of rows, in another order than theirs and with gaps, some of them beyond the rows'. */
+static const struct near_groups *make_near(const uint32_t *groups, uint32_t n) {
+  static struct near_groups near;
+  static uint8_t code[ROWS];
+  uint32_t multiplier = 1 + 2 * (uint32_t)below(3), most = 0;
+  for (uint32_t c = 0; c < NEAR_GROUPS; c++) near.group[c] = groups[0];
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t c = (GROUPS - 1 - groups[i]) * multiplier;
+    code[i] = (uint8_t)c;
+    near.group[c] = groups[i];
+    if (c > most) most = c;
+  }
+  near.code = code;
+  near.count = below(2) ? most + 1 : NEAR_GROUPS;
+  near_groups_count(&near, n);
+  return &near;
+}
+
+/* Their bounds, or wider ones. */
+static void find_bounds(struct input *in) {
+  in->least = INT64_MAX;
+  in->greatest = INT64_MIN;
+  for (uint32_t i = 0; i < in->rows; i++) {
+    if (in->valid && !bitmap_get(in->valid, i)) continue;
+    if (in->values[i] < in->least) in->least = in->values[i];
+    if (in->values[i] > in->greatest) in->greatest = in->values[i];
+  }
+  if (below(2) || in->least > in->greatest) return;
+  in->least = in->least > INT64_MIN + 1000 ? in->least - (int64_t)below(1000) : INT64_MIN;
+  in->greatest = in->greatest < INT64_MAX - 1000 ? in->greatest + (int64_t)below(1000) : INT64_MAX;
+}
+
 /* Adds rows [from, to) in vectors of odd lengths, group g as number[g]. */
 static void add_rows(struct accumulator *a, const struct table *t, uint32_t from, uint32_t to,
                      const uint32_t *number) {
@@ -127,8 +159,10 @@ static void add_rows(struct accumulator *a, const struct table *t, uint32_t from
       else
         all = 0;
     }
-    uint32_t span = below(2) ? GROUPS : UINT32_MAX; /* near each other, or as if they were far apart */
-    struct input in = {n, same ? NULL : groups, groups[0], 0, span, t->value + from, all ? NULL : valid};
+    struct input in = {.rows = n, .one = groups[0], .values = t->value + from, .valid = all ? NULL : valid};
+    if (!same) in.groups = groups;
+    if (!same && below(2)) in.near = make_near(groups, n);
+    find_bounds(&in);
     cr_assert_eq(accumulator_add(a, &in, &error), 0);
     from += n;
   }

@@ -36,7 +36,7 @@ Test(segment, cache_keeps_used_blocks_and_its_budget) {
     cr_assert(block->size == 1000 && block->data[999] == (key & 0xFF));
     cr_assert(!block->sound, "nothing is known of a block that comes in");
     block->sound = 1;
-    cache_release(cache, block);
+    cache_release(block);
     cr_assert_leq(cache_stats(cache).bytes, 20000);
     cr_assert_eq(budget_used(&budget), cache_stats(cache).bytes);
   }
@@ -46,11 +46,11 @@ Test(segment, cache_keeps_used_blocks_and_its_budget) {
   cr_assert_eq(block, pinned);
   cr_assert(block->sound, "it is the same block");
   cr_assert_eq(s.loads, 1);
-  cache_release(cache, block);
+  cache_release(block);
   s.fails = true;
   cr_assert_eq(cache_pin(cache, 3, 5, 1000, load, &s, &block, &error), TALLY_IO);
   s.fails = false;
-  cache_release(cache, pinned);
+  cache_release(pinned);
   uint64_t before = cache_stats(cache).bytes;
   cache_shrink(cache, 5000);
   cr_assert_leq(cache_stats(cache).bytes + 5000, before);
@@ -59,13 +59,13 @@ Test(segment, cache_keeps_used_blocks_and_its_budget) {
   cr_assert_eq(cache_stats(cache).bytes, 0);
   cr_assert_eq(cache_pin(cache, 1, 5, 1000, load, &s, &block, &error), 0);
   cr_assert(s.loads == 3 && !block->sound, "what was known went with it");
-  cache_release(cache, block);
+  cache_release(block);
   cache_shrink(cache, UINT64_MAX);
   cr_assert(budget_take(&budget, 1u << 20));
   cr_assert_eq(cache_pin(cache, 1, 6, 1000, load, &s, &block, &error), 0);
   cr_assert_eq(block->data[10], 5);
   cr_assert_eq(cache_stats(cache).bytes, 0);
-  cache_release(cache, block);
+  cache_release(block);
   budget_give(&budget, 1u << 20);
   cache_free(cache);
   cr_assert_eq(budget_used(&budget), 0);
@@ -90,7 +90,7 @@ static void *work(void *arg) {
       continue;
     }
     for (size_t k = 0; k < block->size; k += 99) w->wrong += block->data[k] != key;
-    cache_release(w->cache, block);
+    cache_release(block);
     if (i % 500 == 0) cache_shrink(w->cache, 3000);
   }
   return NULL;
