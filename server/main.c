@@ -18,13 +18,13 @@
 #include "server/config.h"
 #include "server/log.h"
 #include "server/server.h"
+#include "server/trim.h"
 
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 #define SETTINGS_MAX 64
 #define ENGINE_LEAST (64u << 20) /* what tally_options.memory must be at least */
 #define FILES_BESIDES 512u       /* file descriptors of the store and the process */
-#define KEPT_SHARE 16u /* freed blocks that are kept take at most this share of the memory beside it */
 
 enum { OPTION_CONFIG = 1000, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_SETTING };
 
@@ -277,7 +277,7 @@ static int close_store(struct store *store, int code) {
  * A mapped block's pages are made anew each time it is allocated, so some that were freed are kept. */
 static void tame_allocator(uint64_t memory) {
   uint64_t mapped = memory / 256 < 4u << 20 ? memory / 256 : 4u << 20;
-  mem_keep(mapped, memory / KEPT_SHARE);
+  mem_keep(mapped, memory / KEPT_LEAST);
 #ifdef M_ARENA_MAX
   (void)mallopt(M_ARENA_MAX, 2);
   (void)mallopt(M_MMAP_THRESHOLD, (int)mapped);

@@ -49,6 +49,7 @@ struct server {
   _Atomic bool trimming;
   bool trim_due;      /* answers have rested, or the process has grown */
   uint64_t measured;  /* loop time, ms: of the process's memory */
+  uint64_t trimmed;   /* the same of the last trim because of it */
   unsigned trim_rest; /* TRIM_MS until the next; the upkeep's while `trimming` */
   uint64_t session_count;
   unsigned entries, away; /* of all sessions: appends and marks under way, answers with a worker */

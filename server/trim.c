@@ -25,11 +25,23 @@ static void trim(struct job *job) {
   atomic_store(&server->trimming, false);
 }
 
+/* Large queries' blocks are kept where there is room for them. */
+static void allow_kept(const struct server *server, size_t in_memory) {
+  const size_t memory = server->config.memory, least = memory / KEPT_LEAST, most = memory / KEPT_MOST;
+  size_t room = in_memory && in_memory < memory ? (memory - in_memory) / 2 : 0;
+  mem_keep_most(room < least ? least : room > most ? most : room);
+}
+
 static bool grown(struct server *server) {
-  uint64_t now = uv_now(server->loop);
-  if (now - server->measured < (uint64_t)TRIM_MS * server->trim_rest) return false;
+  const uint64_t now = uv_now(server->loop);
+  if (now - server->measured < TRIM_MS) return false;
   server->measured = now;
-  return resident() > server->config.memory;
+  const size_t in_memory = resident();
+  allow_kept(server, in_memory);
+  if (in_memory <= server->config.memory || now - server->trimmed < (uint64_t)TRIM_MS * server->trim_rest)
+    return false;
+  server->trimmed = now;
+  return true;
 }
 
 void trim_sweep(struct server *server) {

@@ -268,7 +268,25 @@ int accumulator_add(struct accumulator *a, const struct input *in, tally_error *
   if (a->needs & NEED_ERRORS) add_errors(a->errors, in);
   if (a->needs & NEED_VALUES)
     rc = bag_add(&a->values, in->groups, in->one, in->values, in->valid, in->rows, error);
-  if (!rc && (a->needs & NEED_DISTINCT))
-    rc = distinct_add(&a->distinct, in->groups, in->one, in->values, in->valid, in->rows, error);
-  return rc;
+  if (rc || !(a->needs & NEED_DISTINCT)) return rc;
+  if (in->near && !in->groups)
+    return distinct_add_codes(&a->distinct, in->near->code, in->near->group, in->values, in->valid, in->rows,
+                              error);
+  return distinct_add(&a->distinct, in->groups, in->one, in->values, in->valid, in->rows, error);
+}
+
+int accumulator_add_up(struct accumulator *a, uint32_t group, const struct added_up *of, tally_error *error) {
+  if (a->needs & NEED_ROWS) a->rows[group] += of->rows;
+  if (a->needs & NEED_NULLS && of->nulls) {
+    int rc = accumulator_need_nulls(a, error);
+    if (rc) return rc;
+    a->nulls[group] += of->nulls;
+  }
+  if (a->needs & NEED_SUM) a->sum[group] += of->sum;
+  if (a->needs & NEED_ERRORS) a->errors[group] += of->errors;
+  if (a->needs & NEED_RANGE && of->nulls < of->rows) {
+    if (of->least < a->least[group]) a->least[group] = of->least;
+    if (of->greatest > a->greatest[group]) a->greatest[group] = of->greatest;
+  }
+  return 0;
 }

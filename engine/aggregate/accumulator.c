@@ -119,22 +119,39 @@ void accumulator_expect(const struct accumulator *a, uint32_t group) {
   __builtin_prefetch(&a->greatest[group]);
 }
 
-static int merge_group(struct accumulator *a, uint32_t to, const struct accumulator *from, uint32_t g,
-                       tally_error *error) {
-  if (a->rows) a->rows[to] += from->rows[g];
-  if (from->nulls) a->nulls[to] += from->nulls[g];
-  if (a->errors) a->errors[to] += from->errors[g];
-  if (a->least && from->least[g] < a->least[to]) a->least[to] = from->least[g];
-  if (a->least && from->greatest[g] > a->greatest[to]) a->greatest[to] = from->greatest[g];
-  if (a->sum && !int128_add(&a->sum[to], from->sum[g]))
-    return fail(error, TALLY_OVERFLOW, "a sum does not fit 128 bits: ask for a shorter range or more groups");
+static int merge_sums(struct accumulator *a, const struct accumulator *from, const uint32_t *map,
+                      tally_error *error) {
+  for (uint32_t g = 0; g < from->groups; g++)
+    if (!int128_add(&a->sum[map[g]], from->sum[g]))
+      return fail(error, TALLY_OVERFLOW,
+                  "a sum does not fit 128 bits: ask for a shorter range or more groups");
   return 0;
+}
+
+static void merge_ranges(struct accumulator *a, const struct accumulator *from, const uint32_t *map) {
+  for (uint32_t g = 0; g < from->groups; g++) {
+    const uint32_t to = map[g];
+    if (from->least[g] < a->least[to]) a->least[to] = from->least[g];
+    if (from->greatest[g] > a->greatest[to]) a->greatest[to] = from->greatest[g];
+  }
+}
+
+/* One array of the groups after the other, as groups that are merged lie far from each other: so the
+ * processor can fetch several of them at a time. */
+static void merge_counts(uint64_t *restrict to, const uint64_t *restrict from, uint32_t groups,
+                         const uint32_t *map) {
+  for (uint32_t g = 0; g < groups; g++) to[map[g]] += from[g];
 }
 
 int accumulator_merge(struct accumulator *a, struct accumulator *from, const uint32_t *group_map,
                       const uint32_t *value_map, tally_error *error) {
   int rc = from->nulls ? accumulator_need_nulls(a, error) : 0;
-  for (uint32_t g = 0; g < from->groups && !rc; g++) rc = merge_group(a, group_map[g], from, g, error);
+  if (rc) return rc;
+  if (a->rows) merge_counts(a->rows, from->rows, from->groups, group_map);
+  if (from->nulls) merge_counts(a->nulls, from->nulls, from->groups, group_map);
+  if (a->errors) merge_counts(a->errors, from->errors, from->groups, group_map);
+  if (a->least) merge_ranges(a, from, group_map);
+  if (a->sum) rc = merge_sums(a, from, group_map, error);
   if (!rc) rc = bag_merge(&a->values, &from->values, group_map, value_map, error);
   if (rc || !(a->needs & NEED_DISTINCT)) return rc;
   return distinct_merge(&a->distinct, &from->distinct, group_map, value_map, error);

@@ -63,7 +63,7 @@ struct input {
   uint32_t rows;
   uint32_t one;                   /* the group of all of them, without `near` and `groups` */
   const struct near_groups *near; /* or NULL */
-  const uint32_t *groups;         /* by row; NULL with `near` only if neither VALUES nor DISTINCT is needed */
+  const uint32_t *groups;         /* by row; may be NULL with `near` where no VALUES are needed */
   const int64_t *values;          /* NULL only if nothing but NEED_ROWS and NEED_NULLS is needed */
   const uint64_t *valid;          /* NULL: no value is NULL */
   int64_t least, greatest;        /* no value that is there is outside */
@@ -72,6 +72,14 @@ struct input {
 void near_groups_count(struct near_groups *near, uint32_t rows);
 /* The groups have been grown. TALLY_MEMORY_LIMIT, TALLY_NO_MEMORY. */
 int accumulator_add(struct accumulator *a, const struct input *input, tally_error *error);
+
+/* The same of values that have been added up already, all of one group; what is not needed is not looked at.
+ */
+struct added_up {
+  uint32_t rows, nulls, errors;
+  int64_t sum, least, greatest; /* the latter two: of some value */
+};
+int accumulator_add_up(struct accumulator *a, uint32_t group, const struct added_up *of, tally_error *error);
 
 /* Asks the processor for what aggregate_result will read of a group, a while before. */
 void accumulator_expect(const struct accumulator *a, uint32_t group);

@@ -68,8 +68,14 @@ static void percentile(const struct bag *bag, uint32_t group, uint32_t percent, 
   result->null = n == 0;
   if (n == 0) return;
   uint64_t rank = (uint64_t)(((uint128)percent * n + PERCENT_WHOLE - 1) / PERCENT_WHOLE), seen = 0;
-  size_t i = n == entries ? (size_t)rank - 1 : 0; /* each value is there once: no look at the others */
-  while (n > entries && (seen += entry[i].count) < rank) i++;
+  size_t i;
+  if (n == entries) { /* each value is there once: no look at the others */
+    i = (size_t)rank - 1;
+  } else if (rank <= n / 2) {
+    for (i = 0; (seen += entry[i].count) < rank; i++) continue;
+  } else {
+    for (i = entries - 1; (seen += entry[i].count) <= n - rank; i--) continue;
+  }
   result->value = entry[i].value;
 }
 

@@ -68,6 +68,11 @@ static int merge_sorted(struct bag *bag, const struct bag_entry *from, size_t n,
   }
   struct bag_entry *run = bag->run;
   size_t i = bag->run_size, j = n, to = end;
+  if (i == 0 || j == 0 || entry_before(&run[i - 1], &from[0])) { /* all of them come behind the run */
+    if (n) memcpy(run + i, from, n * sizeof *run);
+    bag->run_size = end;
+    return 0;
+  }
   while (i > 0 && j > 0) {
     bool of_run = entry_before(&from[j - 1], &run[i - 1]); /* cannot be guessed */
     const struct bag_entry entry = *(of_run ? &run[i - 1] : &from[j - 1]);
@@ -186,9 +191,21 @@ static int move_groups(struct bag *bag, const uint32_t *group_map, tally_error *
   return 0;
 }
 
+/* Do the new numbers of the run's groups rise as the old ones do? Then entries stay where they are. */
+static bool keeps_order(const struct bag *bag, const uint32_t *group_map) {
+  const uint32_t last = bag->run[bag->run_size - 1].group;
+  bool rises = true;
+  for (uint32_t g = bag->run[0].group; g < last; g++) rises &= group_map[g] < group_map[g + 1];
+  return rises;
+}
+
 /* Numbers groups and values anew. */
 static int renumber(struct bag *bag, const uint32_t *group_map, const uint32_t *value_map,
                     tally_error *error) {
+  if (!value_map && keeps_order(bag, group_map)) {
+    for (size_t i = 0; i < bag->run_size; i++) bag->run[i].group = group_map[bag->run[i].group];
+    return 0;
+  }
   if (!value_map && bag->run_size <= UINT32_MAX) return move_groups(bag, group_map, error);
   for (size_t i = 0; i < bag->run_size; i++) {
     struct bag_entry *entry = &bag->run[i];

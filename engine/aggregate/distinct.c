@@ -85,6 +85,21 @@ int distinct_add(struct distinct *d, const uint32_t *groups, uint32_t one, const
   return 0;
 }
 
+int distinct_add_codes(struct distinct *d, const uint8_t *code, const uint32_t *group, const int64_t *values,
+                       const uint64_t *valid, uint32_t rows, tally_error *error) {
+  uint64_t *bits[UINT8_MAX + 1];
+  int rc = 0;
+  for (uint32_t c = 0; d->dense && c <= UINT8_MAX; c++) bits[c] = d->bits + group[c] * d->words;
+  for (uint32_t i = 0; i < rows && !rc; i++) {
+    if (valid && !bitmap_get(valid, i)) continue;
+    if (d->dense)
+      bitmap_set(bits[code[i]], (size_t)values[i]);
+    else
+      rc = bag_add_one(&d->bag, group[code[i]], values[i], error);
+  }
+  return rc;
+}
+
 int distinct_merge(struct distinct *d, struct distinct *from, const uint32_t *group_map,
                    const uint32_t *value_map, tally_error *error) {
   if (d->dense && !from->dense) {

@@ -27,6 +27,9 @@ int distinct_grow(struct distinct *d, uint32_t groups, tally_error *error);
 /* As bag_add. */
 int distinct_add(struct distinct *d, const uint32_t *groups, uint32_t one, const int64_t *values,
                  const uint64_t *valid, uint32_t rows, tally_error *error);
+/* The same of rows of few groups: row i's is group[code[i]]. `group` has an entry for each code of a byte. */
+int distinct_add_codes(struct distinct *d, const uint8_t *code, const uint32_t *group, const int64_t *values,
+                       const uint64_t *valid, uint32_t rows, tally_error *error);
 /* As bag_merge; the groups of `d` have been grown. */
 int distinct_merge(struct distinct *d, struct distinct *from, const uint32_t *group_map,
                    const uint32_t *value_map, tally_error *error);

@@ -17,7 +17,8 @@ static size_t block_size(void *block) {
 #define SLOTS 32u
 
 static struct {
-  size_t least, most;
+  size_t least;
+  _Atomic size_t most;
   _Atomic(void *) slot[SLOTS];
   _Atomic size_t bytes; /* of the blocks in slots, or on their way into one */
   _Atomic unsigned next;
@@ -27,6 +28,8 @@ void kept_allow(size_t least, size_t most) {
   kept.least = least;
   kept.most = most;
 }
+
+void kept_allow_most(size_t most) { kept.most = most; }
 
 static void *swap_out(unsigned i) {
   void *block = atomic_load_explicit(&kept.slot[i], memory_order_relaxed);
@@ -57,17 +60,18 @@ void *kept_take(size_t size) {
 }
 
 bool kept_put(void *block) {
-  if (!kept.most) return false;
+  const size_t most = kept.most;
+  if (!most) return false;
   size_t has = block_size(block);
-  if (has < kept.least || has > kept.most / 2) return false;
+  if (has < kept.least || has > most / 2) return false;
   size_t bytes = atomic_fetch_add(&kept.bytes, has) + has;
-  for (unsigned tries = 0; bytes > kept.most && tries < SLOTS; tries++) {
+  for (unsigned tries = 0; bytes > most && tries < SLOTS; tries++) {
     void *old = swap_out(atomic_fetch_add(&kept.next, 1) % SLOTS);
     if (!old) continue;
     bytes = atomic_fetch_sub(&kept.bytes, block_size(old)) - block_size(old);
     free(old);
   }
-  if (bytes > kept.most) {
+  if (bytes > most) {
     atomic_fetch_sub(&kept.bytes, has);
     return false;
   }

@@ -14,6 +14,8 @@
 
 /* From now on blocks of at least `least` bytes may be kept, `most` bytes in all. Before other threads. */
 void kept_allow(size_t least, size_t most);
+/* Another `most`, which the next block that is put sees to. Any time. */
+void kept_allow_most(size_t most);
 /* A block of at least `size` bytes and at most a quarter more, with any content; NULL: none is kept. */
 void *kept_take(size_t size);
 /* The same with what `old` (NULL: nothing) holds, which is freed; NULL: `old` is as it was. */

@@ -15,6 +15,7 @@ void mem_free(void *p);
 /* For who owns the process, before it has threads: freed blocks of at least `least` bytes, `most` bytes in
  * all, are kept for the next mem_alloc of nearly their size (kept.h). None are without this call. */
 void mem_keep(size_t least, size_t most);
+void mem_keep_most(size_t most);                      /* from now on; any thread */
 void mem_keep_none(void);                             /* frees what is kept now; any thread */
 char *mem_strndup(const char *text, size_t size);     /* NUL-terminated copy */
 char *mem_path(const char *folder, const char *name); /* folder/name */

@@ -44,7 +44,7 @@ static void share_memory(struct db *db) {
   budget_init(&db->work_budget, work, &db->total); /* merges end by themselves */
   budget_init(&db->directory_budget, memory / 3, &db->total);
   budget_init(&db->flush_budget, work, &db->total);
-  budget_init(&db->cache_budget, memory / 4, &db->total);
+  budget_init(&db->cache_budget, memory / 2, &db->total);
 }
 
 static bool reclaim_cache(void *arg, uint64_t bytes) {

@@ -142,6 +142,22 @@ void ints_decode(const struct ints *s, uint32_t first, uint32_t count, int64_t *
   }
 }
 
+static uint64_t decoded_sum(const struct ints *s) {
+  int64_t values[PIECE];
+  uint64_t sum = 0;
+  for (uint32_t at = 0, n; at < s->count; at += n) {
+    n = s->count - at < PIECE ? s->count - at : PIECE;
+    ints_decode(s, at, n, values);
+    for (uint32_t i = 0; i < n; i++) sum += (uint64_t)values[i];
+  }
+  return sum;
+}
+
+uint64_t ints_sum(const struct ints *s) {
+  if (s->scheme == INTS_CONST) return s->count * (uint64_t)s->first;
+  return s->scheme == INTS_FOR ? int_frame_sum(&s->frame, s->count) : decoded_sum(s);
+}
+
 bool ints_sorted(const struct ints *s) { return s->scheme == INTS_CONST || int_frame_sorted(&s->frame); }
 
 bool ints_distinct(const struct ints *ints, struct ints *values) {

@@ -55,6 +55,28 @@ void os_wake(struct os_condition *c) { must(pthread_cond_broadcast(&c->native));
 int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg) {
   return pthread_create(&t->native, NULL, run, arg);
 }
+static void *run_anywhere(void *arg) {
+  const struct os_thread *t = arg;
+  (void)sched_setaffinity(0, sizeof t->cores, &t->cores);
+  return t->run(t->arg);
+}
+
+int os_thread_start_elsewhere(struct os_thread *t, void *(*run)(void *), void *arg) {
+  pthread_attr_t attributes;
+  const int here = sched_getcpu();
+  t->run = run;
+  t->arg = arg;
+  if (here < 0 || sched_getaffinity(0, sizeof t->cores, &t->cores) || CPU_COUNT(&t->cores) < 2 ||
+      pthread_attr_init(&attributes))
+    return os_thread_start(t, run, arg);
+  cpu_set_t others = t->cores;
+  CPU_CLR((size_t)here, &others);
+  int number = pthread_attr_setaffinity_np(&attributes, sizeof others, &others);
+  if (!number) number = pthread_create(&t->native, &attributes, run_anywhere, t);
+  (void)pthread_attr_destroy(&attributes);
+  return number ? os_thread_start(t, run, arg) : 0;
+}
+
 void os_thread_join(struct os_thread *t) { must(pthread_join(t->native, NULL)); }
 
 /* The ranks are Linux's nice values, which it keeps for each thread. */

@@ -4,6 +4,7 @@
 #define OS_THREAD_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +16,9 @@ struct os_condition {
 };
 struct os_thread {
   pthread_t native;
+  void *(*run)(void *);
+  void *arg;
+  cpu_set_t cores; /* those it may use once it runs */
 };
 
 void os_mutex_init(struct os_mutex *m);
@@ -28,6 +32,11 @@ void os_wait(struct os_condition *c, struct os_mutex *m);
 bool os_wait_for(struct os_condition *c, struct os_mutex *m, int64_t microseconds);
 void os_wake(struct os_condition *c);                                      /* all that wait */
 int os_thread_start(struct os_thread *t, void *(*run)(void *), void *arg); /* 0 or errno */
+/* The same, but it begins on another core than the caller's, if there is one: then the system moves it as it
+ * does others. For work that the caller does half of: where the system leaves a new thread on the caller's
+ * core, which it does if another one was busy at that moment, it may begin milliseconds later. *t must stay
+ * until it is joined. */
+int os_thread_start_elsewhere(struct os_thread *t, void *(*run)(void *), void *arg);
 void os_thread_join(struct os_thread *t);
 /* How far the calling thread stands behind the others where the processor is short. */
 enum os_rank {

@@ -118,18 +118,43 @@ static size_t thread_count(const struct plan *plan) {
 #define PIECE_CHUNKS_LEAST 4u /* a piece has at least so many chunks */
 #define PIECES_OF_PARTS 8u    /* more parts than this share themselves out evenly enough */
 
-/* Runs that are grouped by service too can be shared by service: then each thread has groups of its own, and
- * as it reads a piece of the services in all parts before the next one, those groups lie near each other. */
-static bool may_be_apart(const struct plan *plan) {
+/* A part whose rows are those of its services one after the other, or whose runs are. */
+static bool part_by_service(const struct plan *plan, size_t part) {
+  const struct plan_part *p = &plan->part[part];
+  return p->way == PART_PRUNED || (p->way == PART_INDEX && p->level == INDEX_RUN) ||
+         (p->way == PART_ROWS && part < plan->environment->snapshot->segment_count);
+}
+
+/* Is the largest piece of services at most about half of the rows? */
+static bool pieces_even(const struct plan *plan, uint32_t pieces) {
+  const struct snapshot *snapshot = plan->environment->snapshot;
+  uint64_t rows[SERVICE_PIECES] = {0}, all = 0, most = 0;
+  for (size_t i = 0; i < plan->part_count; i++) {
+    if (plan->part[i].way == PART_PRUNED) continue;
+    const struct segment *s = snapshot->segments[i];
+    for (uint32_t k = 0; k < s->services; k++)
+      if (scan_has_service(plan->scan, s->span[k].service))
+        rows[s->span[k].service % pieces] += s->span[k].rows;
+  }
+  for (uint32_t i = 0; i < pieces; i++) {
+    all += rows[i];
+    if (rows[i] > most) most = rows[i];
+  }
+  return most <= all / 2 + all / 16;
+}
+
+/* Pieces of services, where groups are by service: then each thread has groups of its own, and as it reads a
+ * piece of the services in all parts before the next one, those groups lie near each other. 0: parts are
+ * better shared otherwise. */
+static uint32_t service_pieces(const struct plan *plan, size_t threads) {
+  const struct request *r = plan->request;
+  const uint32_t services = plan->environment->snapshot->ids[column_domain(TALLY_COL_SERVICE_NAME)] + 1;
+  const uint32_t pieces = services < SERVICE_PIECES ? services : SERVICE_PIECES;
   bool by_service = false;
-  for (size_t i = 0; i < plan->request->group_count; i++)
-    by_service |= plan->group_source[i] == NO_SOURCE &&
-                  plan->request->group[i].ref.column == TALLY_COL_SERVICE_NAME &&
-                  !plan->request->group[i].ref.key;
-  for (size_t i = 0; i < plan->part_count && by_service; i++)
-    by_service = plan->part[i].way == PART_PRUNED ||
-                 (plan->part[i].way == PART_INDEX && plan->part[i].level == INDEX_RUN);
-  return by_service && !plan_filling(plan->request);
+  for (size_t i = 0; i < r->group_count; i++) by_service |= r->group[i].ref.column == TALLY_COL_SERVICE_NAME;
+  bool may = threads == THREADS && by_service && plan_by_columns(plan) && !plan_filling(r);
+  for (size_t i = 0; i < plan->part_count && may; i++) may = part_by_service(plan, i);
+  return may && pieces_even(plan, pieces) ? pieces : 0;
 }
 
 static uint32_t pieces_of(const struct plan *plan, size_t part, size_t parts, size_t threads) {
@@ -141,21 +166,22 @@ static uint32_t pieces_of(const struct plan *plan, size_t part, size_t parts, si
 /* The tasks of all parts that are not pruned. */
 static int list_tasks(const struct plan *plan, size_t threads, struct queue *queue, size_t *allocated,
                       tally_error *error) {
+  const uint32_t services = service_pieces(plan, threads);
   size_t parts = 0;
   for (size_t i = 0; i < plan->part_count; i++) parts += plan->part[i].way != PART_PRUNED;
-  queue->apart = threads == THREADS && may_be_apart(plan);
+  queue->apart = services > 0;
   queue->stride = queue->apart && parts ? parts : 1;
-  *allocated = parts * (queue->apart ? SERVICE_PIECES : PIECES);
+  *allocated = parts * (queue->apart ? services : PIECES);
   queue->task =
       grow_array(plan->environment->budget, NULL, 0, *allocated, sizeof *queue->task, "list of tasks", error);
   if (!queue->task) return error->code;
-  for (uint32_t service = 0; service < (queue->apart ? SERVICE_PIECES : 1); service++)
+  for (uint32_t service = 0; service < (queue->apart ? services : 1); service++)
     for (size_t i = 0; i < plan->part_count; i++) {
       if (plan->part[i].way == PART_PRUNED) continue;
       uint32_t pieces = queue->apart ? 1 : pieces_of(plan, i, parts, threads);
       for (uint32_t piece = 0; piece < pieces; piece++)
         queue->task[queue->count++] =
-            queue->apart ? (struct task){i, service, SERVICE_PIECES} : (struct task){i, piece, pieces};
+            queue->apart ? (struct task){i, service, services, true} : (struct task){i, piece, pieces, false};
     }
   return 0;
 }
@@ -173,10 +199,25 @@ static int merge_texts(struct intern *into, const struct intern *from, uint32_t 
   return 0;
 }
 
-/* Group numbers of `from` in `into`; codes of interned texts become those of `into`. */
-static int merge_groups(const struct plan *plan, struct groups *into, const struct groups *from,
-                        const uint32_t *texts, uint32_t *map, tally_error *error) {
-  for (uint32_t g = 0; g < from->count; g++) {
+/* Group numbers of `from` in `into`. */
+static int merge_groups(struct groups *into, const struct groups *from, uint32_t *map, tally_error *error) {
+  int rc = 0;
+  bool same = false;
+  if (from->words == 1 && from->count) { /* keys follow each other as those of a vector do */
+    rc = groups_add_all(into, from->keys, from->count, from->count, map, &same, error);
+    for (uint32_t g = 1; same && g < from->count; g++) map[g] = map[0];
+    return rc;
+  }
+  for (uint32_t g = 0; g < from->count && !rc; g++)
+    rc = groups_add(into, groups_key(from, g), &map[g], error);
+  return rc;
+}
+
+/* The same where codes of interned texts become those of `into`. */
+static int merge_interned(const struct plan *plan, struct groups *into, const struct groups *from,
+                          const uint32_t *texts, uint32_t *map, tally_error *error) {
+  int rc = 0;
+  for (uint32_t g = 0; g < from->count && !rc; g++) {
     const uint64_t *old = groups_key(from, g);
     uint64_t key[GROUP_COLUMNS + 1] = {0};
     for (size_t i = 0; i < plan->layout.parts; i++) {
@@ -186,13 +227,12 @@ static int merge_groups(const struct plan *plan, struct groups *into, const stru
           i >= plan->request->has_bucket && plan->group_source[i - plan->request->has_bucket] != NO_SOURCE;
       key_put(key, part, interned ? texts[code] : code);
     }
-    int rc = groups_add(into, key, &map[g], error);
-    if (rc) return rc;
+    rc = groups_add(into, key, &map[g], error);
   }
-  return 0;
+  return rc;
 }
 
-/* The same where none is in both. Such groups are of services and users, so no text is interned. */
+/* The same where none is in both, and no text is interned. */
 static int append_groups(struct groups *into, const struct groups *from, uint32_t *map, tally_error *error) {
   uint32_t first = into->count;
   int rc = groups_append(into, from->keys, from->count, error);
@@ -227,8 +267,9 @@ static int merge(const struct plan *plan, struct tally_up *into, struct tally_up
       texts ? grow_array(budget, NULL, 0, groups_count, sizeof *groups, "merging of threads", error) : NULL;
   int rc = groups ? merge_texts(&into->sources.intern, &from->sources.intern, texts, error) : error->code;
   if (!rc)
-    rc = apart ? append_groups(&into->groups, &from->groups, groups, error)
-               : merge_groups(plan, &into->groups, &from->groups, texts, groups, error);
+    rc = apart                   ? append_groups(&into->groups, &from->groups, groups, error)
+         : plan_by_columns(plan) ? merge_groups(&into->groups, &from->groups, groups, error)
+                                 : merge_interned(plan, &into->groups, &from->groups, texts, groups, error);
   if (!rc) rc = execute_grow(plan, into, error);
   if (!rc) rc = merge_states(plan, into, from, texts, groups, error);
   if (texts) grow_free(budget, texts, texts_count * sizeof *texts);
@@ -254,7 +295,8 @@ static void add_stats(struct scan_stats *to, const struct scan_stats *from) {
 /* Runs the threads; the first one is the caller's, and so is what a thread that could not start has to do. */
 static int run_all(struct thread *threads, size_t count, tally_error *error) {
   bool started[THREADS] = {false};
-  for (size_t i = 1; i < count; i++) started[i] = os_thread_start(&threads[i].handle, run, &threads[i]) == 0;
+  for (size_t i = 1; i < count; i++)
+    started[i] = os_thread_start_elsewhere(&threads[i].handle, run, &threads[i]) == 0;
   run(&threads[0]);
   for (size_t i = 1; i < count; i++) {
     if (started[i])
@@ -284,6 +326,7 @@ static int finish(const struct plan *plan, struct thread *threads, size_t count,
   if (!rc) rc = execute_grow(plan, up, error);
   for (size_t i = 0; i < count; i++)
     if (threads[i].worker.scanner) add_stats(&up->stats, scanner_stats(threads[i].worker.scanner));
+  if (threads[0].queue->apart) up->stats.chunks_pruned = up->stats.chunks - up->stats.chunks_read;
   *total = *up;
   *up = (struct tally_up){0};
   return rc;

@@ -46,10 +46,8 @@ struct range {
 static struct range range_of(uint64_t low, uint64_t high) { return (struct range){low, high - low + 1}; }
 
 /* A damaged segment's bounds may be any; the part's range bounds what buckets there are. */
-static struct range bucket_range(const struct plan *plan, const struct plan_part *p,
-                                 const struct vector *vector) {
+static struct range bucket_range(const struct plan *plan, const struct plan_part *p, struct bounds b) {
   if (p->one_bucket) return range_of(p->bucket, p->bucket);
-  struct bounds b = vector->bound[TALLY_COL_TIMESTAMP];
   if (b.min < p->from) b.min = p->from;
   if (b.max > p->to - 1) b.max = p->to - 1;
   if (b.min > b.max) return (struct range){0, UINT64_MAX};
@@ -57,28 +55,37 @@ static struct range bucket_range(const struct plan *plan, const struct plan_part
 }
 
 /* Of interned texts, and of integers some of which are NULL, nothing is known. */
-static struct range group_range(const struct plan *plan, size_t group, const struct vector *vector) {
+static struct range group_range(const struct plan *plan, size_t group, struct bounds b, bool nulls) {
   const int column = plan->request->group[group].ref.column;
   const struct range unknown = {0, UINT64_MAX};
   if (plan->group_source[group] != NO_SOURCE) return unknown;
-  struct bounds b = vector->bound[column];
   if (column_kind(column) == KIND_TEXT) return range_of((uint64_t)b.min, (uint64_t)b.max);
-  if (vector->valid[column] || b.min > b.max) return unknown;
+  if (nulls || b.min > b.max) return unknown;
   return range_of(plan_integer_code(plan, group, b.min), plan_integer_code(plan, group, b.max));
 }
 
+/* What is known of rows beforehand: the bounds of their columns, and which of numbers may be NULL (bits). */
+struct facts {
+  uint32_t rows, nulls;
+  const struct bounds *bound;
+};
+
 /* Finds the ranges of all parts. How many keys they leave; 0: more than are worth a table. */
-static uint32_t find_ranges(const struct plan *plan, const struct plan_part *p, const struct vector *vector,
+static uint32_t find_ranges(const struct plan *plan, const struct plan_part *p, struct facts facts,
                             struct range range[GROUP_COLUMNS + 1]) {
-  const bool bucket = plan->request->has_bucket;
   uint64_t keys = 1;
+  if (plan->request->has_bucket) range[0] = bucket_range(plan, p, facts.bound[TALLY_COL_TIMESTAMP]);
+  for (size_t g = 0; g < plan->request->group_count; g++) {
+    const int column = plan->request->group[g].ref.column;
+    range[plan_group_part(plan, g)] = group_range(
+        plan, g, facts.bound[column < TALLY_COL_METADATA ? column : 0], facts.nulls >> column & 1);
+  }
   for (size_t i = 0; i < plan->layout.parts; i++) {
-    range[i] = bucket && i == 0 ? bucket_range(plan, p, vector) : group_range(plan, i - bucket, vector);
     if (range[i].span == 0 || range[i].span > NEAR_GROUPS) return 0;
     keys *= range[i].span;
     if (keys > NEAR_GROUPS) return 0;
   }
-  return keys == 1 || keys * 2 <= vector->rows ? (uint32_t)keys : 0;
+  return keys == 1 || keys * 2 <= facts.rows ? (uint32_t)keys : 0;
 }
 
 KERNEL static void add_codes(const int64_t *values, uint32_t rows, uint64_t low, uint8_t stride,
@@ -236,7 +243,7 @@ static int any_keys(struct keys *keys, struct groups *groups, const struct plan_
   number_codes(keys->numbers, vector->rows, (uint32_t)range.low, keys->near_codes);
   near->count = (uint32_t)range.span;
   near->code = keys->near_codes;
-  for (uint32_t c = 0; c < near->count; c++) near->group[c] = (uint32_t)range.low + c;
+  for (uint32_t c = 0; c < NEAR_GROUPS; c++) near->group[c] = (uint32_t)range.low + (c < near->count ? c : 0);
   near_groups_count(near, vector->rows);
   input->near = near;
   return 0;
@@ -246,10 +253,23 @@ int keys_of_rows(struct keys *keys, struct groups *groups, const struct plan_par
                  const struct vector *vector, const struct source_set *sources, bool each,
                  struct input *input, tally_error *error) {
   struct range range[GROUP_COLUMNS + 1];
+  struct facts facts = {.rows = vector->rows, .bound = vector->bound};
   *input = (struct input){.rows = vector->rows};
-  uint32_t few = find_ranges(keys->plan, part, vector, range);
+  for (int column = TALLY_COL_REQUEST_SIZE; column < TALLY_COL_METADATA; column++)
+    facts.nulls |= (uint32_t)(vector->valid[column] != NULL) << column;
+  uint32_t few = find_ranges(keys->plan, part, facts, range);
   return few ? few_keys(keys, groups, vector, range, few, each, input, error)
              : any_keys(keys, groups, part, vector, sources, input, error);
+}
+
+int keys_of_whole(const struct plan *plan, struct groups *groups, const struct plan_part *part,
+                  const struct whole_chunk *whole, bool *one, uint32_t *group, tally_error *error) {
+  struct range range[GROUP_COLUMNS + 1];
+  struct facts facts = {.rows = whole->rows, .bound = whole->bound};
+  for (int column = TALLY_COL_REQUEST_SIZE; column < TALLY_COL_METADATA; column++)
+    facts.nulls |= (uint32_t)(whole->nulls[column] != 0) << column;
+  *one = find_ranges(plan, part, facts, range) == 1;
+  return *one ? add_code(plan, groups, range, 0, group, error) : 0;
 }
 
 /* ------------------------------------------------------------------ entries */

@@ -27,6 +27,10 @@ int keys_of_rows(struct keys *keys, struct groups *groups, const struct plan_par
                  const struct vector *vector, const struct source_set *sources, bool each,
                  struct input *input, tally_error *error);
 
+/* Have all rows of a whole chunk one key? Then finds or adds its group. */
+int keys_of_whole(const struct plan *plan, struct groups *groups, const struct plan_part *part,
+                  const struct whole_chunk *whole, bool *one, uint32_t *group, tally_error *error);
+
 /* The same of entries of the index or of rollups: fills numbers. */
 int keys_of_entries(struct keys *keys, struct groups *groups, const struct plan_part *part,
                     const struct entries *entries, bool *same, tally_error *error);

@@ -87,14 +87,25 @@ static void put_codes(struct sorter *s, const struct key *k, unsigned shift, uin
   }
 }
 
+#define AT_ONCE 64u /* results */
+
+/* Results of the rows from `first` on; gives how many. */
+static int results_from(const struct sorter *s, size_t output, size_t first, struct number number[AT_ONCE],
+                        size_t *count, tally_error *error) {
+  *count = s->count - first < AT_ONCE ? s->count - first : AT_ONCE;
+  return execute_results(s->plan, s->total, output, s->rows + first, *count, number, count, error);
+}
+
 static int put_outputs(struct sorter *s, const struct key *k, unsigned shift, uint64_t mask,
                        tally_error *error) {
-  for (size_t i = 0; i < s->count; i++) {
-    struct number value;
-    int rc = execute_result(s->plan, s->total, k->output, s->rows[i], &value, error);
+  struct number number[AT_ONCE];
+  for (size_t first = 0, n; first < s->count; first += n) {
+    int rc = results_from(s, k->output, first, number, &n, error);
     if (rc) return rc;
-    uint64_t place = place_of(k, (uint128)value.value - (uint128)k->least, value.null, shift);
-    s->words[i] |= (place & mask) << s->bits;
+    for (size_t i = 0; i < n; i++) {
+      uint64_t place = place_of(k, (uint128)number[i].value - (uint128)k->least, number[i].null, shift);
+      s->words[first + i] |= (place & mask) << s->bits;
+    }
   }
   return 0;
 }
@@ -162,14 +173,17 @@ static int pack_group(struct sorter *s, size_t group, bool descending, tally_err
 static int pack_output(struct sorter *s, size_t output, bool descending, tally_error *error) {
   int128 least = INT128_MAX, greatest = INT128_MIN;
   bool alone = s->bits == 0; /* then a word can be the value first, and the key in a moment */
-  for (size_t i = 0; i < s->count; i++) {
-    struct number value;
-    int rc = execute_result(s->plan, s->total, output, s->rows[i], &value, error);
+  struct number number[AT_ONCE];
+  for (size_t first = 0, n; first < s->count; first += n) {
+    int rc = results_from(s, output, first, number, &n, error);
     if (rc) return rc;
-    alone &= !value.null;
-    if (alone) s->words[i] = (uint64_t)value.value;
-    if (!value.null && value.value < least) least = value.value;
-    if (!value.null && value.value > greatest) greatest = value.value;
+    for (size_t i = 0; i < n; i++) {
+      const struct number *value = &number[i];
+      alone &= !value->null;
+      if (alone) s->words[first + i] = (uint64_t)value->value;
+      if (!value->null && value->value < least) least = value->value;
+      if (!value->null && value->value > greatest) greatest = value->value;
+    }
   }
   if (least > greatest) return 0; /* all are NULL */
   struct key k = {.kind = KEY_OUTPUT, .descending = descending, .output = output, .least = least};

@@ -85,6 +85,12 @@ static int plan_states(struct plan *plan, tally_error *error) {
   return 0;
 }
 
+bool plan_by_columns(const struct plan *plan) {
+  bool columns = true;
+  for (size_t g = 0; g < plan->request->group_count; g++) columns &= plan->group_source[g] == NO_SOURCE;
+  return columns;
+}
+
 /* ------------------------------------------------------------------ parts */
 
 static int open_scan(struct plan *plan, tally_error *error) {

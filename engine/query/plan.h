@@ -77,6 +77,8 @@ int plan_make(struct plan *plan, struct request *request, const struct query_env
 void plan_free(struct plan *plan);
 /* PART_ROLLUP: are some of the part's rows outside of its stretches? */
 bool plan_ragged(const struct plan_part *part);
+/* Are all group keys columns, none of them something in metadata? */
+bool plan_by_columns(const struct plan *plan);
 /* Cancelled or too late? Looked at once a vector. */
 int plan_alive(const struct query_environment *environment, tally_error *error);
 

@@ -4,6 +4,21 @@
 #include "aggregate/grow.h"
 #include "segment/histogram.h"
 
+/* Can what a state needs be added up of chunks, whose bounds and sums are known? */
+static bool state_adds_up(const struct plan *plan, const struct plan_state *state) {
+  const struct source *s = &plan->source[state->source];
+  if (s->kind == SOURCE_ROWS) return true;
+  if (s->kind != SOURCE_COLUMN || (state->needs & (NEED_VALUES | NEED_DISTINCT))) return false;
+  return column_kind(s->ref.column) == KIND_TIME || column_kind(s->ref.column) == KIND_INT ||
+         column_kind(s->ref.column) == KIND_COST;
+}
+
+static bool plan_adds_up(const struct plan *plan) {
+  bool up = plan_by_columns(plan);
+  for (size_t i = 0; i < plan->state_count; i++) up = up && state_adds_up(plan, &plan->state[i]);
+  return up;
+}
+
 int worker_init(struct worker *worker, const struct plan *plan, tally_error *error) {
   struct budget *budget = plan->environment->budget;
   *worker = (struct worker){.plan = plan};
@@ -16,6 +31,7 @@ int worker_init(struct worker *worker, const struct plan *plan, tally_error *err
   if (!rc) rc = source_set_init(&worker->up.sources, plan->source, plan->source_count, budget, error);
   if (!rc) rc = keys_init(&worker->keys, plan, error);
   if (rc) return rc;
+  worker->adds_up = plan_adds_up(plan);
   return plan->scan ? scanner_new(plan->scan, &worker->scanner, error) : 0;
 }
 
@@ -38,11 +54,14 @@ static void take_middles(struct worker *worker, struct input *input) {
   input->greatest = INT64_MAX;
 }
 
-/* Does a state need the group of each row? */
-static bool needs_each(const struct plan *plan) {
-  uint32_t needs = 0;
-  for (size_t i = 0; i < plan->state_count; i++) needs |= plan->state[i].needs;
-  return needs & (NEED_VALUES | NEED_DISTINCT);
+/* Does a state need, or do best with, the group of each row? */
+static bool needs_each(const struct worker *worker) {
+  bool each = false;
+  for (size_t i = 0; i < worker->plan->state_count; i++) {
+    const struct accumulator *a = &worker->up.state[i];
+    each |= (a->needs & NEED_VALUES) || ((a->needs & NEED_DISTINCT) && !a->distinct.dense);
+  }
+  return each;
 }
 
 static int add_vector(struct worker *worker, const struct plan_part *p, const struct vector *vector,
@@ -51,7 +70,7 @@ static int add_vector(struct worker *worker, const struct plan_part *p, const st
   struct input input;
   int rc = source_set_load(&worker->up.sources, vector, error);
   if (rc) return rc;
-  rc = keys_of_rows(&worker->keys, &worker->up.groups, p, vector, &worker->up.sources, needs_each(plan),
+  rc = keys_of_rows(&worker->keys, &worker->up.groups, p, vector, &worker->up.sources, needs_each(worker),
                     &input, error);
   if (!rc) rc = execute_grow(plan, &worker->up, error);
   for (size_t i = 0; i < plan->state_count && !rc; i++) {
@@ -66,15 +85,81 @@ static int add_vector(struct worker *worker, const struct plan_part *p, const st
   return rc;
 }
 
+static int measure_of(const struct plan *plan, const struct plan_state *state) {
+  return plan->source[state->source].ref.column - TALLY_COL_REQUEST_SIZE;
+}
+
+/* The measures whose sums are needed. */
+static uint32_t summed(const struct plan *plan) {
+  uint32_t measures = 0;
+  for (size_t i = 0; i < plan->state_count; i++)
+    if (plan->state[i].needs & NEED_SUM) measures |= 1u << measure_of(plan, &plan->state[i]);
+  return measures;
+}
+
+/* Do a chunk's sums surely fit? */
+static bool sums_fit(uint32_t measures, const struct whole_chunk *whole) {
+  bool fit = true;
+  for (int m = 0; m < MEASURES; m++) {
+    const struct bounds *b = &whole->bound[TALLY_COL_REQUEST_SIZE + m];
+    if (measures >> m & 1) fit = fit && b->min > INT64_MIN / CHUNK_ROWS && b->max < INT64_MAX / CHUNK_ROWS;
+  }
+  return fit;
+}
+
+/* What a state needs of a whole chunk, whose sums are there. */
+static int add_up(struct worker *worker, const struct whole_chunk *whole, const struct plan_state *state,
+                  const int64_t sum[MEASURES], struct added_up *up, tally_error *error) {
+  const struct source *s = &worker->plan->source[state->source];
+  const int column = s->ref.column;
+  *up = (struct added_up){.rows = whole->rows};
+  if (s->kind == SOURCE_ROWS) return 0;
+  up->nulls = whole->nulls[column];
+  up->least = whole->bound[column].min;
+  up->greatest = whole->bound[column].max;
+  if (state->needs & NEED_SUM) up->sum = sum[measure_of(worker->plan, state)];
+  if (!(state->needs & NEED_ERRORS) || up->greatest < ERROR_STATUS) return 0;
+  return scanner_whole_count(worker->scanner, whole, column, ERROR_STATUS, &up->errors, error);
+}
+
+/* Adds up the chunks that come next as long as their rows need not be looked at. */
+static int add_whole_chunks(struct worker *worker, const struct plan_part *p, tally_error *error) {
+  const struct plan *plan = worker->plan;
+  const uint32_t measures = summed(plan);
+  struct whole_chunk whole;
+  struct added_up up;
+  int64_t sum[MEASURES];
+  bool one = true;
+  int rc = 0;
+  while (!rc && scanner_whole(worker->scanner, &whole) && sums_fit(measures, &whole)) {
+    uint32_t group;
+    rc = plan_alive(plan->environment, error);
+    if (!rc) rc = keys_of_whole(plan, &worker->up.groups, p, &whole, &one, &group, error);
+    if (rc || !one) return rc;
+    rc = execute_grow(plan, &worker->up, error);
+    if (!rc && measures) rc = scanner_whole_sums(worker->scanner, &whole, measures, sum, error);
+    for (size_t i = 0; i < plan->state_count && !rc; i++) {
+      rc = add_up(worker, &whole, &plan->state[i], sum, &up, error);
+      if (!rc) rc = accumulator_add_up(&worker->up.state[i], group, &up, error);
+    }
+    scanner_leave_whole(worker->scanner, &whole);
+  }
+  return rc;
+}
+
 /* The rows of a part; of one that rollups answer, those around the stretches. */
 static int worker_rows(struct worker *worker, const struct task *task, tally_error *error) {
   const struct plan_part *p = &worker->plan->part[task->part];
   const struct vector *vector;
+  scanner_services(worker->scanner, task->of_services ? task->piece : 0,
+                   task->of_services ? task->pieces : 1);
   int rc = scanner_part(worker->scanner, task->part, p->from, p->to, error);
-  if (!rc && task->pieces > 1) scanner_piece(worker->scanner, task->piece, task->pieces);
+  if (!rc && task->pieces > 1 && !task->of_services)
+    scanner_piece(worker->scanner, task->piece, task->pieces);
   if (!rc && p->way == PART_ROLLUP) scanner_skip(worker->scanner, p->hours.from, p->hours.to);
   while (!rc) {
     rc = plan_alive(worker->plan->environment, error);
+    if (!rc && worker->adds_up) rc = add_whole_chunks(worker, p, error);
     if (rc) return rc;
     rc = scanner_next(worker->scanner, &vector, error);
     if (rc != TALLY_ROW) return rc;

@@ -10,6 +10,7 @@ struct worker {
   struct tally_up up;
   struct scanner *scanner;
   struct keys keys;
+  bool adds_up; /* chunks of one group may be added up without their rows */
 };
 
 /* Free in any case. */
@@ -19,6 +20,7 @@ void worker_free(struct worker *worker);
 struct task {
   size_t part;
   uint32_t piece, pieces;
+  bool of_services; /* pieces are of services, else of chunks */
 };
 /* Adds it up in the way that the plan chose for the part. */
 int worker_task(struct worker *worker, const struct task *task, tally_error *error);

@@ -32,13 +32,17 @@ static int add_range(struct candidates *c, struct hold *h, const struct row_rang
   return result;
 }
 
+static bool service_in(const struct candidates *c, const struct scan *scan, uint32_t service) {
+  return service % c->pieces == c->piece && scan_service_passes(scan, service);
+}
+
 /* The runs of each listed user in each service that passes; both ascend, and so do the rows. */
 static int look_up(struct candidates *c, const struct scan *scan, struct segment *segment, struct hold *h,
                    tally_error *error) {
   const struct intervals *users = &scan->filter[TALLY_COL_USER_ID].text.in;
   for (uint32_t i = 0; i < segment->services; i++) {
     uint32_t service = segment->span[i].service;
-    if (!scan_service_passes(scan, service)) continue;
+    if (!service_in(c, scan, service)) continue;
     for (uint32_t k = 0; k < users->count; k++)
       for (int64_t user = users->at[k].low; user <= users->at[k].high; user++) {
         bool found;
@@ -56,17 +60,30 @@ static int look_up(struct candidates *c, const struct scan *scan, struct segment
 static int whole_services(struct candidates *c, const struct scan *scan, const struct segment *segment,
                           struct hold *h, tally_error *error) {
   for (uint32_t i = 0; i < segment->services;) {
-    if (!scan_service_passes(scan, segment->span[i].service)) {
+    if (!service_in(c, scan, segment->span[i].service)) {
       i++;
       continue;
     }
     struct row_range range = {.first = segment->span[i].first};
-    while (i < segment->services && scan_service_passes(scan, segment->span[i].service)) i++;
+    while (i < segment->services && service_in(c, scan, segment->span[i].service)) i++;
     range.end = segment->span[i - 1].first + segment->span[i - 1].rows;
     int result = add_range(c, h, &range, error);
     if (result) return result;
   }
   return 0;
+}
+
+void candidates_share(struct candidates *c, uint32_t piece, uint32_t pieces) {
+  if (c->piece != piece || c->pieces != pieces) c->segment = NULL;
+  c->piece = piece;
+  c->pieces = pieces;
+}
+
+bool candidates_lead(const struct candidates *c, const struct scan *scan, const struct segment *segment,
+                     uint32_t chunk) {
+  uint32_t i = segment_span_of(segment, chunk * CHUNK_ROWS);
+  while (i < segment->services && !scan_service_passes(scan, segment->span[i].service)) i++;
+  return i < segment->services && service_in(c, scan, segment->span[i].service);
 }
 
 int candidates_find(struct candidates *c, const struct scan *scan, struct segment *segment, struct hold *h,
@@ -171,17 +188,29 @@ static void users_of_ranges(const struct candidates *c, uint32_t row, uint32_t c
   }
 }
 
+/* Most runs are short, and how short cannot be guessed: each is put down as AT_ONCE rows first, of which the
+ * next run takes what is its own. */
+#define AT_ONCE 8u
+static void users_of_runs(const struct run_window *w, uint32_t row, uint32_t end, int64_t *values) {
+  for (uint32_t i = 0, at = row; at < end; i++) {
+    const uint32_t stop = w->row[i + 1] < end ? w->row[i + 1] : end;
+    const int64_t user = w->user[i];
+    int64_t *to = values + (at - row);
+    uint32_t k = 0;
+    if (end - at >= AT_ONCE)
+      for (; k < AT_ONCE; k++) to[k] = user;
+    for (; k < stop - at; k++) to[k] = user;
+    at = stop;
+  }
+}
+
 int candidates_users(struct candidates *c, struct segment *segment, uint32_t row, uint32_t count,
                      int64_t *values, tally_error *error) {
   if (c->one_user) {
     users_of_ranges(c, row, count, values);
     return 0;
   }
-  struct run_window *w = &c->window;
-  int result = cover(w, segment, row, row + count, error);
-  uint32_t at = row, end = row + count;
-  for (uint32_t i = 0; !result && at < end; i++)
-    for (uint32_t stop = w->row[i + 1] < end ? w->row[i + 1] : end; at < stop; at++)
-      values[at - row] = w->user[i];
+  int result = cover(&c->window, segment, row, row + count, error);
+  if (!result) users_of_runs(&c->window, row, row + count, values);
   return result;
 }

@@ -23,8 +23,9 @@ struct candidates {
   const struct segment *segment; /* whose ranges are there; NULL: of none, or not all of them */
   struct buffer memory;          /* of ranges */
   uint32_t count, next;
-  bool one_user;    /* each range is of one user */
-  bool judge_users; /* the predicate on user is still to be asked, run by run */
+  uint32_t piece, pieces; /* only services whose id leaves `piece`, divided by `pieces` */
+  bool one_user;          /* each range is of one user */
+  bool judge_users;       /* the predicate on user is still to be asked, run by run */
   struct run_window window;
 };
 
@@ -32,6 +33,11 @@ static inline struct row_range *candidates_range(const struct candidates *c, uin
   return (struct row_range *)(void *)c->memory.data + i;
 }
 
+/* From now on the ranges are those of some services: of piece `piece` of `pieces`. */
+void candidates_share(struct candidates *c, uint32_t piece, uint32_t pieces);
+/* Does the piece have the first row of a chunk whose service passes? Of all pieces one does. */
+bool candidates_lead(const struct candidates *c, const struct scan *scan, const struct segment *segment,
+                     uint32_t chunk);
 /* Finds the ranges for a segment, or goes back to the first of them; none if the index rules it out. */
 int candidates_find(struct candidates *c, const struct scan *scan, struct segment *segment, struct hold *h,
                     tally_error *error);

@@ -246,6 +246,8 @@ void scan_free(struct scan *scan) {
   hold_free(&hold);
 }
 
+bool scan_has_service(const struct scan *scan, uint32_t id) { return scan_service_passes(scan, id); }
+
 /* ---- parts */
 
 size_t scan_parts(const struct scan *scan) {

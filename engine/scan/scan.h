@@ -63,6 +63,9 @@ bool scan_part_range(const struct scan *scan, size_t part, int64_t *from, int64_
 /* Rows in a part, of the services that pass; otherwise before filtering: an upper bound. */
 uint64_t scan_part_rows(const struct scan *scan, size_t part);
 
+/* Does a service with this id pass the predicates on services? */
+bool scan_has_service(const struct scan *scan, uint32_t id);
+
 struct scanner;
 /* A scanner for one part, narrowed to [from, to) (at most the request's). Reusable: scanner_part moves it to
  * another part. Its memory comes from the budget of scan_new. TALLY_NO_RAW_ROWS for a thinned segment with
@@ -74,6 +77,10 @@ int scanner_prepare(struct scanner *scanner, tally_error *error);
 /* After scanner_part: of the part's rows only those of piece `piece` of `pieces` come, which differ by a
  * chunk at most. The first piece counts the part in the statistics. */
 void scanner_piece(struct scanner *scanner, uint32_t piece, uint32_t pieces);
+/* From the next scanner_part on, which must not be of a memtable: only rows of the services of piece `piece`
+ * of `pieces` come, which are others than those of the other pieces; pieces 1: all. The first piece counts
+ * the part in the statistics; none counts the chunks that no piece reads. */
+void scanner_services(struct scanner *scanner, uint32_t piece, uint32_t pieces);
 /* Leaves out the rows of [from, to) of the part that scanner_part has moved to. */
 void scanner_skip(struct scanner *scanner, int64_t from, int64_t to);
 /* Rows of the part that pass predicates on service and user, before it is narrowed, where that is known
@@ -84,6 +91,23 @@ uint64_t scanner_rows(const struct scanner *scanner);
 void scanner_trim(struct scanner *scanner, uint64_t most, bool last);
 /* The next vector (TALLY_ROW), TALLY_OK at the end of the part, or a code. */
 int scanner_next(struct scanner *scanner, const struct vector **vector, tally_error *error);
+/* A chunk of a segment all of whose rows pass: what its zones say of the columns asked for. */
+struct whole_chunk {
+  uint32_t chunk, rows;
+  uint32_t nulls[COLUMNS];      /* of numbers */
+  struct bounds bound[COLUMNS]; /* as in a vector; of times and numbers exact: some value is min, some max */
+};
+/* After scanner_part, or any vector: is what comes next such a chunk? If it is, it can be added up by what is
+ * known of it, and then left out with scanner_leave_whole; else, or if it is not left out, its rows come with
+ * scanner_next. */
+bool scanner_whole(struct scanner *scanner, struct whole_chunk *whole);
+void scanner_leave_whole(struct scanner *scanner, const struct whole_chunk *whole);
+/* Of measures (bits), all of whose values are so small that they fit: the sums; see segment_sums. */
+int scanner_whole_sums(struct scanner *scanner, const struct whole_chunk *whole, uint32_t measures,
+                       int64_t sum[MEASURES], tally_error *error);
+/* How many of its integers are at least `least`. */
+int scanner_whole_count(struct scanner *scanner, const struct whole_chunk *whole, int column, int64_t least,
+                        uint32_t *count, tally_error *error);
 /* Where in its part the next vector begins. A scanner of the same scan that is moved to the same part and
  * range, and then to the place, goes on with the same vectors: so memory can be given back between two. */
 struct scanner_place {

@@ -32,6 +32,7 @@ int scanner_new(const struct scan *scan, struct scanner **scanner, tally_error *
   memset(s, 0, offsetof(struct scanner, candidates.window));
   s->scan = scan;
   s->hold = hold;
+  s->candidates.pieces = 1;
   *scanner = s;
   return 0;
 }
@@ -72,8 +73,9 @@ uint64_t scanner_rows(const struct scanner *s) {
 }
 
 static int start_segment(struct scanner *s, size_t part, tally_error *error) {
+  const struct candidates *c = &s->candidates;
   s->segment = scan_segment(s->scan, part);
-  s->stats.segments++;
+  s->stats.segments += c->piece == 0;
   bool pruned = s->scan->parts[part].pruned || s->times == 0 ||
                 scanner_low(s) > s->segment->info.max_timestamp ||
                 scanner_high(s) < s->segment->info.min_timestamp;
@@ -88,13 +90,14 @@ static int start_segment(struct scanner *s, size_t part, tally_error *error) {
     if (result) return result;
     pruned = s->candidates.count == 0;
   }
+  if (c->pieces > 1 && c->piece == 0) s->stats.chunks += s->segment->chunks;
   if (pruned) {
-    s->stats.segments_pruned++;
+    s->stats.segments_pruned += c->pieces == 1;
     return 0;
   }
   s->chunks = s->segment->chunks;
   s->row_count = s->segment->info.rows;
-  s->stats.chunks += s->chunks;
+  if (c->pieces == 1) s->stats.chunks += s->chunks;
   s->filter_time =
       scanner_low(s) > s->segment->info.min_timestamp || scanner_high(s) < s->segment->info.max_timestamp;
   return 0;
@@ -122,6 +125,23 @@ int scanner_part(struct scanner *s, size_t part, int64_t from, int64_t to, tally
   if (scan_segment(s->scan, part)) return start_segment(s, part, error);
   start_memtable(s, part);
   return 0;
+}
+
+void scanner_services(struct scanner *s, uint32_t piece, uint32_t pieces) {
+  candidates_share(&s->candidates, piece, pieces);
+}
+
+/* Where services are shared out, pieces cannot know alone what none of them reads. */
+static void count_pruned(struct scanner *s, uint32_t chunks) {
+  if (s->segment && s->candidates.pieces == 1) s->stats.chunks_pruned += chunks;
+}
+
+void scanner_count_read(struct scanner *s, uint32_t chunk, uint32_t rows) {
+  s->stats.rows_read += rows;
+  if (!s->segment)
+    s->stats.memtable_rows += rows;
+  else if (s->candidates.pieces == 1 || candidates_lead(&s->candidates, s->scan, s->segment, chunk))
+    s->stats.chunks_read++;
 }
 
 void scanner_piece(struct scanner *s, uint32_t piece, uint32_t pieces) {
@@ -154,12 +174,12 @@ void scanner_trim(struct scanner *s, uint64_t most, bool last) {
 }
 
 /* Chunks between the last one looked at and this one held no candidates. */
-static bool find_chunk(struct scanner *s) {
+bool scanner_find_chunk(struct scanner *s) {
   uint32_t before = s->chunk;
   if (s->segment && s->chunk < s->chunks && !candidates_chunk(&s->candidates, &s->chunk))
     s->chunk = s->chunks;
   if (s->chunk > s->chunks) s->chunk = s->chunks; /* of a piece */
-  if (s->segment) s->stats.chunks_pruned += s->chunk - before;
+  count_pruned(s, s->chunk - before);
   return s->chunk < s->chunks;
 }
 
@@ -189,24 +209,20 @@ KERNEL static uint32_t selected_rows(const uint64_t *selection) {
 
 /* Moves to the next chunk with rows that pass; false at the end of the part. */
 static bool next_chunk(struct scanner *s, int *result, tally_error *error) {
-  while (find_chunk(s)) {
+  while (scanner_find_chunk(s)) {
     uint32_t chunk = s->chunk++;
     if (s->segment && !chunk_may(s, chunk)) {
-      s->stats.chunks_pruned++;
+      count_pruned(s, 1);
       continue;
     }
     *result = begin_chunk(s, chunk, error);
     if (*result) return false;
     uint32_t candidates = selected_rows(s->selection);
     if (candidates == 0) {
-      s->stats.chunks_pruned++;
+      count_pruned(s, 1);
       continue;
     }
-    s->stats.rows_read += candidates;
-    if (s->segment)
-      s->stats.chunks_read++;
-    else
-      s->stats.memtable_rows += candidates;
+    scanner_count_read(s, chunk, candidates);
     *result = select_rows(s, error);
     if (*result) return false;
     s->stats.rows_matched += s->selected;

@@ -76,7 +76,15 @@ struct scanner {
   uint16_t list[CHUNK_ROWS]; /* selected rows */
 };
 
-/* source.c: bounds of `n` values of selected rows of the current chunk, all of them in [first, end). */
+/* scanner.c: moves s->chunk on to one with candidates; false at the end of the part. */
+bool scanner_find_chunk(struct scanner *s);
+/* Counts a chunk, so many rows of which are candidates. */
+void scanner_count_read(struct scanner *s, uint32_t chunk, uint32_t rows);
+/* source.c: bounds of rows [first, end) of a chunk of the segment, by its index and zones; with all of its
+ * rows those of times and numbers are exact. */
+struct bounds source_chunk_bounds(const struct scanner *s, int column, uint32_t chunk, uint32_t first,
+                                  uint32_t end);
+/* Bounds of `n` values of selected rows of the current chunk, all of them in [first, end). */
 struct bounds source_bounds(const struct scanner *s, int column, uint32_t first, uint32_t end,
                             const int64_t *values, uint32_t n);
 /* Makes rows [first, first + count) of the current chunk stand in s->column[column]. */

@@ -3,22 +3,9 @@
 #include "base/status.h"
 #include "scan/scanner_inside.h"
 
-/* The span that a row is in. */
-static uint32_t span_of(const struct segment *s, uint32_t row) {
-  uint32_t low = 0, high = s->services;
-  while (high - low > 1) {
-    uint32_t middle = low + (high - low) / 2;
-    if (s->span[middle].first <= row)
-      low = middle;
-    else
-      high = middle;
-  }
-  return low;
-}
-
 /* Services by the spans, which are in memory. */
 static void segment_services(const struct segment *s, uint32_t row, uint32_t count, int64_t *values) {
-  uint32_t low = span_of(s, row);
+  uint32_t low = segment_span_of(s, row);
   for (uint32_t done = 0; done < count; low++) {
     uint32_t end = s->span[low].first + s->span[low].rows - row;
     const int64_t service = s->span[low].service;
@@ -84,16 +71,16 @@ static void decode_memtable(const struct scanner *s, int column, uint32_t first,
   *all_valid = bitmap_count(valid, count) == count;
 }
 
-/* Of a segment by its index and zones. */
-static struct bounds segment_bounds(const struct scanner *s, int column, uint32_t first, uint32_t end) {
+struct bounds source_chunk_bounds(const struct scanner *s, int column, uint32_t chunk, uint32_t first,
+                                  uint32_t end) {
   const struct segment *segment = s->segment;
-  const uint32_t row = s->current * CHUNK_ROWS;
+  const uint32_t row = chunk * CHUNK_ROWS;
   if (column == TALLY_COL_USER_ID) return (struct bounds){0, segment->max_id[column_domain(column)]};
   if (column == TALLY_COL_SERVICE_NAME)
-    return (struct bounds){segment->span[span_of(segment, row + first)].service,
-                           segment->span[span_of(segment, row + end - 1)].service};
-  struct zone z = segment_zone(segment, column, s->current);
-  if (z.nulls == s->current_rows) return (struct bounds){0, 0};
+    return (struct bounds){segment->span[segment_span_of(segment, row + first)].service,
+                           segment->span[segment_span_of(segment, row + end - 1)].service};
+  struct zone z = segment_zone(segment, column, chunk);
+  if (z.nulls == segment_chunk_rows(segment, chunk)) return (struct bounds){0, 0};
   if (column_kind(column) == KIND_TEXT && z.nulls) z.min = 0;
   if (column == TALLY_COL_TIMESTAMP && z.min < scanner_low(s)) z.min = scanner_low(s);
   if (column == TALLY_COL_TIMESTAMP && z.max > scanner_high(s)) z.max = scanner_high(s);
@@ -112,7 +99,7 @@ KERNEL static struct bounds values_bounds(const int64_t *values, uint32_t n) {
 
 struct bounds source_bounds(const struct scanner *s, int column, uint32_t first, uint32_t end,
                             const int64_t *values, uint32_t n) {
-  return s->segment ? segment_bounds(s, column, first, end) : values_bounds(values, n);
+  return s->segment ? source_chunk_bounds(s, column, s->current, first, end) : values_bounds(values, n);
 }
 
 int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count, int64_t *values,

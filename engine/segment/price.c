@@ -89,27 +89,27 @@ KERNEL static void apply_doubles(const int64_t *restrict tokens, uint32_t count,
 }
 
 void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, int sign, int64_t *cost) {
-  const struct divisor v = divisor_make(power_of_ten(p->decimals + p->unit));
-  const uint64_t mantissa = (uint64_t)p->mantissa;
+  const uint64_t d = power_of_ten(p->decimals + p->unit), mantissa = (uint64_t)p->mantissa;
   const uint64_t step = power_of_ten(p->unit) * (uint64_t)(int64_t)sign;
-  const uint64_t half = p->rounding == PRICE_FLOOR ? 0 : v.d / 2;
-  const bool even = p->rounding == PRICE_HALF_EVEN && v.d > 1;
-  if (v.d < 2) {
+  const uint64_t half = p->rounding == PRICE_FLOOR ? 0 : d / 2;
+  const bool even = p->rounding == PRICE_HALF_EVEN && d > 1;
+  if (d < 2) {
     for (uint32_t i = 0; i < count; i++)
       cost[i] = (int64_t)((uint64_t)cost[i] + (uint64_t)tokens[i] * mantissa * step);
     return;
   }
   const uint64_t bits = bits_union(tokens, count), most = bits >> 31 ? UINT64_MAX : bits * mantissa + half;
-  if (p->mantissa >= 0 && most < DIVIDEND_MOST && most / v.d <= INT32_MAX) {
-    apply_positive(tokens, count, (double)p->mantissa, (double)half, (double)v.d, even,
+  if (p->mantissa >= 0 && most < DIVIDEND_MOST && most / d <= INT32_MAX) {
+    apply_positive(tokens, count, (double)p->mantissa, (double)half, (double)d, even,
                    (int32_t)power_of_ten(p->unit) * sign, cost);
     return;
   }
-  if (v.d < UINT64_C(1) << 50 && p->mantissa > -DOUBLE_MANTISSA && p->mantissa < DOUBLE_MANTISSA &&
+  if (d < UINT64_C(1) << 50 && p->mantissa > -DOUBLE_MANTISSA && p->mantissa < DOUBLE_MANTISSA &&
       tokens_narrow(tokens, count)) {
-    apply_doubles(tokens, count, (double)p->mantissa, (double)half, (double)v.d, even, step, cost);
+    apply_doubles(tokens, count, (double)p->mantissa, (double)half, (double)d, even, step, cost);
     return;
   }
+  const struct divisor v = divisor_make(d);
   for (uint32_t i = 0; i < count; i++) {
     uint64_t n = (uint64_t)tokens[i] * mantissa + half;
     uint64_t q = (uint64_t)divide_floor(&v, n);

@@ -174,6 +174,18 @@ static inline uint32_t segment_chunk_rows(const struct segment *s, uint32_t chun
   uint32_t first = chunk * CHUNK_ROWS;
   return s->info.rows - first < CHUNK_ROWS ? s->info.rows - first : CHUNK_ROWS;
 }
+/* The span that a row is in. */
+static inline uint32_t segment_span_of(const struct segment *s, uint32_t row) {
+  uint32_t low = 0, high = s->services;
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    if (s->span[middle].first <= row)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
 /* Zone map of a chunk of a column (timestamp, endpoint, method, integers, cost, metadata: nulls only). */
 struct zone segment_zone(const struct segment *s, int column, uint32_t chunk);
 /* Bytes of metadata text of a chunk: what segment_metadata will put into its buffer. */
@@ -192,6 +204,14 @@ int segment_values(struct segment *s, int column, uint32_t chunk, uint32_t first
 /* The same of cost, for one who has the tokens of the same rows (0 where NULL): costs often follow them. */
 int segment_costs(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, const int64_t *tokens,
                   int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error);
+/* The sums of a chunk's values of measures (bits), all of which are so small that these fit; of the others
+ * what stands in *sum is unspecified. Where a whole chunk has been decoded before, it is mostly added up
+ * without. */
+int segment_sums(struct segment *s, uint32_t chunk, uint32_t measures, int64_t sum[MEASURES],
+                 tally_error *error);
+/* How many of a chunk's values of an integer column are at least `least`. */
+int segment_count_from(struct segment *s, int column, uint32_t chunk, int64_t least, uint32_t *count,
+                       tally_error *error);
 /* Decodes metadata of rows [first, first + count) of a chunk: at (count + 1 offsets) and bytes; NULL rows are
  * empty. *all_valid, or valid has count bits (bit 0 is row `first`); it has room for CHUNK_ROWS. `scratch` is
  * zeroed before its first use, kept from call to call, and the caller's to free. */

@@ -62,6 +62,22 @@ Test(kept, what_is_kept_can_be_given_back_and_room_is_made_by_it) {
   free(fourth);
 }
 
+Test(kept, another_most_holds_from_the_next_block_on) {
+  mem_keep(MIB, 4 * MIB);
+  void *first = mem_alloc(4 * MIB);
+  cr_assert_not(kept_put(first), "half of it at most");
+  mem_keep_most(16 * MIB);
+  mem_free(first);
+  cr_assert_eq(kept_take(4 * MIB), first);
+  mem_free(first);
+  mem_keep_most(13 * MIB / 2);
+  void *second = mem_alloc(3 * MIB);
+  mem_free(second);
+  cr_assert_null(kept_take(4 * MIB), "the older one made room");
+  cr_assert_eq(kept_take(3 * MIB), second);
+  free(second);
+}
+
 Test(kept, an_array_that_grows_into_a_kept_block_keeps_what_it_holds) {
   mem_keep(MIB, 16 * MIB);
   void *block = mem_alloc(4 * MIB);

@@ -45,6 +45,28 @@ static void check_calendar(const struct bucket *bucket, struct time_zone *zone, 
   cr_assert_geq(day_at(zone, next), end);
 }
 
+/* Codes of a byte for the instants of a few buckets, starts and ends among them, are their numbers. */
+static void check_codes(const struct bucket_map *map, int64_t from, int64_t to) {
+  enum { ROWS = 300 };
+  const uint64_t few = below(2) ? below(4) : below(2) ? below(34) : below(250);
+  const uint64_t low = below(map->count), high = map->count - low > few ? low + few : map->count - 1;
+  const uint8_t stride = (uint8_t)(1 + below(255 / (high - low + 1)));
+  int64_t first = bucket_map_start(map, low), end = bucket_map_start(map, high + 1), us[ROWS];
+  uint64_t numbers[ROWS];
+  uint8_t codes[ROWS], before[ROWS];
+  if (first < from) first = from;
+  if (end > to) end = to + 1;
+  for (int i = 0; i < ROWS; i++) {
+    us[i] = first + (int64_t)below((uint64_t)(end - first));
+    int64_t edge = bucket_map_start(map, low + below(high - low + 2)) - (int64_t)below(2);
+    if (below(2) && edge >= first && edge < end) us[i] = edge;
+    before[i] = codes[i] = (uint8_t)below(4);
+  }
+  bucket_map_numbers(map, us, ROWS, numbers);
+  bucket_map_codes(map, us, ROWS, low, high, stride, codes);
+  for (int i = 0; i < ROWS; i++) cr_assert_eq(codes[i], (uint8_t)(before[i] + (numbers[i] - low) * stride));
+}
+
 static void check_range(const char *zone_name, const char *bucket_text, int64_t from, int64_t to) {
   struct budget budget;
   tally_error error;
@@ -70,6 +92,7 @@ static void check_range(const char *zone_name, const char *bucket_text, int64_t 
       cr_assert(next - start == bucket.count && start % bucket.count == 0);
     else if (i < 10)
       check_calendar(&bucket, &zone, start, next);
+    if (i < 20) check_codes(&map, from, to);
   }
   bucket_map_free(&map);
   cr_assert_eq(budget_used(&budget), 0);

@@ -111,10 +111,10 @@ struct tally_of_rows {
   uint64_t rows, hash;
 };
 
-static struct tally_of_rows naive_part(const struct rows *r, const struct scan_request *q, int64_t from,
-                                       int64_t to) {
+static struct tally_of_rows naive_rows(const struct rows *r, const struct scan_request *q, uint32_t first,
+                                       uint32_t end, int64_t from, int64_t to) {
   struct tally_of_rows t = {0};
-  for (uint32_t i = 0; i < r->count; i++) {
+  for (uint32_t i = first; i < end; i++) {
     if (r->timestamp[i] < from || r->timestamp[i] >= to || !naive_row(r, i, q)) continue;
     int64_t value[COLUMNS] = {0};
     bool valid[COLUMNS];
@@ -127,6 +127,18 @@ static struct tally_of_rows naive_part(const struct rows *r, const struct scan_r
   return t;
 }
 
+static struct tally_of_rows naive_part(const struct rows *r, const struct scan_request *q, int64_t from,
+                                       int64_t to) {
+  return naive_rows(r, q, 0, r->count, from, to);
+}
+
+static void check_bound(const struct vector *v, int c, uint32_t i) {
+  bool there = column_kind(c) == KIND_TEXT || !v->valid[c] || bitmap_get(v->valid[c], i);
+  const struct bounds *b = &v->bound[c];
+  cr_assert(!there || (b->min <= v->value[c][i] && v->value[c][i] <= b->max), "column %d, row %u: %lld", c, i,
+            (long long)v->value[c][i]);
+}
+
 static void add_vector(const struct vector *v, uint32_t columns, struct tally_of_rows *t) {
   cr_assert(v->rows >= 1 && v->rows <= VECTOR_ROWS);
   for (uint32_t i = 0; i < v->rows; i++) {
@@ -137,6 +149,7 @@ static void add_vector(const struct vector *v, uint32_t columns, struct tally_of
       valid[c] = !v->valid[c] || bitmap_get(v->valid[c], i);
       if (!(columns >> c & 1)) continue;
       if (c < TALLY_COL_METADATA) value[c] = v->value[c][i];
+      if (c < TALLY_COL_METADATA) check_bound(v, c, i);
       if (!valid[c] && c < TALLY_COL_METADATA) cr_assert_eq(value[c], 0);
       if (c != TALLY_COL_METADATA) continue;
       metadata = (tally_text){v->metadata + v->metadata_at[i], v->metadata_at[i + 1] - v->metadata_at[i]};
@@ -146,22 +159,76 @@ static void add_vector(const struct vector *v, uint32_t columns, struct tally_of
   t->rows += v->rows;
 }
 
-static struct tally_of_rows scanned_part(struct scanner *scanner, size_t part, uint32_t columns, int64_t from,
-                                         int64_t to) {
+/* What a whole chunk says of a column is what its rows say. */
+static void check_whole_column(struct scanner *scanner, const struct whole_chunk *w, const struct rows *r,
+                               int c, int64_t least) {
+  int64_t min = INT64_MAX, max = INT64_MIN, sum = 0;
+  uint32_t nulls = 0, count = 0;
+  for (uint32_t i = 0; i < w->rows; i++) {
+    bool there;
+    int64_t v = sample_value(r, c, w->chunk * CHUNK_ROWS + i, &there);
+    nulls += !there;
+    if (!there && column_kind(c) != KIND_TEXT) continue;
+    min = v < min ? v : min;
+    max = v > max ? v : max;
+    sum = (int64_t)((uint64_t)sum + (uint64_t)v);
+    count += v >= least;
+  }
+  const bool number = c >= TALLY_COL_REQUEST_SIZE;
+  if (min > max) min = max = 0;
+  cr_assert(w->bound[c].min <= min && max <= w->bound[c].max);
+  cr_assert(!number || (w->nulls[c] == nulls && w->bound[c].min == min && w->bound[c].max == max));
+  tally_error error = {0};
+  const int m = c - TALLY_COL_REQUEST_SIZE;
+  int64_t got[MEASURES];
+  uint32_t got_count, others = (uint32_t)least % (1u << MEASURES);
+  if (!number || min < INT64_MIN / CHUNK_ROWS || max > INT64_MAX / CHUNK_ROWS) return;
+  for (int again = 0; again < 2; again++) { /* from values, and then without */
+    cr_assert_eq(scanner_whole_sums(scanner, w, 1u << m | others, got, &error), 0, "%s", error.text);
+    cr_assert_eq(got[m], sum, "column %d: %lld, not %lld", c, (long long)got[m], (long long)sum);
+    if (column_kind(c) != KIND_INT) continue;
+    cr_assert_eq(scanner_whole_count(scanner, w, c, least, &got_count, &error), 0, "%s", error.text);
+    cr_assert_eq(got_count, count);
+  }
+}
+
+static struct tally_of_rows scanned_part(uint64_t *s, const struct rows *rows, bool segment,
+                                         struct scanner *scanner, size_t part, const struct scan_request *q,
+                                         int64_t from, int64_t to) {
   struct tally_of_rows t = {0};
   tally_error error = {0};
-  cr_assert_eq(scanner_part(scanner, part, from, to, &error), 0, "%s", error.text);
-  const struct vector *v;
-  int result;
-  while ((result = scanner_next(scanner, &v, &error)) == TALLY_ROW) add_vector(v, columns, &t);
-  cr_assert_eq(result, TALLY_OK, "%s", error.text);
+  uint32_t pieces = segment ? 1 + sample_below(s, 4) : 1;
+  for (uint32_t piece = 0; piece < pieces; piece++) {
+    const struct vector *v;
+    struct whole_chunk whole;
+    int result;
+    scanner_services(scanner, piece, pieces);
+    cr_assert_eq(scanner_part(scanner, part, from, to, &error), 0, "%s", error.text);
+    do {
+      while (scanner_whole(scanner, &whole) && sample_below(s, 4)) {
+        uint32_t first = whole.chunk * CHUNK_ROWS;
+        for (int c = 0; c < TALLY_COL_METADATA; c++)
+          if (q->columns >> c & 1) check_whole_column(scanner, &whole, rows, c, sample_below(s, 1000));
+        struct tally_of_rows of = naive_rows(rows, q, first, first + whole.rows, from, to);
+        cr_assert_eq(of.rows, whole.rows, "a chunk is not whole");
+        t.rows += of.rows;
+        t.hash += of.hash;
+        scanner_leave_whole(scanner, &whole);
+      }
+      result = scanner_next(scanner, &v, &error);
+      if (result == TALLY_ROW) add_vector(v, q->columns, &t);
+    } while (result == TALLY_ROW);
+    cr_assert_eq(result, TALLY_OK, "%s", error.text);
+  }
   return t;
 }
 
 static void check_part(uint64_t *s, const struct fixture *f, const struct scan *scan, struct scanner *scanner,
                        const struct scan_request *q, size_t part, unsigned round) {
   struct tally_of_rows want = naive_part(&f->rows[part], q, INT64_MIN, INT64_MAX);
-  struct tally_of_rows got = scanned_part(scanner, part, q->columns, q->from, q->to);
+  const struct rows *rows = &f->rows[part];
+  const bool segment = part < f->snapshot.segment_count;
+  struct tally_of_rows got = scanned_part(s, rows, segment, scanner, part, q, q->from, q->to);
   cr_assert(want.rows == got.rows && want.hash == got.hash, "round %u part %zu: %llu rows, not %llu", round,
             part, (unsigned long long)got.rows, (unsigned long long)want.rows);
   int64_t from, to;
@@ -175,7 +242,7 @@ static void check_part(uint64_t *s, const struct fixture *f, const struct scan *
             round, part);
   int64_t cut = from + (int64_t)(sample_random(s) % (uint64_t)(to - from));
   want = naive_part(&f->rows[part], q, from, cut);
-  got = scanned_part(scanner, part, q->columns, from, cut);
+  got = scanned_part(s, rows, segment, scanner, part, q, from, cut);
   cr_assert(want.rows == got.rows && want.hash == got.hash, "round %u part %zu narrowed", round, part);
 }
 
@@ -258,8 +325,9 @@ Test(scan, each_user_is_found_with_all_of_its_rows, .timeout = 120) {
     cr_assert_eq(scan_new(&f.snapshot, &q, &f.budget, &scan, &error), 0, "%s", error.text);
     cr_assert_eq(scanner_new(scan, &scanner, &error), 0, "%s", error.text);
     for (size_t part = 0; part < scan_parts(scan); part++) {
-      struct tally_of_rows got = scanned_part(scanner, part, q.columns, q.from, q.to), want = {0};
       const struct rows *r = &f.rows[part];
+      const bool segment = part < f.snapshot.segment_count;
+      struct tally_of_rows got = scanned_part(&s, r, segment, scanner, part, &q, q.from, q.to), want = {0};
       for (uint32_t i = 0; i < r->count; i++) want.rows += r->text[0][i] == id;
       cr_assert_eq(got.rows, want.rows, "user %u part %zu", id, part);
     }

@@ -1,0 +1,155 @@
+/* chunk_sum.c - what is added up of a whole chunk, mostly without values by row; see segment.h.
+ *
+ * A block that has not been found sound is decoded whole first, as that checks its values against their zone:
+ * so damage that a reader of rows would tell is told here too. */
+#include "base/bitmap.h"
+#include "base/kernel.h"
+#include "segment/cost_read.h"
+#include "segment/inside.h"
+
+#define PIECE 1024u /* rows of a column that are decoded at a time, to stay in the nearest cache */
+#define COST (TALLY_COL_COST - TALLY_COL_REQUEST_SIZE)
+#define TOKENS (TALLY_COL_TOKENS_USED - TALLY_COL_REQUEST_SIZE)
+
+KERNEL static uint64_t sum_of(const int64_t *values, uint32_t count) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < count; i++) sum += (uint64_t)values[i];
+  return sum;
+}
+
+/* The sequence of a column's values in its block, which is that of a whole chunk: of costs what is behind the
+ * prices, if there are any. False if it is not one. */
+struct sequence {
+  struct ints ints;
+  bool priced;
+  struct reader prices;
+};
+
+static bool open_sequence(const struct block *b, int column, uint32_t rows, uint32_t nulls,
+                          struct sequence *q) {
+  struct reader r = reader_make(b->payload, b->size);
+  if (nulls) read_bytes(&r, bitmap_bytes(rows));
+  uint8_t model = column_kind(column) == KIND_COST ? read8(&r) : COST_PLAIN;
+  q->priced = model == COST_PRICED;
+  q->prices = r;
+  if (q->priced && !cost_read_prices(&r, rows)) return false;
+  return !r.bad && ints_open(r.at, reader_left(&r), rows - nulls, &q->ints);
+}
+
+/* Costs that follow tokens, none of both NULL: their sums. */
+static void sum_priced(const struct sequence *cost, const struct ints *tokens, uint64_t *cost_sum,
+                       uint64_t *token_sum) {
+  int64_t token[PIECE], value[PIECE];
+  *cost_sum = *token_sum = 0;
+  for (uint32_t at = 0, n; at < cost->ints.count; at += n) {
+    n = cost->ints.count - at < PIECE ? cost->ints.count - at : PIECE;
+    ints_decode(tokens, at, n, token);
+    ints_decode(&cost->ints, at, n, value);
+    cost_apply_prices(cost->prices, at, n, token, value);
+    *cost_sum += sum_of(value, n);
+    *token_sum += sum_of(token, n);
+  }
+}
+
+/* Pins the block of a column's chunk and opens what is in it; false if there is none, or it was not found
+ * sound yet, or it cannot be had: then values tell. */
+static bool pin_sound(struct segment *s, int column, uint32_t chunk, struct block *b, struct sequence *q) {
+  const int slot = column_slot(column);
+  const uint32_t rows = segment_chunk_rows(s, chunk);
+  const struct zone z = segment_zone(s, column, chunk);
+  tally_error ignored;
+  if (!directory_has_block(&z, slot, rows)) return false;
+  if (block_pin(s, (uint32_t)slot * s->chunks + chunk, b, &ignored)) return false;
+  if (block_is_sound(b, 0) && open_sequence(b, column, rows, z.nulls, q)) return true;
+  block_release(b);
+  return false;
+}
+
+/* Without values; says for which measures that was done (bits). Costs that follow tokens give both sums. */
+static uint32_t sums_of_sound(struct segment *s, uint32_t chunk, uint32_t measures, uint64_t sum[MEASURES]) {
+  uint32_t done = 0;
+  for (int m = MEASURES - 1; m >= 0; m--) {
+    struct block b, token_block;
+    struct sequence q, tokens;
+    if (!((measures & ~done) >> m & 1) || !pin_sound(s, TALLY_COL_REQUEST_SIZE + m, chunk, &b, &q)) continue;
+    if (!q.priced) {
+      sum[m] = ints_sum(&q.ints);
+      done |= 1u << m;
+    } else if (q.ints.count == segment_chunk_rows(s, chunk) &&
+               pin_sound(s, TALLY_COL_TOKENS_USED, chunk, &token_block, &tokens)) {
+      if (tokens.ints.count == q.ints.count) {
+        sum_priced(&q, &tokens.ints, &sum[COST], &sum[TOKENS]);
+        done |= 1u << COST | 1u << TOKENS;
+      }
+      block_release(&token_block);
+    }
+    block_release(&b);
+  }
+  return done;
+}
+
+int segment_sums(struct segment *s, uint32_t chunk, uint32_t measures, int64_t sum[MEASURES],
+                 tally_error *error) {
+  int64_t values[CHUNK_ROWS];
+  uint64_t valid[CHUNK_ROWS / 64], total[MEASURES] = {0};
+  const uint32_t rows = segment_chunk_rows(s, chunk),
+                 left = measures & ~sums_of_sound(s, chunk, measures, total);
+  bool all;
+  int result = 0;
+  for (int m = 0; m < MEASURES && !result; m++) {
+    if (!(left >> m & 1)) continue;
+    result = segment_values(s, TALLY_COL_REQUEST_SIZE + m, chunk, 0, rows, values, valid, &all, error);
+    if (!result) total[m] = sum_of(values, rows); /* NULL has the value 0 */
+  }
+  for (int m = 0; m < MEASURES; m++) sum[m] = (int64_t)total[m];
+  return result;
+}
+
+KERNEL static uint32_t count_from(const int64_t *values, uint32_t count, int64_t least) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < count; i++) n += values[i] >= least;
+  return n;
+}
+
+/* The distinct values ascend, and so the indexes that count are those from some on. */
+static bool count_by_index(const struct ints *ints, int64_t least, struct ints *indexes, int64_t *first) {
+  int64_t value[PIECE];
+  struct ints values;
+  if (!ints_indexes(ints, indexes) || !ints_distinct(ints, &values) || values.count > PIECE) return false;
+  ints_decode(&values, 0, values.count, value);
+  *first = values.count - count_from(value, values.count, least);
+  return true;
+}
+
+static uint32_t count_of_sequence(const struct ints *ints, int64_t least) {
+  int64_t values[PIECE];
+  struct ints indexes;
+  uint32_t count = 0;
+  if (count_by_index(ints, least, &indexes, &least)) ints = &indexes;
+  for (uint32_t at = 0, n; at < ints->count; at += n) {
+    n = ints->count - at < PIECE ? ints->count - at : PIECE;
+    ints_decode(ints, at, n, values);
+    count += count_from(values, n, least);
+  }
+  return count;
+}
+
+int segment_count_from(struct segment *s, int column, uint32_t chunk, int64_t least, uint32_t *count,
+                       tally_error *error) {
+  int64_t values[CHUNK_ROWS];
+  uint64_t valid[CHUNK_ROWS / 64];
+  const uint32_t rows = segment_chunk_rows(s, chunk);
+  struct block b;
+  struct sequence q;
+  bool all;
+  if (pin_sound(s, column, chunk, &b, &q)) {
+    *count = count_of_sequence(&q.ints, least);
+    block_release(&b);
+    return 0;
+  }
+  int result = segment_values(s, column, chunk, 0, rows, values, valid, &all, error);
+  *count = 0;
+  for (uint32_t i = 0; !result && i < rows; i++)
+    *count += values[i] >= least && (all || bitmap_get(valid, i));
+  return result;
+}
