@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "aggregate/accumulator.h"
+#include "base/array.h"
 #include "base/bitmap.h"
 #include "base/kernel.h"
 
@@ -104,14 +105,8 @@ static bool all_small(const struct input *in) {
   return in->least > -SMALL && in->greatest < SMALL && in->rows <= SMALL_ROWS;
 }
 
-KERNEL static int64_t sum_small(const int64_t *values, uint32_t rows) {
-  int64_t sum = 0;
-  for (uint32_t i = 0; i < rows; i++) sum += values[i];
-  return sum;
-}
-
 static int128 sum_one(const struct input *in) {
-  if (!in->valid && all_small(in)) return sum_small(in->values, in->rows);
+  if (!in->valid && all_small(in)) return (int64_t)array_sum(in->values, in->rows);
   struct halves h = in->valid ? sum_valid(in->values, in->valid, in->rows) : sum_all(in->values, in->rows);
   return halves_sum(&h);
 }

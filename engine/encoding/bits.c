@@ -6,6 +6,7 @@
  * a padded buffer first. */
 #include "encoding/bits.h"
 
+#include "base/array.h"
 #include "base/cpu.h"
 #include "base/kernel.h"
 
@@ -261,12 +262,6 @@ void bits_unpack(const uint8_t *packed, uint32_t total, unsigned width, uint32_t
     bits_unpack_by_groups(packed, total, width, first, count, base, out);
 }
 
-KERNEL static uint64_t sum_of(const uint64_t *v, uint32_t count) {
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < count; i++) sum += v[i];
-  return sum;
-}
-
 uint64_t bits_sum(const uint8_t *packed, uint32_t total, unsigned width, uint32_t count) {
   uint64_t sum = 0, piece[PIECE];
   uint32_t done = 0;
@@ -276,7 +271,7 @@ uint64_t bits_sum(const uint8_t *packed, uint32_t total, unsigned width, uint32_
   for (uint32_t n; done < count; done += n) {
     n = count - done < PIECE ? count - done : PIECE;
     bits_unpack(packed, total, width, done, n, 0, piece);
-    sum += sum_of(piece, n);
+    sum += array_sum((const int64_t *)piece, n);
   }
   return sum;
 }

@@ -10,6 +10,7 @@
  * lengths). Sequences nest at most RLE - DICT - leaf. */
 #include "encoding/ints.h"
 
+#include "base/array.h"
 #include "encoding/bits.h"
 #include "encoding/ints_format.h"
 
@@ -148,7 +149,7 @@ static uint64_t decoded_sum(const struct ints *s) {
   for (uint32_t at = 0, n; at < s->count; at += n) {
     n = s->count - at < PIECE ? s->count - at : PIECE;
     ints_decode(s, at, n, values);
-    for (uint32_t i = 0; i < n; i++) sum += (uint64_t)values[i];
+    sum += array_sum(values, n);
   }
   return sum;
 }

@@ -1,27 +1,14 @@
 /* ints_quick.c - ints_encode_quick of ints.h: for batches on their way, whose bytes are sent and logged once.
  */
-#include "base/kernel.h"
+#include "base/array.h"
 #include "encoding/bits.h"
 #include "encoding/ints.h"
 #include "encoding/ints_format.h"
 
 #define SAMPLE 64u /* values, and differences, that decide between FOR and DELTA */
 
-struct bounds {
-  int64_t min, max;
-};
-
-KERNEL static struct bounds bounds_of(const int64_t *v, uint32_t count) {
-  int64_t min = v[0], max = v[0];
-  for (uint32_t i = 1; i < count; i++) {
-    min = v[i] < min ? v[i] : min;
-    max = v[i] > max ? v[i] : max;
-  }
-  return (struct bounds){min, max};
-}
-
 static uint64_t bits_of_sample(const int64_t *some, uint32_t n) {
-  struct bounds b = bounds_of(some, n);
+  struct bounds b = array_bounds(some, n);
   return int_frame_guess(some, n, b.min, b.max).bits;
 }
 
@@ -63,5 +50,5 @@ void ints_encode_quick(const int64_t *v, uint32_t count, int64_t min, int64_t ma
     return;
   }
   for (uint32_t i = 0; i + 1 < count; i++) d[i] = (int64_t)((uint64_t)v[i + 1] - (uint64_t)v[i]);
-  write_frame(INTS_DELTA, d, count - 1, bounds_of(d, count - 1), v[0], out, scratch);
+  write_frame(INTS_DELTA, d, count - 1, array_bounds(d, count - 1), v[0], out, scratch);
 }

@@ -8,6 +8,7 @@
 #ifndef SCAN_SCAN_H
 #define SCAN_SCAN_H
 
+#include "base/array.h"
 #include "base/budget.h"
 #include "scan/predicate.h"
 #include "scan/snapshot.h"
@@ -22,11 +23,6 @@ struct scan_request {
   /* Quarantined segments that rows of the answer may be in: counted here and left out. NULL: they fail the
    * scan with TALLY_CORRUPT. */
   struct left_out *left_out;
-};
-
-/* Values are in [min, max]. */
-struct bounds {
-  int64_t min, max;
 };
 
 /* Rows that passed: dense, in no promised order. Borrowed until the scanner's next call. */

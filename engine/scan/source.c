@@ -1,5 +1,4 @@
 /* source.c - columns of the current chunk, from a segment or a memtable; see scanner_inside.h. */
-#include "base/kernel.h"
 #include "base/status.h"
 #include "scan/scanner_inside.h"
 
@@ -87,19 +86,10 @@ struct bounds source_chunk_bounds(const struct scanner *s, int column, uint32_t 
   return (struct bounds){z.min, z.max};
 }
 
-/* A memtable has nothing of the like: its values are looked at. */
-KERNEL static struct bounds values_bounds(const int64_t *values, uint32_t n) {
-  int64_t min = INT64_MAX, max = INT64_MIN;
-  for (uint32_t i = 0; i < n; i++) {
-    min = values[i] < min ? values[i] : min;
-    max = values[i] > max ? values[i] : max;
-  }
-  return (struct bounds){min, max};
-}
-
 struct bounds source_bounds(const struct scanner *s, int column, uint32_t first, uint32_t end,
                             const int64_t *values, uint32_t n) {
-  return s->segment ? source_chunk_bounds(s, column, s->current, first, end) : values_bounds(values, n);
+  /* A memtable has nothing of the like: its values are looked at. */
+  return s->segment ? source_chunk_bounds(s, column, s->current, first, end) : array_bounds(values, n);
 }
 
 int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count, int64_t *values,

@@ -3,8 +3,8 @@
  * Checksums have passed by now; what is checked here is that the bytes make sense: sequences open, as many
  * bits as values, and every value within its zone, so that callers may trust zones and use ids as indexes.
  * The latter is looked at once while the block is in the cache. */
+#include "base/array.h"
 #include "base/bitmap.h"
-#include "base/kernel.h"
 #include "base/status.h"
 #include "encoding/texts.h"
 #include "segment/cost_read.h"
@@ -73,21 +73,9 @@ static void spread(int64_t *v, const uint64_t *valid, uint32_t count, uint32_t l
   }
 }
 
-/* Where the zone is narrower than 2^63, v is inside if neither v - min nor max - v (modulo 2^64) has its top
- * bit set: two numbers below 2^63 that add up to max - min are both at most it. */
-KERNEL static bool within(const int64_t *v, uint32_t count, int64_t min, int64_t max) {
-  uint64_t low = (uint64_t)min, high = (uint64_t)max, bits = 0;
-  if ((int64_t)(high - low) >= 0) {
-    for (uint32_t i = 0; i < count; i++) bits |= ((uint64_t)v[i] - low) | (high - (uint64_t)v[i]);
-    return (int64_t)bits >= 0;
-  }
-  for (uint32_t i = 0; i < count; i++) bits |= (uint64_t)v[i] - low > high - low;
-  return bits == 0;
-}
-
 /* Ids are at most the zone's highest, and 0 only where there are NULLs. */
 static bool ids_within(const int64_t *v, uint32_t count, const struct zone *z) {
-  return within(v, count, z->nulls ? 0 : z->min, z->max);
+  return array_within(v, count, (struct bounds){z->nulls ? 0 : z->min, z->max});
 }
 
 /* The values of a sequence that starts at the reader, of rows [first, first + count); `valid` NULL if none of
@@ -135,7 +123,7 @@ static int read_priced(const struct part *p, struct reader *r, const uint64_t *v
 static bool check_values(const struct part *p, const int64_t *values, const uint64_t *valid) {
   const struct zone *z = p->zone;
   if (column_kind(p->column) == KIND_TEXT) return ids_within(values, p->count, z);
-  if (!valid) return within(values, p->count, z->min, z->max);
+  if (!valid) return array_within(values, p->count, (struct bounds){z->min, z->max});
   for (uint32_t i = 0; i < p->count; i++)
     if (bitmap_get(valid, i) && (values[i] < z->min || values[i] > z->max)) return false;
   return true;

@@ -2,6 +2,7 @@
  *
  * A block that has not been found sound is decoded whole first, as that checks its values against their zone:
  * so damage that a reader of rows would tell is told here too. */
+#include "base/array.h"
 #include "base/bitmap.h"
 #include "base/kernel.h"
 #include "segment/cost_read.h"
@@ -10,12 +11,6 @@
 #define PIECE 1024u /* rows of a column that are decoded at a time, to stay in the nearest cache */
 #define COST (TALLY_COL_COST - TALLY_COL_REQUEST_SIZE)
 #define TOKENS (TALLY_COL_TOKENS_USED - TALLY_COL_REQUEST_SIZE)
-
-KERNEL static uint64_t sum_of(const int64_t *values, uint32_t count) {
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < count; i++) sum += (uint64_t)values[i];
-  return sum;
-}
 
 /* The sequence of a column's values in its block, which is that of a whole chunk: of costs what is behind the
  * prices, if there are any. False if it is not one. */
@@ -46,8 +41,8 @@ static void sum_priced(const struct sequence *cost, const struct ints *tokens, u
     ints_decode(tokens, at, n, token);
     ints_decode(&cost->ints, at, n, value);
     cost_apply_prices(cost->prices, at, n, token, value);
-    *cost_sum += sum_of(value, n);
-    *token_sum += sum_of(token, n);
+    *cost_sum += array_sum(value, n);
+    *token_sum += array_sum(token, n);
   }
 }
 
@@ -99,7 +94,7 @@ int segment_sums(struct segment *s, uint32_t chunk, uint32_t measures, int64_t s
   for (int m = 0; m < MEASURES && !result; m++) {
     if (!(left >> m & 1)) continue;
     result = segment_values(s, TALLY_COL_REQUEST_SIZE + m, chunk, 0, rows, values, valid, &all, error);
-    if (!result) total[m] = sum_of(values, rows); /* NULL has the value 0 */
+    if (!result) total[m] = array_sum(values, rows); /* NULL has the value 0 */
   }
   for (int m = 0; m < MEASURES; m++) sum[m] = (int64_t)total[m];
   return result;

@@ -1,6 +1,7 @@
 /* chunk_write.c - encoding columns chunk by chunk; see chunk_write.h. */
 #include "segment/chunk_write.h"
 
+#include "base/array.h"
 #include "base/kernel.h"
 #include "base/status.h"
 #include "encoding/texts.h"
@@ -13,15 +14,6 @@ struct chunk {
   uint32_t first, count;
   const uint64_t *valid; /* of the chunk: bit 0 is row `first`; NULL: the column has no such map */
 };
-
-KERNEL static struct zone bounds(const int64_t *v, uint32_t count) {
-  struct zone z = {INT64_MAX, INT64_MIN, 0};
-  for (uint32_t i = 0; i < count; i++) {
-    z.min = v[i] < z.min ? v[i] : z.min;
-    z.max = v[i] > z.max ? v[i] : z.max;
-  }
-  return z;
-}
 
 KERNEL static void widen_ids(const uint32_t *restrict from, uint32_t count, int64_t *restrict to) {
   for (uint32_t i = 0; i < count; i++) to[i] = from[i];
@@ -75,7 +67,8 @@ static struct zone number_zone(const struct chunk *c, int64_t *v, uint32_t nulls
   if (nulls == 0 && column_kind(c->column) == KIND_INT)
     return integer_bounds(c->rows->number[c->column - TALLY_COL_REQUEST_SIZE] + c->first, c->count);
   uint32_t left = nulls ? chunk_compact(v, c->valid, c->count) : c->count;
-  struct zone z = bounds(v, left);
+  const struct bounds b = array_bounds(v, left);
+  struct zone z = {b.min, b.max, 0};
   z.nulls = nulls;
   return z;
 }

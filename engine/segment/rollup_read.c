@@ -2,6 +2,7 @@
  *
  * Keys and users are checked to be ids that the segment may have, counts to be possible, and values to lie
  * within the segment's, so that callers may use them as they use those of rows. */
+#include "base/array.h"
 #include "base/kernel.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -118,23 +119,10 @@ static bool open_columns(const struct segment *s, const struct block *b, enum ro
 
 /* The loops have no way out in the middle, so that the compiler takes several values at once. */
 
-KERNEL static bool falls(const int64_t *v, uint32_t count) {
-  int64_t falling = 0;
-  for (uint32_t i = 1; i < count; i++) falling |= v[i] < v[i - 1] ? -1 : 0;
-  return falling != 0;
-}
-
 KERNEL static uint32_t count_below(const int64_t *v, uint32_t count, int64_t bound) {
   uint64_t below = 0;
   for (uint32_t i = 0; i < count; i++) below += v[i] < bound;
   return (uint32_t)below;
-}
-
-KERNEL static bool narrow(const int64_t *v, uint32_t count, int64_t low, int64_t high, uint32_t *to) {
-  int64_t outside = 0;
-  for (uint32_t i = 0; i < count; i++) outside |= v[i] < low || v[i] > high ? -1 : 0;
-  for (uint32_t i = 0; i < count; i++) to[i] = (uint32_t)v[i];
-  return outside == 0;
 }
 
 /* Finds the wanted entries; false if the buckets are not what the directory says. */
@@ -142,7 +130,7 @@ static bool find_buckets(const struct rollup_place *p, uint32_t piece, struct co
                          uint32_t to, uint32_t *buckets) {
   int64_t v[ROLLUP_PIECE];
   ints_decode(&c->bucket, 0, c->count, v);
-  if (v[0] != p->first[piece] || v[c->count - 1] != p->last[piece] || falls(v, c->count)) return false;
+  if (v[0] != p->first[piece] || v[c->count - 1] != p->last[piece] || array_falls(v, c->count)) return false;
   c->first = count_below(v, c->count, from);
   c->some = from < to ? count_below(v, c->count, to) - c->first : 0;
   for (uint32_t i = 0; i < c->some && buckets; i++) buckets[i] = (uint32_t)v[c->first + i];
@@ -154,7 +142,8 @@ static bool read_words(const struct columns *c, const struct ints *ints, int64_t
                        uint32_t *to) {
   int64_t v[ROLLUP_PIECE];
   ints_decode(ints, c->first, c->some, v);
-  return narrow(v, c->some, low, high, to);
+  array_narrow(v, c->some, to);
+  return array_within(v, c->some, (struct bounds){low, high});
 }
 
 /* At the users' levels the minimum is stored as its distance to the sum, which is 0 for one value. */
@@ -299,12 +288,6 @@ int segment_histograms(struct segment *s, uint32_t piece, uint32_t from, uint32_
 /* ---- users */
 
 /* Has no way out in the middle, so that the compiler takes several values at once. */
-KERNEL static bool rises(const int64_t *v, uint32_t count) {
-  int64_t falls = 0;
-  for (uint32_t i = 1; i < count; i++) falls |= v[i] <= v[i - 1] ? -1 : 0;
-  return falls == 0;
-}
-
 static bool read_users(const struct segment *s, const struct block *b, uint32_t all, uint32_t first,
                        uint32_t count, int64_t *users) {
   struct reader r = reader_make(b->payload, b->size), part;
@@ -314,7 +297,7 @@ static bool read_users(const struct segment *s, const struct block *b, uint32_t 
   uint32_t there = all - first < USERS_PIECE ? all - first : USERS_PIECE;
   if (!part_open(&r, there, &ints) || (first + there == all && reader_left(&r) != 0)) return false;
   ints_decode(&ints, 0, count, users);
-  return users[0] > 0 && rises(users, count) &&
+  return users[0] > 0 && array_rises(users, count) &&
          users[count - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
 }
 

@@ -4,7 +4,7 @@
  * A lookup finds its piece in the directory and its group in the piece's table, and decodes one group. Every
  * group that is decoded is checked, once while its block is in the cache: users rise within a service,
  * lengths are at least 1 and fill the group's rows exactly, services begin at their rows. */
-#include "base/kernel.h"
+#include "base/array.h"
 #include "base/status.h"
 #include "encoding/bits.h"
 #include "segment/inside.h"
@@ -79,30 +79,6 @@ static uint32_t span_of_run(const struct segment *s, uint32_t run) {
 
 /* The loops over a group have no way out in the middle, so that the compiler takes several values at once. */
 
-KERNEL static void narrow(const int64_t *v, uint32_t count, uint32_t *to) {
-  for (uint32_t i = 0; i < count; i++) to[i] = (uint32_t)v[i];
-}
-
-/* Of values below 2^32. */
-KERNEL static bool rises(const int64_t *v, size_t count) {
-  int64_t falls = 0;
-  for (size_t i = 1; i < count; i++) falls |= v[i] - v[i - 1] - 1;
-  return falls >= 0;
-}
-
-KERNEL static uint64_t sum_of(const int64_t *v, uint32_t count) {
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < count; i++) sum += (uint64_t)v[i];
-  return sum;
-}
-
-/* Are all of them 1..most? */
-KERNEL static bool fit(const int64_t *v, uint32_t count, uint64_t most) {
-  uint64_t beyond = 0; /* its highest bit counts: set for 0 and for more than `most`, which is below 2^32 */
-  for (uint32_t i = 0; i < count; i++) beyond |= ((uint64_t)v[i] - 1) | (most - (uint64_t)v[i]);
-  return !(beyond >> 63);
-}
-
 /* The parts of a run block that may be known to be sound: each group's users, and its lengths. */
 static unsigned users_part(const struct group *g) { return g->first % RUN_PIECE / RUN_GROUP; }
 static unsigned lengths_part(const struct group *g) { return RUN_PIECE / RUN_GROUP + users_part(g); }
@@ -116,7 +92,8 @@ static bool users_sound(const struct segment *s, const struct group *g, const in
     uint32_t from = s->span[i].first_run > g->first ? s->span[i].first_run - g->first : 0;
     uint32_t to = s->span[i].first_run + s->span[i].runs;
     to = to < end ? to - g->first : g->count;
-    sound = rises(user + from, to - from) && user[to - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
+    sound =
+        array_rises(user + from, to - from) && user[to - 1] <= s->max_id[column_domain(TALLY_COL_USER_ID)];
   }
   return sound;
 }
@@ -137,10 +114,11 @@ static int group_users(const struct segment *s, const struct block *b, const str
 /* Each length is 1 at least, they fill the group, and services begin at their rows. */
 static bool lengths_sound(const struct segment *s, const struct group *g, const int64_t *length) {
   uint32_t end = g->first + g->count;
-  bool sound = fit(length, g->count, s->info.rows) && g->row + sum_of(length, g->count) == g->next_row;
+  bool sound = array_within(length, g->count, (struct bounds){1, s->info.rows}) &&
+               g->row + array_sum(length, g->count) == g->next_row;
   for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++)
     if (s->span[i].first_run >= g->first)
-      sound = g->row + sum_of(length, s->span[i].first_run - g->first) == s->span[i].first;
+      sound = g->row + array_sum(length, s->span[i].first_run - g->first) == s->span[i].first;
   return sound;
 }
 
@@ -184,7 +162,7 @@ static int copy_group(const struct segment *s, const struct block *b, const stru
   if (user) {
     int64_t users[RUN_GROUP];
     result = group_users(s, b, g, users, error);
-    if (!result) narrow(users + first, count, user);
+    if (!result) array_narrow(users + first, count, user);
   }
   if (!result && (row || end_row)) {
     uint32_t rows[RUN_GROUP + 1];
@@ -377,7 +355,7 @@ int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *f
     result = group_lengths(s, &b, &g, place + 1, length, error);
     *found = result == 0;
     if (*found) {
-      uint32_t row = g.row + (uint32_t)sum_of(length, place);
+      uint32_t row = g.row + (uint32_t)array_sum(length, place);
       *run = (struct found_run){g.first + place, row, row + (uint32_t)length[place]};
     }
   }

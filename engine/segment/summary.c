@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "base/array.h"
 #include "base/bitmap.h"
 #include "base/kernel.h"
 #include "base/mem.h"
@@ -61,19 +62,6 @@ static bool count_runs(struct summary *s, const struct rows *rows, uint32_t *bad
   return false;
 }
 
-struct wide_bounds {
-  int64_t min, max;
-};
-
-KERNEL static struct wide_bounds bounds_of(const int64_t *v, uint32_t count) {
-  int64_t min = v[0], max = v[0];
-  for (uint32_t i = 1; i < count; i++) {
-    min = v[i] < min ? v[i] : min;
-    max = v[i] > max ? v[i] : max;
-  }
-  return (struct wide_bounds){min, max};
-}
-
 static int check_rows(struct summary *s, const struct rows *rows, int32_t month, tally_error *error) {
   int64_t first, last;
   uint32_t bad;
@@ -85,7 +73,7 @@ static int check_rows(struct summary *s, const struct rows *rows, int32_t month,
     return fail(error, TALLY_USAGE,
                 "the rows of a segment are not sorted at row %" PRIu32 ": this is a bug, please report it",
                 bad);
-  struct wide_bounds times = bounds_of(rows->timestamp, rows->count);
+  struct bounds times = array_bounds(rows->timestamp, rows->count);
   if (times.min < first || times.max > last)
     return fail(error, TALLY_USAGE,
                 "rows of a segment are not of its month: this is a bug, please report it");
@@ -97,7 +85,7 @@ static uint64_t magnitude(int64_t v) { return v < 0 ? 0 - (uint64_t)v : (uint64_
 /* Sums fit if the sum of all magnitudes does: then every partial sum fits too. Integers always do:
  * 2^20 rows of 2^31. NULLs have the value 0. */
 static bool costs_fit(const struct rows *rows) {
-  struct wide_bounds b = bounds_of(rows->cost, rows->count);
+  struct bounds b = array_bounds(rows->cost, rows->count);
   const uint64_t each = INT64_MAX / rows->count;
   if (magnitude(b.min) <= each && magnitude(b.max) <= each) return true;
   uint64_t sum = 0;
@@ -232,15 +220,9 @@ KERNEL static void add_integers(struct measure *m, const int32_t *values, uint32
   *m = (struct measure){sum, min, max, count};
 }
 
-KERNEL static int64_t sum_of(const int64_t *values, uint32_t count) {
-  int64_t sum = 0;
-  for (uint32_t i = 0; i < count; i++) sum += values[i];
-  return sum;
-}
-
 static void add_costs(struct measure *m, const int64_t *values, uint32_t count) {
-  struct wide_bounds b = bounds_of(values, count);
-  *m = (struct measure){sum_of(values, count), b.min, b.max, count};
+  struct bounds b = array_bounds(values, count);
+  *m = (struct measure){(int64_t)array_sum(values, count), b.min, b.max, count};
 }
 
 static void add_some(struct measure *m, const struct rows *rows, int measure, uint32_t first, uint32_t last) {
@@ -278,7 +260,7 @@ static void service_totals(const struct rows *rows, const struct service_span *s
   t->service = span->service;
   t->first = first;
   t->rows = span->rows;
-  struct wide_bounds times = bounds_of(rows->timestamp + first, span->rows);
+  struct bounds times = array_bounds(rows->timestamp + first, span->rows);
   t->min_timestamp = times.min;
   t->max_timestamp = times.max;
   t->errors = count_errors(rows->number[run_count_measure(COUNT_STATUS)] + first, span->rows);

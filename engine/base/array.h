@@ -1,0 +1,26 @@
+/* array.h - sums, bounds and order of arrays of int64, for the machine that they are on (kernel.h). */
+#ifndef BASE_ARRAY_H
+#define BASE_ARRAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Values are in [min, max]. */
+struct bounds {
+  int64_t min, max;
+};
+
+/* Modulo 2^64. */
+uint64_t array_sum(const int64_t *v, uint32_t count);
+/* Of none: from INT64_MAX to INT64_MIN. */
+struct bounds array_bounds(const int64_t *v, uint32_t count);
+/* Are all of them within bounds? */
+bool array_within(const int64_t *v, uint32_t count, struct bounds bounds);
+/* Is each greater than the one before it? */
+bool array_rises(const int64_t *v, uint32_t count);
+/* Is one less than the one before it? */
+bool array_falls(const int64_t *v, uint32_t count);
+/* to[i] = v[i], modulo 2^32. */
+void array_narrow(const int64_t *v, uint32_t count, uint32_t *to);
+
+#endif
