@@ -1,4 +1,4 @@
-/* array.c - see array.h. A kernel's copies take no visibility from the build, so none is called from outside. */
+/* array.c - see array.h. A kernel's copies take no visibility from the build: none is called from outside. */
 #include "base/array.h"
 
 #include "base/kernel.h"
@@ -18,8 +18,8 @@ KERNEL static struct bounds bounds_of(const int64_t *v, uint32_t count) {
   return (struct bounds){min, max};
 }
 
-/* Where the bounds are narrower than 2^63, v is inside if neither v - min nor max - v (modulo 2^64) has its top
- * bit set: two numbers below 2^63 that add up to max - min are both at most it. */
+/* Where the bounds are narrower than 2^63, v is inside if neither v - min nor max - v (modulo 2^64) has its
+ * top bit set: two numbers below 2^63 that add up to max - min are both at most it. */
 KERNEL static bool within(const int64_t *v, uint32_t count, int64_t min, int64_t max) {
   uint64_t low = (uint64_t)min, high = (uint64_t)max, bits = 0;
   if ((int64_t)(high - low) >= 0) {
@@ -47,7 +47,9 @@ KERNEL static void narrow(const int64_t *v, uint32_t count, uint32_t *to) {
 }
 
 uint64_t array_sum(const int64_t *v, uint32_t count) { return sum(v, count); }
-struct bounds array_bounds(const int64_t *v, uint32_t count) { return bounds_of(v, count); }
+struct bounds array_bounds(const int64_t *v, uint32_t count) {
+  return bounds_of(v, count);
+}
 bool array_within(const int64_t *v, uint32_t count, struct bounds b) {
   return b.min <= b.max ? within(v, count, b.min, b.max) : count == 0;
 }

@@ -15,7 +15,10 @@ static uint64_t next_random(void) { return hash_mix(state += 0x9E3779B97F4A7C15u
 /* Near each other, anything, or at the ends. */
 static int64_t some_value(uint64_t kind) {
   uint64_t r = next_random();
-  return kind == 0 ? (int64_t)(r % 9) - 4 : kind == 1 ? (int64_t)r : r % 2 ? INT64_MAX - (int64_t)(r % 3) : INT64_MIN;
+  return kind == 0   ? (int64_t)(r % 9) - 4
+         : kind == 1 ? (int64_t)r
+         : r % 2     ? INT64_MAX - (int64_t)(r % 3)
+                     : INT64_MIN;
 }
 
 static void check(const int64_t *v, uint32_t n, struct bounds within) {
