@@ -214,14 +214,7 @@ static void add_range(int64_t *restrict least, int64_t *restrict greatest, const
   }
 }
 
-/* How many values are an error's. */
-KERNEL static uint64_t count_errors_all(const int64_t *values, uint32_t rows) {
-  uint64_t n = 0;
-  for (uint32_t i = 0; i < rows; i++) n += values[i] >= ERROR_STATUS;
-  return n;
-}
-
-/* The same of those that are there. */
+/* How many values that are there are an error's. */
 KERNEL static uint64_t count_errors_valid(const int64_t *values, const uint64_t *valid, uint32_t rows) {
   uint64_t n = 0;
   for (uint32_t first = 0; first < rows; first += 64) {
@@ -247,7 +240,7 @@ static void add_errors(uint64_t *restrict errors, const struct input *in) {
   else if (in->valid)
     errors[in->one] += count_errors_valid(in->values, in->valid, in->rows);
   else
-    errors[in->one] += count_errors_all(in->values, in->rows);
+    errors[in->one] += in->rows - array_count_below(in->values, in->rows, ERROR_STATUS);
 }
 
 int accumulator_add(struct accumulator *a, const struct input *in, tally_error *error) {

@@ -30,6 +30,12 @@ KERNEL static bool within(const int64_t *v, uint32_t count, int64_t min, int64_t
   return bits == 0;
 }
 
+KERNEL static uint32_t count_below(const int64_t *v, uint32_t count, int64_t bound) {
+  uint64_t below = 0;
+  for (uint32_t i = 0; i < count; i++) below += v[i] < bound;
+  return (uint32_t)below;
+}
+
 KERNEL static bool rises(const int64_t *v, uint32_t count) {
   int64_t falls = 0;
   for (uint32_t i = 1; i < count; i++) falls |= v[i] <= v[i - 1] ? -1 : 0;
@@ -49,6 +55,9 @@ KERNEL static void narrow(const int64_t *v, uint32_t count, uint32_t *to) {
 uint64_t array_sum(const int64_t *v, uint32_t count) { return sum(v, count); }
 struct bounds array_bounds(const int64_t *v, uint32_t count) {
   return bounds_of(v, count);
+}
+uint32_t array_count_below(const int64_t *v, uint32_t count, int64_t bound) {
+  return count_below(v, count, bound);
 }
 bool array_within(const int64_t *v, uint32_t count, struct bounds b) {
   return b.min <= b.max ? within(v, count, b.min, b.max) : count == 0;

@@ -14,6 +14,8 @@ struct bounds {
 uint64_t array_sum(const int64_t *v, uint32_t count);
 /* Of none: from INT64_MAX to INT64_MIN. */
 struct bounds array_bounds(const int64_t *v, uint32_t count);
+/* How many are less than `bound`? */
+uint32_t array_count_below(const int64_t *v, uint32_t count, int64_t bound);
 /* Are all of them within bounds? */
 bool array_within(const int64_t *v, uint32_t count, struct bounds bounds);
 /* Is each greater than the one before it? */

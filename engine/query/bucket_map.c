@@ -120,20 +120,24 @@ static bool by_doubles(const struct bucket_map *map) {
   return map->count <= DOUBLE_MOST / map->width && map->width < DOUBLE_MOST;
 }
 
+static inline uint64_t divide_by_doubles(uint64_t dividend, double width, double inverse) {
+  const double two52 = 0x1p52;
+  uint64_t bits52, bits;
+  double x;
+  memcpy(&bits52, &two52, sizeof bits52);
+  bits = dividend | bits52;
+  memcpy(&x, &bits, sizeof x);
+  x -= two52;
+  double nearest = x * inverse + two52, quotient = nearest - two52, rest = x - quotient * width;
+  memcpy(&bits, &nearest, sizeof bits);
+  return bits - bits52 - (rest < 0);
+}
+
 KERNEL static void divide_all(const int64_t *us, uint32_t rows, uint64_t origin, double width,
                               uint64_t *numbers) {
-  const double two52 = 0x1p52, inverse = 1 / width;
-  uint64_t bits52;
-  memcpy(&bits52, &two52, sizeof bits52);
-  for (uint32_t i = 0; i < rows; i++) {
-    uint64_t bits = ((uint64_t)us[i] - origin) | bits52;
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    x -= two52;
-    double nearest = x * inverse + two52, quotient = nearest - two52, rest = x - quotient * width;
-    memcpy(&bits, &nearest, sizeof bits);
-    numbers[i] = bits - bits52 - (rest < 0);
-  }
+  const double inverse = 1 / width;
+  for (uint32_t i = 0; i < rows; i++)
+    numbers[i] = divide_by_doubles((uint64_t)us[i] - origin, width, inverse);
 }
 
 void bucket_map_numbers(const struct bucket_map *map, const int64_t *us, uint32_t rows, uint64_t *numbers) {
@@ -161,18 +165,10 @@ KERNEL static void add_reached(const int64_t *us, uint32_t rows, const int64_t *
 
 KERNEL static void add_quotients(const int64_t *us, uint32_t rows, uint64_t origin, double width,
                                  uint8_t stride, uint8_t *codes) {
-  const double two52 = 0x1p52, inverse = 1 / width;
-  uint64_t bits52;
-  memcpy(&bits52, &two52, sizeof bits52);
-  for (uint32_t i = 0; i < rows; i++) {
-    uint64_t bits = ((uint64_t)us[i] - origin) | bits52;
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    x -= two52;
-    double nearest = x * inverse + two52, quotient = nearest - two52, rest = x - quotient * width;
-    memcpy(&bits, &nearest, sizeof bits);
-    codes[i] = (uint8_t)(codes[i] + (uint8_t)(bits - (rest < 0)) * stride);
-  }
+  const double inverse = 1 / width;
+  for (uint32_t i = 0; i < rows; i++)
+    codes[i] =
+        (uint8_t)(codes[i] + (uint8_t)divide_by_doubles((uint64_t)us[i] - origin, width, inverse) * stride);
 }
 
 void bucket_map_codes(const struct bucket_map *map, const int64_t *us, uint32_t rows, uint64_t low,

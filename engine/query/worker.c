@@ -19,6 +19,18 @@ static bool plan_adds_up(const struct plan *plan) {
   return up;
 }
 
+static int measure_of(const struct plan *plan, const struct plan_state *state) {
+  return plan->source[state->source].ref.column - TALLY_COL_REQUEST_SIZE;
+}
+
+/* The measures whose sums are needed. */
+static uint32_t summed(const struct plan *plan) {
+  uint32_t measures = 0;
+  for (size_t i = 0; i < plan->state_count; i++)
+    if (plan->state[i].needs & NEED_SUM) measures |= 1u << measure_of(plan, &plan->state[i]);
+  return measures;
+}
+
 int worker_init(struct worker *worker, const struct plan *plan, tally_error *error) {
   struct budget *budget = plan->environment->budget;
   *worker = (struct worker){.plan = plan};
@@ -32,6 +44,7 @@ int worker_init(struct worker *worker, const struct plan *plan, tally_error *err
   if (!rc) rc = keys_init(&worker->keys, plan, error);
   if (rc) return rc;
   worker->adds_up = plan_adds_up(plan);
+  worker->summed = worker->adds_up ? summed(plan) : 0;
   return plan->scan ? scanner_new(plan->scan, &worker->scanner, error) : 0;
 }
 
@@ -85,18 +98,6 @@ static int add_vector(struct worker *worker, const struct plan_part *p, const st
   return rc;
 }
 
-static int measure_of(const struct plan *plan, const struct plan_state *state) {
-  return plan->source[state->source].ref.column - TALLY_COL_REQUEST_SIZE;
-}
-
-/* The measures whose sums are needed. */
-static uint32_t summed(const struct plan *plan) {
-  uint32_t measures = 0;
-  for (size_t i = 0; i < plan->state_count; i++)
-    if (plan->state[i].needs & NEED_SUM) measures |= 1u << measure_of(plan, &plan->state[i]);
-  return measures;
-}
-
 /* Do a chunk's sums surely fit? */
 static bool sums_fit(uint32_t measures, const struct whole_chunk *whole) {
   bool fit = true;
@@ -125,7 +126,7 @@ static int add_up(struct worker *worker, const struct whole_chunk *whole, const 
 /* Adds up the chunks that come next as long as their rows need not be looked at. */
 static int add_whole_chunks(struct worker *worker, const struct plan_part *p, tally_error *error) {
   const struct plan *plan = worker->plan;
-  const uint32_t measures = summed(plan);
+  const uint32_t measures = worker->summed;
   struct whole_chunk whole;
   struct added_up up;
   int64_t sum[MEASURES];

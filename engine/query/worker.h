@@ -10,7 +10,8 @@ struct worker {
   struct tally_up up;
   struct scanner *scanner;
   struct keys keys;
-  bool adds_up; /* chunks of one group may be added up without their rows */
+  bool adds_up;    /* chunks of one group may be added up without their rows */
+  uint32_t summed; /* measures (bits) whose sums that takes */
 };
 
 /* Free in any case. */

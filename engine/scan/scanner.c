@@ -90,14 +90,13 @@ static int start_segment(struct scanner *s, size_t part, tally_error *error) {
     if (result) return result;
     pruned = s->candidates.count == 0;
   }
-  if (c->pieces > 1 && c->piece == 0) s->stats.chunks += s->segment->chunks;
+  if (c->piece == 0 && (c->pieces > 1 || !pruned)) s->stats.chunks += s->segment->chunks;
   if (pruned) {
     s->stats.segments_pruned += c->pieces == 1;
     return 0;
   }
   s->chunks = s->segment->chunks;
   s->row_count = s->segment->info.rows;
-  if (c->pieces == 1) s->stats.chunks += s->chunks;
   s->filter_time =
       scanner_low(s) > s->segment->info.min_timestamp || scanner_high(s) < s->segment->info.max_timestamp;
   return 0;

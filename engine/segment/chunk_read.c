@@ -138,25 +138,6 @@ static bool within_zone(const struct part *p, const struct block *b, const int64
   return true;
 }
 
-#define MUCH 4u /* of a chunk: this part of it */
-
-static int read_numbers(const struct part *p, const struct block *b, int64_t *values, uint64_t *valid,
-                        bool *all_valid, tally_error *error);
-
-/* Who reads much of a chunk will do so again: looks at the whole of it once, so that it is known to be sound.
- */
-static int look_at_whole(const struct part *p, const struct block *b, tally_error *error) {
-  int64_t values[CHUNK_ROWS];
-  uint64_t valid[CHUNK_ROWS / 64];
-  struct part whole = *p;
-  bool all_valid;
-  if (block_is_sound(b, 0) || p->count == p->rows || p->count < p->rows / MUCH) return 0;
-  whole.first = 0;
-  whole.count = p->rows;
-  whole.tokens = NULL;
-  return read_numbers(&whole, b, values, valid, &all_valid, error);
-}
-
 static int read_numbers(const struct part *p, const struct block *b, int64_t *values, uint64_t *valid,
                         bool *all_valid, tally_error *error) {
   struct reader r = reader_make(b->payload, b->size);
@@ -178,6 +159,22 @@ static int read_numbers(const struct part *p, const struct block *b, int64_t *va
   if (!within_zone(p, b, values, maps ? valid : NULL))
     return block_damage(p->s, b, "segment-chunk-zone", error);
   return 0;
+}
+
+#define MUCH 4u /* of a chunk: this part of it */
+
+/* Who reads much of a chunk will do so again: looks at the whole of it once, so that it is known to be sound.
+ */
+static int look_at_whole(const struct part *p, const struct block *b, tally_error *error) {
+  int64_t values[CHUNK_ROWS];
+  uint64_t valid[CHUNK_ROWS / 64];
+  struct part whole = *p;
+  bool all_valid;
+  if (block_is_sound(b, 0) || p->count == p->rows || p->count < p->rows / MUCH) return 0;
+  whole.first = 0;
+  whole.count = p->rows;
+  whole.tokens = NULL;
+  return read_numbers(&whole, b, values, valid, &all_valid, error);
 }
 
 /* A chunk without a block: all NULL, or all the same. */

@@ -4,7 +4,6 @@
  * so damage that a reader of rows would tell is told here too. */
 #include "base/array.h"
 #include "base/bitmap.h"
-#include "base/kernel.h"
 #include "segment/cost_read.h"
 #include "segment/inside.h"
 
@@ -12,14 +11,15 @@
 #define COST (TALLY_COL_COST - TALLY_COL_REQUEST_SIZE)
 #define TOKENS (TALLY_COL_TOKENS_USED - TALLY_COL_REQUEST_SIZE)
 
-/* The sequence of a column's values in its block, which is that of a whole chunk: of costs what is behind the
- * prices, if there are any. False if it is not one. */
+/* The sequence of a column's values in a chunk's block: of costs what is behind the prices, if there are any.
+ */
 struct sequence {
   struct ints ints;
   bool priced;
   struct reader prices;
 };
 
+/* False if the block has none. */
 static bool open_sequence(const struct block *b, int column, uint32_t rows, uint32_t nulls,
                           struct sequence *q) {
   struct reader r = reader_make(b->payload, b->size);
@@ -100,19 +100,13 @@ int segment_sums(struct segment *s, uint32_t chunk, uint32_t measures, int64_t s
   return result;
 }
 
-KERNEL static uint32_t count_from(const int64_t *values, uint32_t count, int64_t least) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < count; i++) n += values[i] >= least;
-  return n;
-}
-
 /* The distinct values ascend, and so the indexes that count are those from some on. */
 static bool count_by_index(const struct ints *ints, int64_t least, struct ints *indexes, int64_t *first) {
   int64_t value[PIECE];
   struct ints values;
   if (!ints_indexes(ints, indexes) || !ints_distinct(ints, &values) || values.count > PIECE) return false;
   ints_decode(&values, 0, values.count, value);
-  *first = values.count - count_from(value, values.count, least);
+  *first = array_count_below(value, values.count, least);
   return true;
 }
 
@@ -124,7 +118,7 @@ static uint32_t count_of_sequence(const struct ints *ints, int64_t least) {
   for (uint32_t at = 0, n; at < ints->count; at += n) {
     n = ints->count - at < PIECE ? ints->count - at : PIECE;
     ints_decode(ints, at, n, values);
-    count += count_from(values, n, least);
+    count += n - array_count_below(values, n, least);
   }
   return count;
 }

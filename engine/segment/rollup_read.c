@@ -3,7 +3,6 @@
  * Keys and users are checked to be ids that the segment may have, counts to be possible, and values to lie
  * within the segment's, so that callers may use them as they use those of rows. */
 #include "base/array.h"
-#include "base/kernel.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "segment/histogram.h"
@@ -119,20 +118,14 @@ static bool open_columns(const struct segment *s, const struct block *b, enum ro
 
 /* The loops have no way out in the middle, so that the compiler takes several values at once. */
 
-KERNEL static uint32_t count_below(const int64_t *v, uint32_t count, int64_t bound) {
-  uint64_t below = 0;
-  for (uint32_t i = 0; i < count; i++) below += v[i] < bound;
-  return (uint32_t)below;
-}
-
 /* Finds the wanted entries; false if the buckets are not what the directory says. */
 static bool find_buckets(const struct rollup_place *p, uint32_t piece, struct columns *c, uint32_t from,
                          uint32_t to, uint32_t *buckets) {
   int64_t v[ROLLUP_PIECE];
   ints_decode(&c->bucket, 0, c->count, v);
   if (v[0] != p->first[piece] || v[c->count - 1] != p->last[piece] || array_falls(v, c->count)) return false;
-  c->first = count_below(v, c->count, from);
-  c->some = from < to ? count_below(v, c->count, to) - c->first : 0;
+  c->first = array_count_below(v, c->count, from);
+  c->some = from < to ? array_count_below(v, c->count, to) - c->first : 0;
   for (uint32_t i = 0; i < c->some && buckets; i++) buckets[i] = (uint32_t)v[c->first + i];
   return true;
 }

@@ -64,21 +64,6 @@ static struct group find_group(const struct segment *s, const struct block *b, u
   return group;
 }
 
-/* The number of the span that holds a run. */
-static uint32_t span_of_run(const struct segment *s, uint32_t run) {
-  uint32_t low = 0, high = s->services;
-  while (high - low > 1) {
-    uint32_t middle = low + (high - low) / 2;
-    if (s->span[middle].first_run <= run)
-      low = middle;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-/* The loops over a group have no way out in the middle, so that the compiler takes several values at once. */
-
 /* The parts of a run block that may be known to be sound: each group's users, and its lengths. */
 static unsigned users_part(const struct group *g) { return g->first % RUN_PIECE / RUN_GROUP; }
 static unsigned lengths_part(const struct group *g) { return RUN_PIECE / RUN_GROUP + users_part(g); }
@@ -88,7 +73,8 @@ _Static_assert(2 * (RUN_PIECE / RUN_GROUP) <= 32, "parts of a block");
 static bool users_sound(const struct segment *s, const struct group *g, const int64_t *user) {
   uint32_t end = g->first + g->count;
   bool sound = bits_union(user, g->count) <= UINT32_MAX && user[0] == g->user;
-  for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++) {
+  for (uint32_t i = segment_span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end;
+       i++) {
     uint32_t from = s->span[i].first_run > g->first ? s->span[i].first_run - g->first : 0;
     uint32_t to = s->span[i].first_run + s->span[i].runs;
     to = to < end ? to - g->first : g->count;
@@ -116,7 +102,8 @@ static bool lengths_sound(const struct segment *s, const struct group *g, const 
   uint32_t end = g->first + g->count;
   bool sound = array_within(length, g->count, (struct bounds){1, s->info.rows}) &&
                g->row + array_sum(length, g->count) == g->next_row;
-  for (uint32_t i = span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end; i++)
+  for (uint32_t i = segment_span_of_run(s, g->first); sound && i < s->services && s->span[i].first_run < end;
+       i++)
     if (s->span[i].first_run >= g->first)
       sound = g->row + array_sum(length, s->span[i].first_run - g->first) == s->span[i].first;
   return sound;
@@ -192,7 +179,7 @@ static int copy_piece(struct segment *s, uint32_t piece, uint32_t first, uint32_
 }
 
 static void fill_services(const struct segment *s, uint32_t first, uint32_t count, uint32_t *service) {
-  uint32_t span = span_of_run(s, first);
+  uint32_t span = segment_span_of_run(s, first);
   for (uint32_t i = 0; i < count; i++) {
     while (first + i >= s->span[span].first_run + s->span[span].runs) span++;
     service[i] = s->span[span].service;

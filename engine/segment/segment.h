@@ -174,17 +174,24 @@ static inline uint32_t segment_chunk_rows(const struct segment *s, uint32_t chun
   uint32_t first = chunk * CHUNK_ROWS;
   return s->info.rows - first < CHUNK_ROWS ? s->info.rows - first : CHUNK_ROWS;
 }
-/* The span that a row is in. */
-static inline uint32_t segment_span_of(const struct segment *s, uint32_t row) {
+/* The last span whose first row, or first run, is at most `number`. */
+static inline uint32_t segment_span_before(const struct segment *s, uint32_t number, bool run) {
   uint32_t low = 0, high = s->services;
   while (high - low > 1) {
     uint32_t middle = low + (high - low) / 2;
-    if (s->span[middle].first <= row)
+    if ((run ? s->span[middle].first_run : s->span[middle].first) <= number)
       low = middle;
     else
       high = middle;
   }
   return low;
+}
+/* The span that a row, or a run, is in. */
+static inline uint32_t segment_span_of(const struct segment *s, uint32_t row) {
+  return segment_span_before(s, row, false);
+}
+static inline uint32_t segment_span_of_run(const struct segment *s, uint32_t run) {
+  return segment_span_before(s, run, true);
 }
 /* Zone map of a chunk of a column (timestamp, endpoint, method, integers, cost, metadata: nulls only). */
 struct zone segment_zone(const struct segment *s, int column, uint32_t chunk);

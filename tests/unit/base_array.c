@@ -25,9 +25,11 @@ static void check(const int64_t *v, uint32_t n, struct bounds within) {
   uint64_t sum = 0;
   struct bounds b = {INT64_MAX, INT64_MIN};
   bool rises = true, falls = false, inside = true;
+  uint32_t below = 0;
   uint32_t narrow[MOST];
   for (uint32_t i = 0; i < n; i++) {
     sum += (uint64_t)v[i];
+    below += v[i] < within.max;
     if (v[i] < b.min) b.min = v[i];
     if (v[i] > b.max) b.max = v[i];
     if (i && v[i] <= v[i - 1]) rises = false;
@@ -37,6 +39,7 @@ static void check(const int64_t *v, uint32_t n, struct bounds within) {
   cr_assert_eq(array_sum(v, n), sum);
   struct bounds got = array_bounds(v, n);
   cr_assert(got.min == b.min && got.max == b.max);
+  cr_assert_eq(array_count_below(v, n, within.max), below);
   cr_assert_eq(array_rises(v, n), rises);
   cr_assert_eq(array_falls(v, n), falls);
   cr_assert_eq(array_within(v, n, within), inside, "%" PRId64 " to %" PRId64, within.min, within.max);
