@@ -117,7 +117,7 @@ static int drain(struct client *client, uint64_t id, struct frame *frame, tally_
 
 int client_next(struct client *client, uint64_t id, bool cancellable, struct frame *frame,
                 tally_error *error) {
-  connection_listen(&client->connection);
+  connection_listen(&client->connection, true);
   for (;;) {
     if (cancellable && atomic_load(&client->cancelled)) return CLIENT_CANCELLED;
     int code = drain(client, id, frame, error);
@@ -236,7 +236,7 @@ static int grow_slots(struct client *client, tally_error *error) {
 /* Waits until the server answers one of a full window. */
 static int await_window(struct client *client, tally_error *error) {
   struct frame frame;
-  connection_listen(&client->connection);
+  connection_listen(&client->connection, false);
   while (client->unanswered >= client_window(client)) {
     int code = drain(client, 0, &frame, error);
     if (code) return code;
@@ -250,7 +250,7 @@ static int await_window(struct client *client, tally_error *error) {
 /* Sends all of it, dealing with what arrives meanwhile. */
 static int send_all(struct client *client, struct sending *sending, tally_error *error) {
   struct frame frame;
-  connection_listen(&client->connection);
+  connection_listen(&client->connection, false);
   for (;;) {
     if (connection_step(&client->connection, sending, NULL, error)) return client_break(client, error);
     if (connection_sent(&client->connection, sending)) return 0;
@@ -288,7 +288,7 @@ int client_receive(struct client *client, tally_receipt *receipt, tally_error *e
   struct frame frame;
   if (client->slot_count == 0)
     return fail(error, TALLY_USAGE, "there is no batch under way: submit one before its receipt is taken");
-  connection_listen(&client->connection);
+  connection_listen(&client->connection, false);
   struct client_slot *slot = slot_at(client, 0);
   while (!slot->answered) {
     if (client_ready(client, error)) return error->code;

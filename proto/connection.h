@@ -24,7 +24,8 @@ struct connection {
   uint32_t io_timeout;            /* milliseconds */
   int64_t deadline;               /* of connecting and greeting, monotonic milliseconds; 0: over */
   int64_t heard, pinged; /* when bytes last came (or left, of a large message), when a PING was last queued */
-  struct buffer out;     /* whole frames; those before `sent` are gone */
+  int64_t look_until; /* the wait's first steps look before they sleep, until then: monotonic nanoseconds */
+  struct buffer out;  /* whole frames; those before `sent` are gone */
   size_t sent;
   struct frame_pool pool;
   struct frame_reader reader;
@@ -44,8 +45,9 @@ void connection_free(struct connection *connection);
 int connection_open(struct connection *connection, uint32_t connect_timeout, tally_error *error);
 void connection_hang_up(struct connection *connection);
 
-/* A wait begins: silence counts from now. */
-void connection_listen(struct connection *connection);
+/* A wait begins: silence counts from now. `looking`: it is for an answer that may come shortly, so the thread
+ * looks for it, for 300 microseconds at most, before it sleeps. */
+void connection_listen(struct connection *connection, bool looking);
 /* Sends what can be sent (`sending` may be NULL) and receives what is there, waiting until at least one of
  * them is possible or connection->wake is written to. With `ping_id` a PING of that id is queued now and then
  * while the peer is silent (*ping_id is counted up). Never with a half-sent `sending`. Fails with

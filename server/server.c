@@ -2,6 +2,7 @@
 #include "server/server.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,7 +13,8 @@
 #include "server/session.h"
 #include "server/trim.h"
 
-#define UPKEEP_THREADS 2u /* a flush does not wait for a verify */
+#define UPKEEP_THREADS 2u       /* a flush does not wait for a verify */
+#define LOOK_NANOSECONDS 50000u /* docs/decisions/0009 */
 
 /* ------------------------------------------------------------------ settling */
 
@@ -34,6 +36,7 @@ static void end_loop(struct server *server) {
   server->ended = true;
   uv_close((uv_handle_t *)&server->settle, NULL);
   uv_close((uv_handle_t *)&server->sweep, NULL);
+  uv_close((uv_handle_t *)&server->look, NULL);
   mailbox_close(&server->mailbox);
   if (server->on_end) server->on_end(server);
 }
@@ -48,6 +51,22 @@ void server_forget(struct server *server, struct session *session) {
   *(session->previous ? &session->previous->next : &server->sessions) = session->next;
   if (session->next) session->next->previous = session->previous;
   server->session_count--;
+}
+
+/* ------------------------------------------------------------------ looking before sleeping */
+
+/* Work for other threads ends it: the processor is theirs. */
+static void on_look(uv_idle_t *handle) {
+  const struct server *server = handle->data;
+  if (server->entries || server->away || uv_hrtime() >= server->look_until)
+    (void)uv_idle_stop(handle);
+  else
+    (void)sched_yield(); /* to a client that is on the same core */
+}
+
+void server_look(struct server *server) {
+  server->look_until = uv_hrtime() + LOOK_NANOSECONDS;
+  (void)uv_idle_start(&server->look, on_look);
 }
 
 /* ------------------------------------------------------------------ deadlines */
@@ -172,7 +191,8 @@ static int open_handles(struct server *server) {
   if (result) return result;
   (void)uv_prepare_init(server->loop, &server->settle); /* these cannot fail */
   (void)uv_timer_init(server->loop, &server->sweep);
-  server->settle.data = server->sweep.data = server->listener.data = server;
+  (void)uv_idle_init(server->loop, &server->look);
+  server->look.data = server->settle.data = server->sweep.data = server->listener.data = server;
   (void)uv_prepare_start(&server->settle, on_settle);
   (void)uv_timer_start(&server->sweep, on_sweep, SERVER_SWEEP_MS, SERVER_SWEEP_MS);
   return uv_tcp_init(server->loop, &server->listener);

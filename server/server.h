@@ -2,7 +2,8 @@
  *
  * 1. One thread runs the loop: it reads, checks, replies, and never waits. Appends run on the appender's
  *    thread, queries on the workers, verify and flush on two of their own (they may take minutes). A query
- * that comes while nothing else is under way is first tried on the loop, for a millisecond at most.
+ *    that comes while nothing else is under way is first tried on the loop, for a millisecond at most, and
+ *    after its answer the loop looks for the next one before it sleeps.
  * 2. Everything that can grow is bounded: connections (max_connections), input (intake.h), batches of one
  *    connection (APPEND_WINDOW), its answers (max_queries), its unsent output (ROWS_UNSENT, REPLIES_UNSENT).
  *    At a bound the server stops reading from that connection, or says `busy`.
@@ -42,6 +43,8 @@ struct server {
   uv_tcp_t listener;
   uv_prepare_t settle; /* before each wait: settles the sessions that something happened to */
   uv_timer_t sweep;    /* deadlines of all sessions */
+  uv_idle_t look;      /* while it is active the loop does not sleep */
+  uint64_t look_until; /* uv_hrtime */
   struct session *sessions, *dirty;
   struct session_answer *first_starved, *last_starved; /* relief.h */
   unsigned relieving;
@@ -84,5 +87,7 @@ void server_free(struct server *server);
 
 /* For sessions. */
 void server_forget(struct server *server, struct session *session);
+/* An answer was given at once: who asks again at once is looked for, for 50 microseconds at most. */
+void server_look(struct server *server);
 
 #endif

@@ -225,6 +225,7 @@ static bool answered_at_once(struct session *session, struct session_answer *min
   slow->next = 0;
   session_away(mine);
   answer_arrive(&mine->answer.letter);
+  server_look(session->server);
   return true;
 }
 

@@ -368,6 +368,29 @@ Test(client, a_silent_server_is_lost_and_a_slow_one_is_not) {
   cr_assert_geq(p.pings, 3);
 }
 
+static void script_late(struct peer *p) {
+  greet(p);
+  expect(p, MESSAGE_FLUSH);
+  pause_ms(300);
+  (void)message_put_empty(&p->out, MESSAGE_DONE, p->frame.id, &p->error);
+  flush(p);
+  pause_ms(50);
+}
+
+Test(client, waiting_for_an_answer_takes_next_to_no_processor_time) {
+  struct peer p;
+  tally_error error;
+  struct timespec before, after;
+  struct client *client = open_to(&p, script_late, NULL);
+  (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+  cr_assert_eq(client_flush(client, &error), 0, "%s", error.text);
+  (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+  int64_t spent = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+  cr_expect_lt(spent, 30, "it was at work for %lld of 300 ms", (long long)spent);
+  client_close(client);
+  stop(&p);
+}
+
 /* ------------------------------------------------------------------ answers */
 
 static int variant; /* of script_answer */

@@ -1,9 +1,11 @@
 /* Laws of server/session.h and server/appender.h: greeting, order of receipts, group commit, answers, cancel,
  * faults, drain. */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -166,6 +168,24 @@ Test(session, a_query_that_comes_alone_is_tried_at_once_and_answered_by_a_worker
   peer_expect(&peer, MESSAGE_ROWS, 6, &frame);
   peer_expect_error(&peer, 6, TALLY_OVERFLOW);
   cr_expect_eq(atomic_load(&fake->quick), 3);
+  peer_close(&peer);
+}
+
+Test(session, the_loop_sleeps_again_soon_after_an_answer_at_once) {
+  struct peer peer;
+  clockid_t clock;
+  struct timespec before, after;
+  (void)peer_open(&peer, &running);
+  cr_assert_eq(pthread_getcpuclockid(running.thread, &clock), 0);
+  peer_query_quick(&peer, 2, "a", 5, "10");
+  cr_assert(peer_send(&peer));
+  cr_expect_eq(peer_read_answer(&peer, 2), 5);
+  cr_expect_eq(atomic_load(&running.fake.quick), 1);
+  (void)clock_gettime(clock, &before);
+  (void)usleep(300000);
+  (void)clock_gettime(clock, &after);
+  int64_t spent = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+  cr_expect_lt(spent, 30, "the loop was at work for %lld of 300 ms", (long long)spent);
   peer_close(&peer);
 }
 
