@@ -32,16 +32,15 @@ static bool open_sequence(const struct block *b, int column, uint32_t rows, uint
 }
 
 /* Costs that follow tokens, none of both NULL: their sums. */
-static void sum_priced(const struct sequence *cost, const struct ints *tokens, uint64_t *cost_sum,
-                       uint64_t *token_sum) {
-  int64_t token[PIECE], value[PIECE];
-  *cost_sum = *token_sum = 0;
-  for (uint32_t at = 0, n; at < cost->ints.count; at += n) {
-    n = cost->ints.count - at < PIECE ? cost->ints.count - at : PIECE;
+static void sum_priced(const struct sequence *cost, const struct ints *tokens, struct bounds bounds,
+                       uint64_t *cost_sum, uint64_t *token_sum) {
+  int64_t token[PIECE];
+  *cost_sum = ints_sum(&cost->ints);
+  *token_sum = 0;
+  for (uint32_t at = 0, n; at < tokens->count; at += n) {
+    n = tokens->count - at < PIECE ? tokens->count - at : PIECE;
     ints_decode(tokens, at, n, token);
-    ints_decode(&cost->ints, at, n, value);
-    cost_apply_prices(cost->prices, at, n, token, value);
-    *cost_sum += array_sum(value, n);
+    *cost_sum += cost_sum_prices(cost->prices, at, n, token, bounds);
     *token_sum += array_sum(token, n);
   }
 }
@@ -73,7 +72,8 @@ static uint32_t sums_of_sound(struct segment *s, uint32_t chunk, uint32_t measur
     } else if (q.ints.count == segment_chunk_rows(s, chunk) &&
                pin_sound(s, TALLY_COL_TOKENS_USED, chunk, &token_block, &tokens)) {
       if (tokens.ints.count == q.ints.count) {
-        sum_priced(&q, &tokens.ints, &sum[COST], &sum[TOKENS]);
+        const struct zone z = segment_zone(s, TALLY_COL_TOKENS_USED, chunk);
+        sum_priced(&q, &tokens.ints, (struct bounds){z.min, z.max}, &sum[COST], &sum[TOKENS]);
         done |= 1u << COST | 1u << TOKENS;
       }
       block_release(&token_block);

@@ -11,6 +11,8 @@
 #include "base/kernel.h"
 #include "encoding/bits.h"
 
+#define PIECE 512u /* rows whose costs are made at a time to be added up */
+
 /* 10^n, n at most 18. */
 static uint64_t power_of_ten(unsigned n) {
   uint64_t p = 1;
@@ -63,6 +65,27 @@ KERNEL static void apply_positive(const int64_t *restrict tokens, uint32_t count
   }
 }
 
+/* The sum of what it would add, without the step. */
+KERNEL static int64_t sum_positive(const int64_t *tokens, uint32_t count, double mantissa, double half,
+                                   double divisor, bool even) {
+  const double inverse = 1 / divisor * (1 + 0x1p-51);
+  int64_t sum = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    double n = (double)(int32_t)tokens[i] * mantissa + half;
+    int32_t q = (int32_t)(n * inverse);
+    if (even) q -= q & (n == (double)q * divisor);
+    sum += q;
+  }
+  return sum;
+}
+
+/* Does that hold for tokens in [0, most]? */
+static bool dividends_small(const struct price *p, uint64_t most, uint64_t d, uint64_t half) {
+  if (p->mantissa < 0 || most >> 31) return false;
+  const uint64_t dividend = most * (uint64_t)p->mantissa + half;
+  return dividend < DIVIDEND_MOST && dividend / d <= INT32_MAX;
+}
+
 /* Do all tokens fit 32 bits? */
 KERNEL static bool tokens_narrow(const int64_t *tokens, uint32_t count) {
   uint64_t beyond = 0;
@@ -98,8 +121,7 @@ void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, i
       cost[i] = (int64_t)((uint64_t)cost[i] + (uint64_t)tokens[i] * mantissa * step);
     return;
   }
-  const uint64_t bits = bits_union(tokens, count), most = bits >> 31 ? UINT64_MAX : bits * mantissa + half;
-  if (p->mantissa >= 0 && most < DIVIDEND_MOST && most / d <= INT32_MAX) {
+  if (dividends_small(p, bits_union(tokens, count), d, half)) {
     apply_positive(tokens, count, (double)p->mantissa, (double)half, (double)d, even,
                    (int32_t)power_of_ten(p->unit) * sign, cost);
     return;
@@ -116,6 +138,23 @@ void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, i
     if (even) q -= (q & 1) & (uint64_t)(q * v.d == n);
     cost[i] = (int64_t)((uint64_t)cost[i] + q * step);
   }
+}
+
+uint64_t price_sum(const struct price *p, const int64_t *tokens, uint32_t count, struct bounds bounds) {
+  const uint64_t d = power_of_ten(p->decimals + p->unit), step = power_of_ten(p->unit);
+  const uint64_t half = p->rounding == PRICE_FLOOR ? 0 : d / 2;
+  if (d >= 2 && bounds.min >= 0 && dividends_small(p, (uint64_t)bounds.max, d, half))
+    return step * (uint64_t)sum_positive(tokens, count, (double)p->mantissa, (double)half, (double)d,
+                                         p->rounding == PRICE_HALF_EVEN);
+  uint64_t sum = 0;
+  int64_t cost[PIECE];
+  for (uint32_t at = 0, n; at < count; at += n) {
+    n = count - at < PIECE ? count - at : PIECE;
+    memset(cost, 0, n * sizeof *cost);
+    price_apply(p, tokens + at, n, 1, cost);
+    sum += array_sum(cost, n);
+  }
+  return sum;
 }
 
 /* ---- finding a price; doubles guide the search only, the price found is then tried exactly */

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/array.h"
+
 #define PRICE_MANTISSA 999999999 /* at most, so that tokens * mantissa stays below 2^61 */
 #define PRICE_SAMPLE 512u        /* rows looked at to find one */
 #define PRICE_DECIMALS 9         /* at most; the same for unit */
@@ -28,6 +30,8 @@ static inline bool price_valid(const struct price *p) {
 /* cost[i] += sign * (the predicted cost of tokens[i]), wrapping; sign is 1 or -1. Tokens beyond 32 bits
  * predict something, but nobody can say what. */
 void price_apply(const struct price *p, const int64_t *tokens, uint32_t count, int sign, int64_t *cost);
+/* The sum of the predicted costs, modulo 2^64, of tokens that are within `bounds`. */
+uint64_t price_sum(const struct price *p, const int64_t *tokens, uint32_t count, struct bounds bounds);
 /* How many of at most PRICE_SAMPLE rows a price does not predict exactly. */
 uint32_t price_misses(const struct price *p, const int64_t *tokens, const int64_t *cost, uint32_t count);
 /* Looks for the price that rows with these tokens and costs follow (at most PRICE_SAMPLE of them); false if

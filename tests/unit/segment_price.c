@@ -49,6 +49,10 @@ Test(segment, prices_predict_exactly) {
         cr_assert_eq(cost[i], (int64_t)((uint64_t)naive(&p, tokens[i]) + 1000),
                      "%lld x %lld / 10^%d, 10^%d, rounding %d", (long long)tokens[i], (long long)p.mantissa,
                      p.decimals, p.unit, p.rounding);
+      uint64_t sum = 0;
+      for (int i = 0; i < 20; i++) sum += (uint64_t)naive(&p, tokens[i]);
+      cr_assert_eq(price_sum(&p, tokens, 20, array_bounds(tokens, 20)), sum);
+      cr_assert_eq(price_sum(&p, tokens, 20, (struct bounds){INT64_MIN, INT64_MAX}), sum);
       price_apply(&p, tokens, 20, -1, cost);
       for (int i = 0; i < 20; i++) cr_assert_eq(cost[i], 1000);
     }
