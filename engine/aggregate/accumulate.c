@@ -25,6 +25,13 @@ static inline int64_t keep(const uint64_t *valid, uint32_t i) { return -(int64_t
     for (uint32_t row = part_ * STREAMS; row < (rows); row++) statement;                                     \
   } while (0)
 
+#define EACH_OF_STRETCHES(stretches, stretch, row, statement)                                                \
+  do {                                                                                                       \
+    for (uint32_t stretch = 0; stretch < (stretches)->count; stretch++)                                      \
+      for (uint32_t row = (stretches)->first[stretch]; row < (stretches)->first[stretch + 1]; row++)         \
+        statement;                                                                                           \
+  } while (0)
+
 #define LANES 4u /* tables by code that are added up in turn */
 
 void near_groups_count(struct near_groups *near, uint32_t rows) {
@@ -38,10 +45,26 @@ void near_groups_count(struct near_groups *near, uint32_t rows) {
     near->rows[c] = table[0][c] + table[1][c] + table[2][c] + table[3][c];
 }
 
+/* The sums of values over the rows up to the end of each stretch: the sum of a stretch is the difference to
+ * the one before it. No branch depends on where stretches end. */
+static void sum_to_ends(const struct stretches *stretches, const int64_t *values, uint32_t rows,
+                        uint64_t sum[STRETCHES_MOST + 1]) {
+  uint64_t s = 0;
+  const uint8_t *ends = stretches->ends;
+  for (uint32_t i = 0, at = 0; i < rows; at += ends[i++]) {
+    s += (uint64_t)values[i];
+    sum[at] = s;
+  }
+}
+
 static void add_rows(uint64_t *restrict rows, const struct input *in) {
   const uint32_t *groups = in->groups;
   const struct near_groups *near = in->near;
-  if (near)
+  const struct stretches *stretches = in->stretches;
+  if (stretches)
+    for (uint32_t j = 0; j < stretches->count; j++)
+      rows[stretches->group[j]] += stretches->first[j + 1] - stretches->first[j];
+  else if (near)
     for (uint32_t c = 0; c < near->count; c++) rows[near->group[c]] += near->rows[c];
   else if (groups)
     EACH_ROW(in->rows, i, rows[groups[i]]++);
@@ -52,7 +75,10 @@ static void add_rows(uint64_t *restrict rows, const struct input *in) {
 static void add_nulls(uint64_t *restrict nulls, const struct input *in) {
   const uint32_t *groups = in->groups;
   const uint64_t *valid = in->valid;
-  if (in->near)
+  const struct stretches *stretches = in->stretches;
+  if (stretches)
+    EACH_OF_STRETCHES(stretches, j, i, nulls[stretches->group[j]] += !bitmap_get(valid, i));
+  else if (in->near)
     for (uint32_t i = 0; i < in->rows; i++)
       nulls[in->near->group[in->near->code[i]]] += !bitmap_get(valid, i);
   else if (groups)
@@ -129,11 +155,27 @@ static int64_t value_or_0(const struct input *in, uint32_t i) {
   return in->valid ? in->values[i] & keep(in->valid, i) : in->values[i];
 }
 
+/* Of small values, none of them NULL. */
+static void add_sum_of_stretches(int128 *restrict sum, const struct input *in) {
+  const struct stretches *stretches = in->stretches;
+  uint64_t to_end[STRETCHES_MOST + 1], before = 0;
+  sum_to_ends(stretches, in->values, in->rows, to_end);
+  for (uint32_t j = 0; j < stretches->count; j++) {
+    sum[stretches->group[j]] += (int64_t)(to_end[j] - before);
+    before = to_end[j];
+  }
+}
+
 static void add_sum(int128 *restrict sum, const struct input *in) {
   const uint32_t *groups = in->groups;
   const int64_t *values = in->values;
   const uint64_t *valid = in->valid;
-  if (in->near && !valid && all_small(in))
+  const struct stretches *stretches = in->stretches;
+  if (stretches && !valid && all_small(in))
+    add_sum_of_stretches(sum, in);
+  else if (stretches)
+    EACH_OF_STRETCHES(stretches, j, i, sum[stretches->group[j]] += value_or_0(in, i));
+  else if (in->near && !valid && all_small(in))
     add_sum_near(sum, in);
   else if (in->near)
     for (uint32_t i = 0; i < in->rows; i++) sum[in->near->group[in->near->code[i]]] += value_or_0(in, i);
@@ -192,9 +234,29 @@ static void add_range_near(int64_t *restrict least, int64_t *restrict greatest, 
   }
 }
 
+static void add_range_of_stretches(int64_t *restrict least, int64_t *restrict greatest,
+                                   const struct input *in) {
+  const struct stretches *stretches = in->stretches;
+  for (uint32_t j = 0; j < stretches->count; j++) {
+    const uint32_t g = stretches->group[j];
+    struct range r = {least[g], greatest[g]};
+    for (uint32_t i = stretches->first[j]; i < stretches->first[j + 1]; i++) {
+      if (in->valid && !bitmap_get(in->valid, i)) continue;
+      if (in->values[i] < r.least) r.least = in->values[i];
+      if (in->values[i] > r.greatest) r.greatest = in->values[i];
+    }
+    least[g] = r.least;
+    greatest[g] = r.greatest;
+  }
+}
+
 static void add_range(int64_t *restrict least, int64_t *restrict greatest, const struct input *in) {
   const uint32_t *groups = in->groups;
   const int64_t *values = in->values;
+  if (in->stretches) {
+    add_range_of_stretches(least, greatest, in);
+    return;
+  }
   if (in->near) {
     add_range_near(least, greatest, in);
     return;
@@ -231,8 +293,11 @@ static uint64_t is_error(const struct input *in, const int64_t *values, uint32_t
 
 static void add_errors(uint64_t *restrict errors, const struct input *in) {
   const uint32_t *groups = in->groups;
+  const struct stretches *stretches = in->stretches;
   if (in->greatest < ERROR_STATUS) return;
-  if (in->near)
+  if (stretches)
+    EACH_OF_STRETCHES(stretches, j, i, errors[stretches->group[j]] += is_error(in, in->values, i));
+  else if (in->near)
     for (uint32_t i = 0; i < in->rows; i++)
       errors[in->near->group[in->near->code[i]]] += is_error(in, in->values, i);
   else if (groups)

@@ -58,15 +58,25 @@ struct near_groups {
   uint32_t group[NEAR_GROUPS]; /* by code that rows have: their group; of the others: any group */
 };
 
+/* Rows of one group that follow each other, some of them on the average: they are added up first. */
+#define STRETCHES_MOST 1024u
+struct stretches {
+  uint32_t count;        /* at most STRETCHES_MOST */
+  const uint8_t *ends;   /* by row: 1 if it is the last of a stretch, else 0 */
+  const uint32_t *first; /* by stretch: its first row; and the count of rows */
+  const uint32_t *group; /* by stretch */
+};
+
 /* Values of some rows and the groups they belong to. */
 struct input {
   uint32_t rows;
-  uint32_t one;                   /* the group of all of them, without `near` and `groups` */
-  const struct near_groups *near; /* or NULL */
-  const uint32_t *groups;         /* by row; may be NULL with `near` where no VALUES are needed */
-  const int64_t *values;          /* NULL only if nothing but NEED_ROWS and NEED_NULLS is needed */
-  const uint64_t *valid;          /* NULL: no value is NULL */
-  int64_t least, greatest;        /* no value that is there is outside */
+  uint32_t one;                      /* the group of all of them, without what follows */
+  const struct stretches *stretches; /* or NULL; only where neither VALUES nor DISTINCT are needed */
+  const struct near_groups *near;    /* or NULL */
+  const uint32_t *groups;            /* by row; may be NULL with `near` where no VALUES are needed */
+  const int64_t *values;             /* NULL only if nothing but NEED_ROWS and NEED_NULLS is needed */
+  const uint64_t *valid;             /* NULL: no value is NULL */
+  int64_t least, greatest;           /* no value that is there is outside */
 };
 /* Counts the codes: fills near->rows. */
 void near_groups_count(struct near_groups *near, uint32_t rows);

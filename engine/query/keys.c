@@ -9,31 +9,31 @@
 
 static const char what[] = "buffers";
 
-static size_t word_bytes(const struct plan *plan) {
-  return (plan->layout.words ? plan->layout.words : 1) * VECTOR_ROWS * sizeof(uint64_t);
+static size_t words_of(const struct plan *plan) {
+  return (plan->layout.words ? plan->layout.words : 1) * (size_t)VECTOR_ROWS;
+}
+
+/* One block has all buffers, those of the widest values first. */
+static size_t block_bytes(const struct plan *plan) {
+  return words_of(plan) * sizeof(uint64_t) + VECTOR_ROWS * (sizeof(uint64_t) + sizeof(uint32_t) + 2) +
+         (STRETCHES_MOST + 1) * sizeof(uint32_t);
 }
 
 int keys_init(struct keys *keys, const struct plan *plan, tally_error *error) {
-  struct budget *budget = plan->environment->budget;
   keys->plan = plan;
-  keys->word = grow_memory(budget, NULL, 0, word_bytes(plan), what, error);
+  keys->word = grow_memory(plan->environment->budget, NULL, 0, block_bytes(plan), what, error);
   if (!keys->word) return error->code;
-  keys->codes = grow_array(budget, NULL, 0, VECTOR_ROWS, sizeof *keys->codes, what, error);
-  if (!keys->codes) return error->code;
-  keys->numbers = grow_array(budget, NULL, 0, VECTOR_ROWS, sizeof *keys->numbers, what, error);
-  if (!keys->numbers) return error->code;
-  keys->near_codes = grow_memory(budget, NULL, 0, VECTOR_ROWS, what, error);
-  return keys->near_codes ? 0 : error->code;
+  keys->codes = keys->word + words_of(plan);
+  keys->numbers = (uint32_t *)(void *)(keys->codes + VECTOR_ROWS);
+  keys->first = keys->numbers + VECTOR_ROWS;
+  keys->near_codes = (uint8_t *)(keys->first + STRETCHES_MOST + 1);
+  keys->ends = keys->near_codes + VECTOR_ROWS;
+  return 0;
 }
 
 void keys_free(struct keys *keys) {
-  if (!keys->plan) return;
-  struct budget *budget = keys->plan->environment->budget;
-  if (keys->word) grow_free(budget, keys->word, word_bytes(keys->plan));
-  if (keys->codes) grow_free(budget, keys->codes, VECTOR_ROWS * sizeof *keys->codes);
-  if (keys->numbers) grow_free(budget, keys->numbers, VECTOR_ROWS * sizeof *keys->numbers);
-  if (keys->near_codes) grow_free(budget, keys->near_codes, VECTOR_ROWS);
-  keys->plan = NULL;
+  if (keys->word) grow_free(keys->plan->environment->budget, keys->word, block_bytes(keys->plan));
+  *keys = (struct keys){0};
 }
 
 /* ------------------------------------------------------------------ few keys */
@@ -147,7 +147,7 @@ static int add_codes_in_use(struct keys *keys, struct groups *groups, const stru
 }
 
 static int few_keys(struct keys *keys, struct groups *groups, const struct vector *vector,
-                    const struct range *range, uint32_t count, bool each, struct input *input,
+                    const struct range *range, uint32_t count, unsigned ways, struct input *input,
                     tally_error *error) {
   struct near_groups *near = &keys->near;
   if (count == 1) return add_code(keys->plan, groups, range, 0, &input->one, error);
@@ -157,7 +157,7 @@ static int few_keys(struct keys *keys, struct groups *groups, const struct vecto
   near_groups_count(near, vector->rows);
   int rc = add_codes_in_use(keys, groups, range, error);
   input->near = near;
-  if (rc || !each) return rc;
+  if (rc || !(ways & KEYS_EACH)) return rc;
   for (uint32_t i = 0; i < vector->rows; i++) keys->numbers[i] = near->group[near->code[i]];
   input->groups = keys->numbers;
   return 0;
@@ -184,15 +184,18 @@ static const uint64_t *group_codes(struct keys *keys, size_t group, const struct
   return keys->codes;
 }
 
+KERNEL static void or_codes(const uint64_t *codes, uint32_t rows, unsigned shift, uint64_t *to) {
+  for (uint32_t i = 0; i < rows; i++) to[i] |= codes[i] << shift;
+}
+
+/* Parts come in their order: the one at bit 0 is the first of its word. */
 static void put_codes(struct keys *keys, struct key_part part, const uint64_t *codes, uint32_t rows) {
   uint64_t *to = keys->word + (size_t)part.word * VECTOR_ROWS;
   if (!part.bits) return;
-  for (uint32_t i = 0; i < rows; i++) to[i] |= codes[i] << part.shift;
-}
-
-static void clear_words(struct keys *keys, uint32_t rows) {
-  for (size_t w = 0; w < keys->plan->layout.words; w++)
-    memset(keys->word + w * VECTOR_ROWS, 0, rows * sizeof *keys->word);
+  if (part.shift)
+    or_codes(codes, rows, part.shift, to);
+  else
+    memcpy(to, codes, rows * sizeof *to);
 }
 
 static void put_buckets(struct keys *keys, const struct plan_part *p, const int64_t *time, uint32_t rows) {
@@ -207,11 +210,51 @@ static void put_buckets(struct keys *keys, const struct plan_part *p, const int6
 static void make_keys(struct keys *keys, const struct plan_part *p, const struct vector *vector,
                       const struct source_set *sources) {
   const struct plan *plan = keys->plan;
-  clear_words(keys, vector->rows);
   if (plan->request->has_bucket) put_buckets(keys, p, vector->value[TALLY_COL_TIMESTAMP], vector->rows);
   for (size_t g = 0; g < plan->request->group_count; g++)
     put_codes(keys, plan->layout.part[plan_group_part(plan, g)], group_codes(keys, g, vector, sources),
               vector->rows);
+}
+
+#define STRETCH_ROWS 4u /* on the average at least, to be worth it */
+_Static_assert(VECTOR_ROWS / STRETCH_ROWS <= STRETCHES_MOST, "the stretches of a vector");
+
+KERNEL static void mark_ends(const uint64_t *word, uint32_t rows, uint8_t *ends) {
+  for (uint32_t i = 0; i + 1 < rows; i++) ends[i] |= word[i] != word[i + 1];
+}
+
+KERNEL static uint32_t count_ends(const uint8_t *ends, uint32_t rows) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < rows; i++) count += ends[i];
+  return count;
+}
+
+/* Finds the stretches of equal keys; false if they are too many. */
+static bool find_stretches(struct keys *keys, uint32_t rows) {
+  memset(keys->ends, 0, rows);
+  for (size_t w = 0; w < keys->plan->layout.words; w++)
+    mark_ends(keys->word + w * VECTOR_ROWS, rows, keys->ends);
+  keys->ends[rows - 1] = 1;
+  const uint32_t count = count_ends(keys->ends, rows);
+  if (count * STRETCH_ROWS > rows) return false;
+  keys->first[0] = 0;
+  for (uint32_t i = 0, at = 1; i < rows; at += keys->ends[i++]) keys->first[at] = i + 1;
+  keys->stretches = (struct stretches){count, keys->ends, keys->first, keys->numbers};
+  return true;
+}
+
+/* The groups of stretches: the words of their keys move to the front. */
+static int add_stretches(struct keys *keys, struct groups *groups, struct input *input, tally_error *error) {
+  bool same;
+  const uint32_t count = keys->stretches.count;
+  for (size_t w = 0; w < keys->plan->layout.words; w++) {
+    uint64_t *word = keys->word + w * VECTOR_ROWS;
+    for (uint32_t j = 0; j < count; j++) word[j] = word[keys->first[j]];
+  }
+  int rc = groups_add_all(groups, keys->word, VECTOR_ROWS, count, keys->numbers, &same, error);
+  input->one = keys->numbers[0];
+  if (!same) input->stretches = &keys->stretches;
+  return rc;
 }
 
 /* The numbers of groups that were found near each other are near each other too. */
@@ -229,11 +272,13 @@ KERNEL static void number_codes(const uint32_t *numbers, uint32_t rows, uint32_t
 }
 
 static int any_keys(struct keys *keys, struct groups *groups, const struct plan_part *p,
-                    const struct vector *vector, const struct source_set *sources, struct input *input,
-                    tally_error *error) {
+                    const struct vector *vector, const struct source_set *sources, unsigned ways,
+                    struct input *input, tally_error *error) {
   struct near_groups *near = &keys->near;
   bool same;
   make_keys(keys, p, vector, sources);
+  if ((ways & KEYS_STRETCHES) && find_stretches(keys, vector->rows))
+    return add_stretches(keys, groups, input, error);
   int rc = groups_add_all(groups, keys->word, VECTOR_ROWS, vector->rows, keys->numbers, &same, error);
   input->one = keys->numbers[0];
   if (rc || same) return rc;
@@ -250,7 +295,7 @@ static int any_keys(struct keys *keys, struct groups *groups, const struct plan_
 }
 
 int keys_of_rows(struct keys *keys, struct groups *groups, const struct plan_part *part,
-                 const struct vector *vector, const struct source_set *sources, bool each,
+                 const struct vector *vector, const struct source_set *sources, unsigned ways,
                  struct input *input, tally_error *error) {
   struct range range[GROUP_COLUMNS + 1];
   struct facts facts = {.rows = vector->rows, .bound = vector->bound};
@@ -258,8 +303,8 @@ int keys_of_rows(struct keys *keys, struct groups *groups, const struct plan_par
   for (int column = TALLY_COL_REQUEST_SIZE; column < TALLY_COL_METADATA; column++)
     facts.nulls |= (uint32_t)(vector->valid[column] != NULL) << column;
   uint32_t few = find_ranges(keys->plan, part, facts, range);
-  return few ? few_keys(keys, groups, vector, range, few, each, input, error)
-             : any_keys(keys, groups, part, vector, sources, input, error);
+  return few ? few_keys(keys, groups, vector, range, few, ways, input, error)
+             : any_keys(keys, groups, part, vector, sources, ways, input, error);
 }
 
 int keys_of_whole(const struct plan *plan, struct groups *groups, const struct plan_part *part,
@@ -287,7 +332,6 @@ int keys_of_entries(struct keys *keys, struct groups *groups, const struct plan_
                     const struct entries *entries, bool *same, tally_error *error) {
   const struct plan *plan = keys->plan;
   const uint32_t rows = entries->rows;
-  clear_words(keys, rows);
   if (plan->request->has_bucket) put_buckets(keys, part, entries->time, rows);
   for (size_t g = 0; g < plan->request->group_count; g++) {
     const uint32_t *id = keys_entry_ids(entries, plan->request->group[g].ref.column);

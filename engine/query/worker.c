@@ -67,14 +67,15 @@ static void take_middles(struct worker *worker, struct input *input) {
   input->greatest = INT64_MAX;
 }
 
-/* Does a state need, or do best with, the group of each row? */
-static bool needs_each(const struct worker *worker) {
-  bool each = false;
+/* How the states need, or do best with, the groups of rows. */
+static unsigned ways_of(const struct worker *worker) {
+  unsigned ways = KEYS_STRETCHES;
   for (size_t i = 0; i < worker->plan->state_count; i++) {
     const struct accumulator *a = &worker->up.state[i];
-    each |= (a->needs & NEED_VALUES) || ((a->needs & NEED_DISTINCT) && !a->distinct.dense);
+    if (a->needs & (NEED_VALUES | NEED_DISTINCT)) ways &= ~(unsigned)KEYS_STRETCHES;
+    if ((a->needs & NEED_VALUES) || ((a->needs & NEED_DISTINCT) && !a->distinct.dense)) ways |= KEYS_EACH;
   }
-  return each;
+  return ways;
 }
 
 static int add_vector(struct worker *worker, const struct plan_part *p, const struct vector *vector,
@@ -83,7 +84,7 @@ static int add_vector(struct worker *worker, const struct plan_part *p, const st
   struct input input;
   int rc = source_set_load(&worker->up.sources, vector, error);
   if (rc) return rc;
-  rc = keys_of_rows(&worker->keys, &worker->up.groups, p, vector, &worker->up.sources, needs_each(worker),
+  rc = keys_of_rows(&worker->keys, &worker->up.groups, p, vector, &worker->up.sources, ways_of(worker),
                     &input, error);
   if (!rc) rc = execute_grow(plan, &worker->up, error);
   for (size_t i = 0; i < plan->state_count && !rc; i++) {

@@ -32,18 +32,18 @@ struct table {
   uint64_t valid[ROWS / 64 + 1];
 };
 
-/* Values from few to all different, small to the ends of int64. */
+/* Values from few to all different, small to the ends of int64; NULLs or none; groups in stretches or not. */
 static void fill_table(struct table *t, uint32_t ids) {
-  uint64_t kind = ids ? 0 : below(4);
+  uint64_t kind = ids ? 0 : below(4), nulls = below(2), stay = below(2) ? 8 : 1;
   t->rows = (uint32_t)(1 + below(ROWS));
   memset(t->valid, 0, sizeof t->valid);
   for (uint32_t i = 0; i < t->rows; i++) {
-    t->group[i] = (uint32_t)below(GROUPS);
+    t->group[i] = i && below(stay) ? t->group[i - 1] : (uint32_t)below(GROUPS);
     t->value[i] = kind == 0   ? (int64_t)below(ids ? ids + 1 : 5)
                   : kind == 1 ? (int64_t)below(1000) - 300
                   : kind == 2 ? (int64_t)next_random()
                               : (below(2) ? INT64_MAX : INT64_MIN);
-    if (below(4)) bitmap_set(t->valid, i);
+    if (!nulls || below(4)) bitmap_set(t->valid, i);
   }
 }
 
@@ -94,12 +94,13 @@ static struct number naive(const struct table *t, uint32_t group, enum aggregate
 static void check_group(const struct table *t, const struct accumulator *a, uint32_t group,
                         uint32_t in_table) {
   static const enum aggregate_function functions[] = {
-      AGGREGATE_COUNT,    AGGREGATE_SUM,    AGGREGATE_MIN,       AGGREGATE_MAX,
-      AGGREGATE_DISTINCT, AGGREGATE_ERRORS, AGGREGATE_PERCENTILE};
+      AGGREGATE_COUNT,  AGGREGATE_SUM,      AGGREGATE_MIN,       AGGREGATE_MAX,
+      AGGREGATE_ERRORS, AGGREGATE_DISTINCT, AGGREGATE_PERCENTILE};
   static const uint32_t percents[] = {1, 50000000, 95000000, 99999999, 100000000};
   tally_error error;
   size_t count = sizeof functions / sizeof *functions;
   if (!(a->needs & NEED_VALUES)) count--; /* no percentiles */
+  if (!(a->needs & NEED_DISTINCT)) count--;
   for (size_t f = 0; f < count; f++)
     for (size_t q = 0; q < (functions[f] == AGGREGATE_PERCENTILE ? 5 : 1); q++) {
       struct aggregate aggregate = {functions[f], SCALE_INTEGER, percents[q]};
@@ -127,6 +128,21 @@ static const struct near_groups *make_near(const uint32_t *groups, uint32_t n) {
   near.count = below(2) ? most + 1 : NEAR_GROUPS;
   near_groups_count(&near, n);
   return &near;
+}
+
+static const struct stretches *make_stretches(const uint32_t *groups, uint32_t n) {
+  static struct stretches stretches;
+  static uint8_t ends[ROWS];
+  static uint32_t first[STRETCHES_MOST + 1], group[STRETCHES_MOST];
+  stretches = (struct stretches){0, ends, first, group};
+  for (uint32_t i = 0; i < n; i++) {
+    ends[i] = i + 1 == n || groups[i + 1] != groups[i];
+    if (!ends[i]) continue;
+    if (stretches.count == STRETCHES_MOST) return NULL;
+    group[stretches.count++] = groups[i];
+    first[stretches.count] = i + 1;
+  }
+  return &stretches;
 }
 
 /* Their bounds, or wider ones. */
@@ -164,6 +180,8 @@ static void add_rows(struct accumulator *a, const struct table *t, uint32_t from
     struct input in = {.rows = n, .one = groups[0], .values = t->value + from, .valid = all ? NULL : valid};
     if (!same) in.groups = groups;
     if (!same && below(2)) in.near = make_near(groups, n);
+    if (!same && !(a->needs & (NEED_VALUES | NEED_DISTINCT)) && below(2))
+      in.stretches = make_stretches(groups, n);
     if (in.near && !(a->needs & NEED_VALUES) && below(2)) in.groups = NULL;
     find_bounds(&in);
     cr_assert_eq(accumulator_add(a, &in, &error), 0);
@@ -182,7 +200,8 @@ static void shuffle(uint32_t *number) {
 
 /* One table, cut into three accumulators with group numbers of their own, merged as (a+b)+c or a+(b+c). */
 static void check_split(uint32_t ids, struct budget *budget) {
-  const uint32_t needs = below(2) ? ALL : ALL & ~(uint32_t)NEED_VALUES;
+  static const uint32_t without[] = {0, NEED_VALUES, NEED_VALUES | NEED_DISTINCT};
+  const uint32_t needs = ALL & ~without[below(3)];
   static struct table t;
   tally_error error;
   struct accumulator a[3];

@@ -5,18 +5,20 @@
 
 #define ROWS 240000u
 #define PARTS 6
+#define USERS 1201u /* so that a segment has some rows of each user of a service */
 
 /* Row i of the data: every column's values repeat in a cycle of their own. */
 static void put_row(struct rows *rows, uint32_t i) {
   uint32_t at = rows->count++;
   rows->timestamp[at] = INT64_C(1704067200000000) + (int64_t)i * 7919000;
-  rows->text[0][at] = i % 3001;
+  rows->text[0][at] = i % USERS;
   rows->text[1][at] = i % 13;
   rows->text[2][at] = i % 61;
   rows->text[3][at] = i % 3;
   for (int c = 0; c < INT_COLUMNS; c++) {
-    rows->number[c][at] = (int32_t)(i * (uint32_t)(2 * c + 3) % 977) - 100;
-    if (i % 7 != (uint32_t)c)
+    const uint32_t k = c == 0 ? i % USERS : c == 1 ? i % USERS / 8 : i; /* sizes of a user and of eight */
+    rows->number[c][at] = (int32_t)((k * (uint32_t)(2 * c + 3) % 977 - 100) * (c < 2 ? 2000003u : 1));
+    if (k % 7 != (uint32_t)c)
       bitmap_set(rows->valid[c], at);
     else
       rows->number[c][at] = 0;
@@ -75,6 +77,8 @@ static const tally_query queries[] = {
     {.group_by = "service_name,endpoint", .aggregates = "count,p99:duration_ms,max:cost"},
     {.group_by = "user_id,service_name,method", .aggregates = "sum:tokens_used,min:cost,max:timestamp"},
     {.group_by = "user_id,status_code,tokens_used,duration_ms", .aggregates = "count", .limit = 1000},
+    {.group_by = "request_size,user_id,response_size",
+     .aggregates = "count,sum:cost,avg:tokens_used,errors,min:duration_ms,count:duration_ms,max:timestamp"},
     {.group_by = "metadata.k", .aggregates = "count,sum:metadata.n,distinct:metadata,distinct:metadata.k"},
     {.group_by = "user_id", .aggregates = "sum:cost", .order_by = "sum:cost desc", .limit = 10},
 };
