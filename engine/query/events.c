@@ -14,7 +14,6 @@ struct events {
   uint32_t columns; /* bits: those to read */
   bool opened;
   struct scan *scan;       /* NULL: the range is empty */
-  struct scan *times;      /* of timestamps alone, in order with a small limit; may be NULL */
   struct buffer text;      /* of the current row's printed cells */
   uint64_t left;           /* rows still to give */
   struct window window;    /* in order */
@@ -67,15 +66,10 @@ static int open_scan(struct events *e, tally_error *error) {
                                    .columns = e->columns,
                                    .left_out = partial_left_out(environment, r->flags)};
     rc = scan_new(environment->snapshot, &request, environment->budget, &e->scan, error);
-    if (!rc && times_help(r)) {
-      struct left_out counted = {0}; /* by the other one */
-      request.columns = 1u << TALLY_COL_TIMESTAMP;
-      if (request.left_out) request.left_out = &counted;
-      rc = scan_new(environment->snapshot, &request, environment->budget, &e->times, error);
-    }
   }
   if (!rc && ordered(e))
-    rc = window_init(&e->window, e->scan, e->times, r, e->columns, &e->request.arena, environment, error);
+    rc =
+        window_init(&e->window, e->scan, times_help(r), r, e->columns, &e->request.arena, environment, error);
   return rc;
 }
 
@@ -178,9 +172,8 @@ static void close_scan(struct events *e) {
   window_free(&e->window);
   if (e->scanner) scanner_free(e->scanner);
   if (e->scan) scan_free(e->scan);
-  if (e->times) scan_free(e->times);
   e->scanner = NULL;
-  e->scan = e->times = NULL;
+  e->scan = NULL;
   e->vector = NULL;
   e->at = e->part = e->row = 0;
   e->opened = e->in_part = false;

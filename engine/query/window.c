@@ -46,11 +46,11 @@ static int find_parts(struct window *w, struct arena *arena, tally_error *error)
 /* Rows to collect for a limit that is much below what the budget allows. */
 static size_t with_spare(uint64_t limit) { return 2 * (size_t)limit + LIMIT_SPARE; }
 
-int window_init(struct window *w, const struct scan *scan, const struct scan *times,
-                const struct request *request, uint32_t columns, struct arena *arena,
-                const struct query_environment *environment, tally_error *error) {
+int window_init(struct window *w, const struct scan *scan, bool ahead, const struct request *request,
+                uint32_t columns, struct arena *arena, const struct query_environment *environment,
+                tally_error *error) {
   *w = (struct window){
-      .environment = environment, .scan = scan, .times = times, .columns = columns, .limit = request->limit};
+      .environment = environment, .scan = scan, .ahead = ahead, .columns = columns, .limit = request->limit};
   w->descending = (request->flags & TALLY_ORDER_DESC) != 0;
   w->next = w->end = INT64_MIN;
   w->rows_now = request->limit < LIMIT_SPARE ? with_spare(request->limit) : FIRST_ROWS;
@@ -300,15 +300,17 @@ static size_t keep_first(struct window *w, int64_t *keys, size_t n) {
 }
 
 /* Lowers the bound for the limit by a part's times alone. */
-static int read_times(struct window *w, const struct window_part *p, struct scanner *scanner, int64_t *keys,
-                      tally_error *error) {
+static int read_times(struct window *w, const struct window_part *p, int64_t *keys, tally_error *error) {
+  struct scanner *scanner = w->scanner;
   const struct vector *vector;
   size_t n = 0;
   bool any;
   int rc = enter_part(w, scanner, p, &any, error);
-  if (!rc && any) scanner_trim(scanner, w->limit, w->descending);
+  if (!rc && any) scanner_times(scanner, w->limit, w->descending);
   while (!rc && any && (rc = scanner_next(scanner, &vector, error)) == TALLY_ROW) {
-    for (uint32_t i = 0; i < vector->rows; i++) keys[n++] = key_of(w, vector->value[TALLY_COL_TIMESTAMP][i]);
+    const int64_t *timestamp = vector->value[TALLY_COL_TIMESTAMP];
+    for (uint32_t i = 0; i < vector->rows; i++) keys[n + i] = key_of(w, timestamp[i]);
+    n += vector->rows;
     n = keep_first(w, keys, n);
     rc = plan_alive(w->environment, error);
   }
@@ -318,12 +320,9 @@ static int read_times(struct window *w, const struct window_part *p, struct scan
 /* It may also not be done: without memory it is not. */
 static int look_ahead(struct window *w, const struct window_part *p, tally_error *error) {
   struct budget *budget = w->environment->budget;
-  struct scanner *scanner = NULL;
   size_t room = (size_t)w->limit + VECTOR_ROWS;
   int64_t *keys = grow_array(budget, NULL, 0, room, sizeof *keys, what, error);
-  int rc = keys ? scanner_new(w->times, &scanner, error) : error->code;
-  if (!rc) rc = read_times(w, p, scanner, keys, error);
-  scanner_free(scanner);
+  int rc = keys ? read_times(w, p, keys, error) : error->code;
   if (keys) grow_free(budget, keys, room * sizeof *keys);
   return rc == TALLY_MEMORY_LIMIT ? 0 : rc;
 }
@@ -334,7 +333,7 @@ static int add_part_rows(struct window *w, const struct window_part *p, tally_er
   bool any;
   int rc = enter_part(w, w->scanner, p, &any, error);
   if (rc || !any) return rc;
-  if (w->times && scanner_rows(w->scanner) / AHEAD > w->limit) {
+  if (w->ahead && scanner_rows(w->scanner) / AHEAD > w->limit) {
     rc = look_ahead(w, p, error);
     if (!rc) rc = enter_part(w, w->scanner, p, &any, error);
   }

@@ -25,7 +25,8 @@ struct window_part {
 
 struct window {
   const struct query_environment *environment;
-  const struct scan *scan, *times; /* times: of timestamps alone; may be NULL */
+  const struct scan *scan;
+  bool ahead; /* times may be read before rows */
   struct scanner *scanner;
   uint32_t columns; /* bits: what rows carry and are ordered by */
   bool descending;
@@ -50,11 +51,11 @@ struct window {
   size_t order_count;
 };
 
-/* `scan` may be NULL: nothing to give. `times` may be NULL; else the same scan with no column but timestamp.
+/* `scan` may be NULL: nothing to give. `ahead`: the index alone tells which rows pass, and few are asked for.
  * Free in any case. */
-int window_init(struct window *window, const struct scan *scan, const struct scan *times,
-                const struct request *request, uint32_t columns, struct arena *arena,
-                const struct query_environment *environment, tally_error *error);
+int window_init(struct window *window, const struct scan *scan, bool ahead, const struct request *request,
+                uint32_t columns, struct arena *arena, const struct query_environment *environment,
+                tally_error *error);
 void window_free(struct window *window);
 /* Collects and sorts the next window that has rows: then order[0..order_count) gives them. order_count 0:
  * there are no more. TALLY_MEMORY_LIMIT if the rows of one instant do not fit. */

@@ -90,6 +90,7 @@ int candidates_find(struct candidates *c, const struct scan *scan, struct segmen
                     tally_error *error) {
   uint32_t lookups;
   c->next = 0;
+  c->most = UINT32_MAX;
   c->window.count = 0;
   if (c->segment == segment) return 0;
   c->segment = NULL;
@@ -102,21 +103,15 @@ int candidates_find(struct candidates *c, const struct scan *scan, struct segmen
 }
 
 void candidates_trim(struct candidates *c, uint64_t most, bool last) {
-  for (uint32_t i = 0; c->one_user && i < c->count; i++) {
-    struct row_range *r = candidates_range(c, i);
-    if (r->end - r->first <= most) continue;
-    c->segment = NULL;
-    if (last)
-      r->first = r->end - (uint32_t)most;
-    else
-      r->end = r->first + (uint32_t)most;
-  }
+  if (!c->one_user || most > UINT32_MAX) return;
+  c->most = (uint32_t)most;
+  c->last = last;
 }
 
 bool candidates_chunk(struct candidates *c, uint32_t *chunk) {
-  while (c->next < c->count && candidates_range(c, c->next)->end <= *chunk * CHUNK_ROWS) c->next++;
+  while (c->next < c->count && candidates_range(c, c->next).end <= *chunk * CHUNK_ROWS) c->next++;
   if (c->next == c->count) return false;
-  uint32_t first = candidates_range(c, c->next)->first / CHUNK_ROWS;
+  uint32_t first = candidates_range(c, c->next).first / CHUNK_ROWS;
   if (first > *chunk) *chunk = first;
   return true;
 }
@@ -167,9 +162,9 @@ static int select_users(struct run_window *w, const struct scan *scan, struct se
 int candidates_select(struct candidates *c, const struct scan *scan, struct segment *segment, uint32_t chunk,
                       uint64_t *selection, tally_error *error) {
   uint32_t base = chunk * CHUNK_ROWS, end = base + segment_chunk_rows(segment, chunk);
-  for (uint32_t i = c->next; i < c->count && candidates_range(c, i)->first < end; i++) {
-    const struct row_range *r = candidates_range(c, i);
-    uint32_t from = r->first > base ? r->first : base, to = r->end < end ? r->end : end;
+  for (uint32_t i = c->next; i < c->count && candidates_range(c, i).first < end; i++) {
+    const struct row_range r = candidates_range(c, i);
+    uint32_t from = r.first > base ? r.first : base, to = r.end < end ? r.end : end;
     if (!c->judge_users) {
       select_range(selection, from - base, to - base);
       continue;
@@ -181,10 +176,10 @@ int candidates_select(struct candidates *c, const struct scan *scan, struct segm
 }
 
 static void users_of_ranges(const struct candidates *c, uint32_t row, uint32_t count, int64_t *values) {
-  for (uint32_t i = c->next; i < c->count && candidates_range(c, i)->first < row + count; i++) {
-    const struct row_range *r = candidates_range(c, i);
-    uint32_t from = r->first > row ? r->first : row, to = r->end < row + count ? r->end : row + count;
-    for (uint32_t k = from; k < to; k++) values[k - row] = r->user;
+  for (uint32_t i = c->next; i < c->count && candidates_range(c, i).first < row + count; i++) {
+    const struct row_range r = candidates_range(c, i);
+    uint32_t from = r.first > row ? r.first : row, to = r.end < row + count ? r.end : row + count;
+    for (uint32_t k = from; k < to; k++) values[k - row] = r.user;
   }
 }
 

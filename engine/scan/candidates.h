@@ -20,17 +20,25 @@ struct run_window {
 };
 
 struct candidates {
-  const struct segment *segment; /* whose ranges are there; NULL: of none, or not all of them */
+  const struct segment *segment; /* whose ranges are there; NULL: of none */
   struct buffer memory;          /* of ranges */
   uint32_t count, next;
+  uint32_t most; /* rows of a range, the first or the last, that there are */
+  bool last;
   uint32_t piece, pieces; /* only services whose id leaves `piece`, divided by `pieces` */
   bool one_user;          /* each range is of one user */
   bool judge_users;       /* the predicate on user is still to be asked, run by run */
   struct run_window window;
 };
 
-static inline struct row_range *candidates_range(const struct candidates *c, uint32_t i) {
-  return (struct row_range *)(void *)c->memory.data + i;
+static inline struct row_range candidates_range(const struct candidates *c, uint32_t i) {
+  struct row_range r = ((const struct row_range *)(const void *)c->memory.data)[i];
+  if (r.end - r.first <= c->most) return r;
+  if (c->last)
+    r.first = r.end - c->most;
+  else
+    r.end = r.first + c->most;
+  return r;
 }
 
 /* From now on the ranges are those of some services: of piece `piece` of `pieces`. */
@@ -38,10 +46,11 @@ void candidates_share(struct candidates *c, uint32_t piece, uint32_t pieces);
 /* Does the piece have the first row of a chunk whose service passes? Of all pieces one does. */
 bool candidates_lead(const struct candidates *c, const struct scan *scan, const struct segment *segment,
                      uint32_t chunk);
-/* Finds the ranges for a segment, or goes back to the first of them; none if the index rules it out. */
+/* Finds the ranges for a segment, or goes back to the first of them, untrimmed; none if the index rules it
+ * out. */
 int candidates_find(struct candidates *c, const struct scan *scan, struct segment *segment, struct hold *h,
                     tally_error *error);
-/* Of each user's range only the first `most` rows stay, or the last. */
+/* Of each user's range there are only the first `most` rows, or the last. */
 void candidates_trim(struct candidates *c, uint64_t most, bool last);
 /* The next chunk with candidates, at or behind `chunk`; false if there is none. */
 bool candidates_chunk(struct candidates *c, uint32_t *chunk);

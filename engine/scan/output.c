@@ -6,14 +6,14 @@
 
 #define METADATA_FULL (4u << 20) /* bytes of metadata in a vector, from which on no more rows go in */
 
-static bool wanted(const struct scanner *s, int column) { return s->scan->request.columns >> column & 1; }
+static bool wanted(const struct scanner *s, int column) { return s->columns >> column & 1; }
 
 int output_allocate(struct scanner *s, tally_error *error) {
   struct output *o = &s->output;
   int result = 0;
   void *memory;
   for (int column = 0; column < COLUMNS && !result; column++) {
-    if (!wanted(s, column)) continue;
+    if (!(s->scan->request.columns >> column & 1)) continue;
     bool text = column == TALLY_COL_METADATA;
     result = hold_take(&s->hold, (VECTOR_ROWS + (text ? 1u : 0u)) * sizeof(int64_t), &memory, error);
     if (result) break;
@@ -99,8 +99,8 @@ static int take_dense(struct scanner *s, int column, uint32_t first, uint32_t n,
   uint64_t valid[SELECTION_WORDS];
   bool all;
   int64_t *to = o->values[column] + o->vector.rows;
-  const int64_t *tokens = o->values[TALLY_COL_TOKENS_USED]; /* which are taken before costs */
-  int result = column == TALLY_COL_COST && tokens
+  const int64_t *tokens = wanted(s, TALLY_COL_TOKENS_USED) ? o->values[TALLY_COL_TOKENS_USED] : NULL;
+  int result = column == TALLY_COL_COST && tokens /* which are taken before costs */
                    ? source_costs(s, first, n, tokens + o->vector.rows, to, valid, &all, error)
                    : source_decode(s, column, first, n, to, valid, &all, error);
   if (!result) append_valid(o, column, all ? NULL : valid, n);

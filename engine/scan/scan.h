@@ -82,9 +82,10 @@ void scanner_skip(struct scanner *scanner, int64_t from, int64_t to);
 /* Rows of the part that pass predicates on service and user, before it is narrowed, where that is known
  * without looking at them; else 0. */
 uint64_t scanner_rows(const struct scanner *scanner);
-/* After scanner_part: only the first `most` rows in order of time are wanted, or the last, by their times
- * alone. Others may be left out, which is done where predicates on service and user are all there are. */
-void scanner_trim(struct scanner *scanner, uint64_t most, bool last);
+/* After scanner_part: of its rows only the times are wanted, one of the columns asked for, and only of the
+ * first `most` in order of time, or the last. Others may be left out, which is done where predicates on
+ * service and user are all there are. */
+void scanner_times(struct scanner *scanner, uint64_t most, bool last);
 /* The next vector (TALLY_ROW), TALLY_OK at the end of the part, or a code. */
 int scanner_next(struct scanner *scanner, const struct vector **vector, tally_error *error);
 /* A chunk of a segment all of whose rows pass: what its zones say of the columns asked for. */

@@ -66,8 +66,8 @@ uint64_t scanner_rows(const struct scanner *s) {
   if (s->rows) return s->scan->request.where_count ? 0 : s->row_count;
   if (s->chunks == 0 || s->candidates.judge_users) return 0;
   for (uint32_t i = 0; i < s->candidates.count; i++) {
-    const struct row_range *range = candidates_range(&s->candidates, i);
-    rows += range->end - range->first;
+    const struct row_range range = candidates_range(&s->candidates, i);
+    rows += range.end - range.first;
   }
   return rows;
 }
@@ -116,6 +116,7 @@ int scanner_part(struct scanner *s, size_t part, int64_t from, int64_t to, tally
   if (result) return result;
   s->segment = NULL;
   s->rows = NULL;
+  s->columns = s->scan->request.columns;
   s->chunk = s->chunks = s->row_count = 0;
   s->selected = s->taken = 0;
   s->time[0].low = from > s->scan->low ? from : s->scan->low;
@@ -164,9 +165,12 @@ void scanner_skip(struct scanner *s, int64_t from, int64_t to) {
 }
 
 /* A user's run is in order of time; but some of its rows may be outside of the part's range. */
-void scanner_trim(struct scanner *s, uint64_t most, bool last) {
-  const uint32_t other = s->scan->filters & ~(uint32_t)(SCAN_SERVICE | SCAN_USER);
-  if (!s->segment || s->chunks == 0 || s->times != 1 || other || s->scan->key_count) return;
+void scanner_times(struct scanner *s, uint64_t most, bool last) {
+  s->columns = 1u << TALLY_COL_TIMESTAMP;
+  const uint32_t known = SCAN_SERVICE | SCAN_USER | 1u << TALLY_COL_TIMESTAMP,
+                 other = s->scan->filters & ~known;
+  const bool gaps = s->times != 1 || s->scan->filter[TALLY_COL_TIMESTAMP].in.count != 1;
+  if (!s->segment || s->chunks == 0 || gaps || other || s->scan->key_count) return;
   const struct segment_info *info = &s->segment->info;
   if (last ? scanner_high(s) < info->max_timestamp : scanner_low(s) > info->min_timestamp) return;
   candidates_trim(&s->candidates, most, last);

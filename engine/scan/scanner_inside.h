@@ -58,6 +58,7 @@ struct scanner {
   bool filter_time;        /* its rows may lie outside of them */
   bool prepared;           /* there is memory for rows */
   /* the chunk whose selected rows are being put out */
+  uint32_t columns; /* bits: those that vectors have, of the scan's */
   uint32_t current, current_rows;
   uint64_t selection[SELECTION_WORDS];
   uint32_t selected, taken;

@@ -4,8 +4,8 @@
 /* Does the index let all rows of the next chunk pass? */
 static bool all_candidates(const struct candidates *c, uint32_t first, uint32_t end) {
   if (c->judge_users || c->next >= c->count) return false;
-  const struct row_range *r = candidates_range(c, c->next);
-  return r->first <= first && end <= r->end;
+  const struct row_range r = candidates_range(c, c->next);
+  return r.first <= first && end <= r.end;
 }
 
 /* And all filters, by its zones? */

@@ -336,3 +336,82 @@ Test(scan, each_user_is_found_with_all_of_its_rows, .timeout = 120) {
   }
   fixture_end(&f);
 }
+
+/* ------------------------------------------------------------------ times ahead */
+
+static int compare_times(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* The times that a scanner tells of a part, in order. */
+static uint32_t times_ahead(struct scanner *scanner, size_t part, const struct scan_request *q, uint64_t most,
+                            bool last, int64_t *times) {
+  const struct vector *v;
+  tally_error error = {0};
+  uint32_t n = 0;
+  scanner_services(scanner, 0, 1);
+  int result = scanner_part(scanner, part, q->from, q->to, &error);
+  scanner_times(scanner, most, last);
+  while (!result && (result = scanner_next(scanner, &v, &error)) == TALLY_ROW) {
+    for (uint32_t i = 0; i < v->rows; i++) times[n++] = v->value[TALLY_COL_TIMESTAMP][i];
+    result = 0;
+  }
+  cr_assert_eq(result, TALLY_OK, "%s", error.text);
+  qsort(times, n, sizeof *times, compare_times);
+  return n;
+}
+
+static uint32_t naive_times(const struct rows *r, const struct scan_request *q, int64_t *times) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < r->count; i++)
+    if (naive_row(r, i, q)) times[n++] = r->timestamp[i];
+  qsort(times, n, sizeof *times, compare_times);
+  return n;
+}
+
+/* The first or last times are right, and where the index alone decides no run is read further than that;
+ * afterwards the part has all of its rows again. */
+static void check_times_ahead(uint64_t *s, const struct fixture *f, const struct scan_request *q, size_t part,
+                              struct scanner *scanner, bool by_index) {
+  static int64_t got[16384], want[16384];
+  const bool last = sample_below(s, 2), segment = part < f->snapshot.segment_count;
+  const uint32_t most = 1 + sample_below(s, 1u << sample_below(s, 9)), runs = f->snapshot.ids[1] + 1;
+  const uint32_t n = times_ahead(scanner, part, q, most, last, got),
+                 all = naive_times(&f->rows[part], q, want);
+  const uint32_t least = all < most ? all : most;
+  cr_assert(least <= n && n <= all);
+  cr_assert(memcmp(last ? got + n - least : got, last ? want + all - least : want, least * sizeof *got) == 0);
+  if (by_index && segment) cr_assert_leq(n, most * runs, "%u times of %u runs for %u", n, runs, most);
+  struct tally_of_rows rows = naive_part(&f->rows[part], q, q->from, q->to),
+                       again = scanned_part(s, &f->rows[part], segment, scanner, part, q, q->from, q->to);
+  cr_assert(rows.rows == again.rows && rows.hash == again.hash);
+}
+
+Test(scan, times_are_read_ahead_only_as_far_as_they_are_wanted) {
+  uint64_t s = sample_seed("scan_times", 13);
+  const uint32_t ids[DOMAINS] = {4, 5, 4, 2};
+  struct fixture f;
+  make_parts(&s, &f, ids, 14000, 2);
+  for (uint32_t round = 0; round < 60; round++) {
+    char text[64];
+    tally_text user = fixture_text(0, 1 + round % ids[0], text);
+    struct literal literals[2] = {{user.data, user.size, false, 0}, {"300", 3, false, 0}};
+    struct predicate where[2] = {{{TALLY_COL_USER_ID, NULL, 0}, OP_EQ, &literals[0], 1},
+                                 {{TALLY_COL_STATUS_CODE, NULL, 0}, OP_LT, &literals[1], 1}};
+    const uint32_t kind = round % 3; /* the user alone, its status too, a range of time too */
+    struct scan_request q = {INT64_MIN, INT64_MAX, where, kind == 1 ? 2 : 1, (1u << COLUMNS) - 1, NULL};
+    if (kind == 2) q.from = JANUARY_START + DAY_US / 3;
+    if (kind == 2) q.to = JANUARY_START + DAY_US;
+    struct scan *scan;
+    struct scanner *scanner;
+    tally_error error = {0};
+    cr_assert_eq(scan_new(&f.snapshot, &q, &f.budget, &scan, &error), 0, "%s", error.text);
+    cr_assert_eq(scanner_new(scan, &scanner, &error), 0, "%s", error.text);
+    for (size_t part = 0; part < scan_parts(scan); part++)
+      check_times_ahead(&s, &f, &q, part, scanner, kind == 0);
+    scanner_free(scanner);
+    scan_free(scan);
+  }
+  fixture_end(&f);
+}
