@@ -85,6 +85,29 @@ void int_frame_decode(const struct int_frame *f, uint32_t first, uint32_t count,
   if (f->exceptions) add_exceptions(f, first, count, out);
 }
 
+/* Places and positions ascend both; positions of damaged bytes that do not are passed over. */
+static void pick_exceptions(const struct int_frame *f, const uint16_t *at, uint32_t count, int64_t *out) {
+  uint64_t positions[PIECE], highs[PIECE];
+  uint32_t e = first_exception(f, at[0]);
+  for (uint32_t i = 0, n; e < f->exceptions && i < count; e += n) {
+    n = f->exceptions - e < PIECE ? f->exceptions - e : PIECE;
+    bits_unpack(f->positions, f->exceptions, position_width(f->count), e, n, 0, positions);
+    bits_unpack(f->highs, f->exceptions, f->exception_width, e, n, 0, highs);
+    for (uint32_t k = 0; k < n; k++) {
+      while (i < count && at[i] < positions[k]) i++;
+      if (i < count && at[i] == positions[k])
+        out[i] = (int64_t)((uint64_t)out[i] + f->scale * ((uint64_t)unzigzag(highs[k]) << f->width));
+    }
+  }
+}
+
+void int_frame_pick(const struct int_frame *f, const uint16_t *at, uint32_t count, int64_t *out) {
+  if (count == 0) return;
+  for (uint32_t i = 0; i < count; i++)
+    out[i] = (int64_t)((uint64_t)f->base + f->scale * bits_get(f->packed, f->count, f->width, at[i]));
+  if (f->exceptions) pick_exceptions(f, at, count, out);
+}
+
 uint64_t int_frame_sum(const struct int_frame *f, uint32_t count) {
   uint64_t quotients = bits_sum(f->packed, f->count, f->width, count), highs[PIECE], high = 0;
   uint32_t exceptions = !f->exceptions ? 0 : count < f->count ? first_exception(f, count) : f->exceptions;

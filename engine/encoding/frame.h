@@ -64,6 +64,8 @@ bool int_frame_open(struct reader *r, uint32_t count, unsigned exponent, bool ex
 bool int_frame_sorted(const struct int_frame *f);
 /* Values [first, first + count), which lie within it. */
 void int_frame_decode(const struct int_frame *f, uint32_t first, uint32_t count, int64_t *out);
+/* The values at at[0..count), which ascend and lie within it. */
+void int_frame_pick(const struct int_frame *f, const uint16_t *at, uint32_t count, int64_t *out);
 /* The sum of the first `count` of them (wrapping), in less time than it takes to decode them. */
 uint64_t int_frame_sum(const struct int_frame *f, uint32_t count);
 

@@ -82,13 +82,19 @@ static void decode_delta(const struct ints *s, uint32_t first, uint32_t count, i
 
 /* An index of damaged bytes may have any value, so indexes are masked to the length of the last one, and the
  * entries are padded up to the mask. */
-static void decode_dict(const struct ints *s, uint32_t first, uint32_t count, int64_t *out) {
-  int64_t entries[DICT_MAX];
+static uint32_t decode_entries(const struct ints *s, int64_t entries[DICT_MAX]) {
   struct ints values;
-  if (!open_allowed(s->values, s->values_size, s->values_count, ALLOW_LEAF, &values)) return;
-  uint32_t mask = (uint32_t)bits_mask(bits_length(s->values_count - 1));
+  const uint32_t mask = (uint32_t)bits_mask(bits_length(s->values_count - 1));
+  /* ints_open has opened it */
+  (void)open_allowed(s->values, s->values_size, s->values_count, ALLOW_LEAF, &values);
   ints_decode(&values, 0, s->values_count, entries);
   for (uint32_t i = s->values_count; i <= mask; i++) entries[i] = entries[s->values_count - 1];
+  return mask;
+}
+
+static void decode_dict(const struct ints *s, uint32_t first, uint32_t count, int64_t *out) {
+  int64_t entries[DICT_MAX];
+  const uint32_t mask = decode_entries(s, entries);
   int_frame_decode(&s->frame, first, count, out);
   for (uint32_t i = 0; i < count; i++) out[i] = entries[(uint64_t)out[i] & mask];
 }
@@ -140,6 +146,29 @@ void ints_decode(const struct ints *s, uint32_t first, uint32_t count, int64_t *
     break;
   default:
     decode_rle(s, first, count, out);
+  }
+}
+
+static void pick_dict(const struct ints *s, const uint16_t *at, uint32_t count, int64_t *out) {
+  int64_t entries[DICT_MAX];
+  const uint32_t mask = decode_entries(s, entries);
+  int_frame_pick(&s->frame, at, count, out);
+  for (uint32_t i = 0; i < count; i++) out[i] = entries[(uint64_t)out[i] & mask];
+}
+
+bool ints_pick(const struct ints *s, const uint16_t *at, uint32_t count, int64_t *out) {
+  switch (s->scheme) {
+  case INTS_CONST:
+    if (count) bits_fill((uint64_t)s->first, count, (uint64_t *)out);
+    return true;
+  case INTS_FOR:
+    int_frame_pick(&s->frame, at, count, out);
+    return true;
+  case INTS_DICT:
+    pick_dict(s, at, count, out);
+    return true;
+  default:
+    return false;
   }
 }
 

@@ -80,6 +80,9 @@ bool ints_open(const void *bytes, size_t size, uint32_t count, struct ints *ints
  * by `count`; DELTA and RLE by first + count at most; DICT by `count` and its entries. No allocation: nested
  * sequences decode in pieces on the stack (up to 64 KiB of it). */
 void ints_decode(const struct ints *ints, uint32_t first, uint32_t count, int64_t *out);
+/* Decodes the values at at[0..count), which ascend and lie within the sequence; false, with nothing done, for
+ * DELTA and RLE, where that would take as long as all of them. */
+bool ints_pick(const struct ints *ints, const uint16_t *at, uint32_t count, int64_t *out);
 /* The sum of all values (wrapping), of CONST and FOR in less time than it takes to decode them. */
 uint64_t ints_sum(const struct ints *ints);
 /* Does every part decode to what the whole has there? Bytes that nobody wrote so may be otherwise: for who

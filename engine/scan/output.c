@@ -107,6 +107,17 @@ static int take_dense(struct scanner *s, int column, uint32_t first, uint32_t n,
   return result;
 }
 
+#define SPARSE 16u /* times as many rows as are picked: then each is decoded alone */
+
+/* False if it was not done. */
+static bool take_single(struct scanner *s, int column, const struct pick *p) {
+  struct output *o = &s->output;
+  if (!p->list || (p->end - p->first) / SPARSE < p->n) return false;
+  if (!source_pick(s, column, p->list, p->n, o->values[column] + o->vector.rows)) return false;
+  append_valid(o, column, NULL, p->n);
+  return true;
+}
+
 static int take_gathered(struct scanner *s, int column, const struct pick *p, tally_error *error) {
   int result = source_load(s, column, p->first, p->end - p->first, error);
   if (result) return result;
@@ -138,8 +149,11 @@ static int take_column(struct scanner *s, int column, const struct pick *p, tall
   const struct column_buffer *b = &s->column[column];
   struct output *o = &s->output;
   bool loaded = b->count && b->first <= p->first && p->end <= b->first + b->count;
-  int result = !loaded && p->end - p->first == p->n ? take_dense(s, column, p->first, p->n, error)
-                                                    : take_gathered(s, column, p, error);
+  int result = 0;
+  if (!loaded && p->end - p->first == p->n)
+    result = take_dense(s, column, p->first, p->n, error);
+  else if (loaded || !take_single(s, column, p))
+    result = take_gathered(s, column, p, error);
   if (!result)
     widen(&o->vector.bound[column],
           source_bounds(s, column, p->first, p->end, o->values[column] + o->vector.rows, p->n));

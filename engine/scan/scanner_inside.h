@@ -93,7 +93,9 @@ int source_load(struct scanner *s, int column, uint32_t first, uint32_t count, t
 /* Decodes them elsewhere; valid is as in segment_values. */
 int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count, int64_t *values,
                   uint64_t *valid, bool *all_valid, tally_error *error);
-/* The same of cost, of rows whose tokens are there. */
+/* Decodes single rows of the current chunk, none of which is NULL; false if it was not done. */
+bool source_pick(struct scanner *s, int column, const uint16_t *rows, uint32_t count, int64_t *values);
+/* As source_decode, of cost, of rows whose tokens are there. */
 int source_costs(struct scanner *s, uint32_t first, uint32_t count, const int64_t *tokens, int64_t *values,
                  uint64_t *valid, bool *all_valid, tally_error *error);
 /* Makes the metadata of rows [first, end) stand in s->metadata, which may have more. */

@@ -99,6 +99,12 @@ int source_decode(struct scanner *s, int column, uint32_t first, uint32_t count,
   return 0;
 }
 
+bool source_pick(struct scanner *s, int column, const uint16_t *rows, uint32_t count, int64_t *values) {
+  if (!s->segment || !segment_pick(s->segment, column, s->current, rows, count, values)) return false;
+  s->stats.blocks_read++;
+  return true;
+}
+
 int source_costs(struct scanner *s, uint32_t first, uint32_t count, const int64_t *tokens, int64_t *values,
                  uint64_t *valid, bool *all_valid, tally_error *error) {
   if (!s->segment) return source_decode(s, TALLY_COL_COST, first, count, values, valid, all_valid, error);

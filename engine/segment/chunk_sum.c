@@ -11,14 +11,6 @@
 #define COST (TALLY_COL_COST - TALLY_COL_REQUEST_SIZE)
 #define TOKENS (TALLY_COL_TOKENS_USED - TALLY_COL_REQUEST_SIZE)
 
-/* The sequence of a column's values in a chunk's block: of costs what is behind the prices, if there are any.
- */
-struct sequence {
-  struct ints ints;
-  bool priced;
-  struct reader prices;
-};
-
 /* False if the block has none. */
 static bool open_sequence(const struct block *b, int column, uint32_t rows, uint32_t nulls,
                           struct sequence *q) {
@@ -45,16 +37,15 @@ static void sum_priced(const struct sequence *cost, const struct ints *tokens, s
   }
 }
 
-/* Pins the block of a column's chunk and opens what is in it; false if there is none, or it was not found
- * sound yet, or it cannot be had: then values tell. */
-static bool pin_sound(struct segment *s, int column, uint32_t chunk, struct block *b, struct sequence *q) {
+bool sequence_pin_sound(struct segment *s, int column, uint32_t chunk, struct block *b, struct sequence *q) {
   const int slot = column_slot(column);
   const uint32_t rows = segment_chunk_rows(s, chunk);
   const struct zone z = segment_zone(s, column, chunk);
+  const uint32_t nulls = column_kind(column) == KIND_TEXT ? 0 : z.nulls; /* ids of 0 are among the others */
   tally_error ignored;
   if (!directory_has_block(&z, slot, rows)) return false;
   if (block_pin(s, (uint32_t)slot * s->chunks + chunk, b, &ignored)) return false;
-  if (block_is_sound(b, 0) && open_sequence(b, column, rows, z.nulls, q)) return true;
+  if (block_is_sound(b, 0) && open_sequence(b, column, rows, nulls, q)) return true;
   block_release(b);
   return false;
 }
@@ -65,12 +56,13 @@ static uint32_t sums_of_sound(struct segment *s, uint32_t chunk, uint32_t measur
   for (int m = MEASURES - 1; m >= 0; m--) {
     struct block b, token_block;
     struct sequence q, tokens;
-    if (!((measures & ~done) >> m & 1) || !pin_sound(s, TALLY_COL_REQUEST_SIZE + m, chunk, &b, &q)) continue;
+    if (!((measures & ~done) >> m & 1) || !sequence_pin_sound(s, TALLY_COL_REQUEST_SIZE + m, chunk, &b, &q))
+      continue;
     if (!q.priced) {
       sum[m] = ints_sum(&q.ints);
       done |= 1u << m;
     } else if (q.ints.count == segment_chunk_rows(s, chunk) &&
-               pin_sound(s, TALLY_COL_TOKENS_USED, chunk, &token_block, &tokens)) {
+               sequence_pin_sound(s, TALLY_COL_TOKENS_USED, chunk, &token_block, &tokens)) {
       if (tokens.ints.count == q.ints.count) {
         const struct zone z = segment_zone(s, TALLY_COL_TOKENS_USED, chunk);
         sum_priced(&q, &tokens.ints, (struct bounds){z.min, z.max}, &sum[COST], &sum[TOKENS]);
@@ -131,7 +123,7 @@ int segment_count_from(struct segment *s, int column, uint32_t chunk, int64_t le
   struct block b;
   struct sequence q;
   bool all;
-  if (pin_sound(s, column, chunk, &b, &q)) {
+  if (sequence_pin_sound(s, column, chunk, &b, &q)) {
     *count = count_of_sequence(&q.ints, least);
     block_release(&b);
     return 0;

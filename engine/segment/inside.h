@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "encoding/ints.h"
 #include "segment/directory.h"
 
 struct segment_inside {
@@ -43,6 +44,17 @@ int block_read(const struct os *os, struct os_file *file, const char *path, uint
                size_t size, tally_error *error);
 /* The block's bytes passed their checksum but do not mean anything. */
 int block_damage(const struct segment *s, const struct block *b, const char *check, tally_error *error);
+
+/* The sequence of a column's values in a chunk's block: of costs what is behind the prices, if there are any.
+ */
+struct sequence {
+  struct ints ints;
+  bool priced;
+  struct reader prices;
+};
+/* chunk_sum.c: pins the block of a column's chunk and opens what is in it; false if there is none, or it was
+ * not found sound yet, or it cannot be had: then values tell. Release the block after a true. */
+bool sequence_pin_sound(struct segment *s, int column, uint32_t chunk, struct block *b, struct sequence *q);
 
 /* Decodes rows of user_id or service_name from the runs; see segment_values. */
 int run_values(struct segment *s, int column, uint32_t row, uint32_t count, int64_t *values,

@@ -208,7 +208,12 @@ int segment_distinct(struct segment *s, int column, uint32_t chunk, int64_t *ids
  * valid has room for CHUNK_ROWS bits. */
 int segment_values(struct segment *s, int column, uint32_t chunk, uint32_t first, uint32_t count,
                    int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error);
-/* The same of cost, for one who has the tokens of the same rows (0 where NULL): costs often follow them. */
+/* Decodes single rows of a chunk, ascending and relative to it, none of which is NULL (of texts it may be);
+ * false where that is not known, or not done quicker than by segment_values. */
+bool segment_pick(struct segment *s, int column, uint32_t chunk, const uint16_t *rows, uint32_t count,
+                  int64_t *values);
+/* As segment_values, of cost, for one who has the tokens of the same rows (0 where NULL): costs often follow
+ * them. */
 int segment_costs(struct segment *s, uint32_t chunk, uint32_t first, uint32_t count, const int64_t *tokens,
                   int64_t *values, uint64_t *valid, bool *all_valid, tally_error *error);
 /* The sums of a chunk's values of measures (bits), all of which are so small that these fit; of the others

@@ -141,6 +141,26 @@ static uint32_t any_count(void) {
   }
 }
 
+/* Some places of n, ascending. */
+static uint32_t some_places(uint32_t n, uint16_t at[INTS_MAX]) {
+  const uint32_t most = 1 + (uint32_t)below(below(2) ? 3 : 1 + n / 4);
+  uint32_t count = 0;
+  for (uint32_t i = (uint32_t)below(most); i < n; i += 1 + (uint32_t)below(most)) at[count++] = (uint16_t)i;
+  return count;
+}
+
+/* Single values are those of the whole; every scheme that can has them. */
+static void check_pick(const struct ints *s, uint32_t n) {
+  static uint16_t at[INTS_MAX];
+  const uint32_t count = some_places(n, at);
+  slice[count % MOST] = 77;
+  const bool picked = ints_pick(s, at, count, slice);
+  cr_assert_eq(picked, s->scheme != INTS_DELTA && s->scheme != INTS_RLE);
+  for (uint32_t i = 0; picked && i < count; i++)
+    cr_assert_eq(slice[i], v[at[i]], "n %u, %s, value %u", n, ints_name(s->scheme), at[i]);
+  cr_assert(count == MOST || slice[count] == 77, "wrote behind the values");
+}
+
 static void check_identity(unsigned used[INTS_SCHEMES]) {
   for (unsigned round = 0; round < 1600; round++) {
     unsigned shape = round % SHAPES;
@@ -159,6 +179,7 @@ static void check_identity(unsigned used[INTS_SCHEMES]) {
                 ints_name(s.scheme), first, count);
       cr_assert(count == MOST || slice[count] == 77, "wrote behind the range");
     }
+    check_pick(&s, n);
   }
 }
 
@@ -288,11 +309,13 @@ Test(ints, sizes_are_what_the_data_needs, .fini = done) {
 static void try_bytes(const uint8_t *bytes, size_t size, uint32_t n) {
   uint8_t *copy = mem_alloc(size ? size : 1);
   memcpy(copy, bytes, size);
+  static uint16_t at[INTS_MAX];
   struct ints s, nested;
   if (ints_open(copy, size, n, &s)) {
     ints_decode(&s, 0, n, back);
     uint32_t first = (uint32_t)below(n);
     ints_decode(&s, first, n - first, slice);
+    (void)ints_pick(&s, at, some_places(n, at), slice);
     if (ints_distinct(&s, &nested)) ints_decode(&nested, 0, nested.count, slice);
     if (ints_indexes(&s, &nested)) ints_decode(&nested, 0, nested.count, slice);
   }

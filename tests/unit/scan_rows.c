@@ -415,3 +415,46 @@ Test(scan, times_are_read_ahead_only_as_far_as_they_are_wanted) {
   }
   fixture_end(&f);
 }
+
+/* ------------------------------------------------------------------ few rows */
+
+/* A segment of events whose costs follow their tokens. */
+static void make_billed(uint64_t *s, struct fixture *f, uint32_t nulls) {
+  const uint32_t ids[DOMAINS] = {30, 5, 20, 4};
+  struct sample_shape shape = {
+      14000, ids[0], ids[1], ids[2], ids[3], nulls, false, JANUARY_START, JANUARY_START + DAY_US};
+  struct rows rows;
+  fixture_begin(f, ids);
+  sample_make(s, &shape, &rows);
+  for (uint32_t i = 0; i < rows.count; i++)
+    if (bitmap_get(rows.valid[VALID_COST], i))
+      rows.cost[i] = rows.number[INT_COLUMNS - 1][i] * INT64_C(12345000) + (i % 97 == 0);
+  fixture_segment(f, rows, JANUARY);
+}
+
+/* Once a chunk has been read as a whole, few of its rows are decoded one by one. */
+Test(scan, few_rows_of_a_chunk_are_those_that_the_whole_has) {
+  uint64_t s = sample_seed("scan_few", 14);
+  for (uint32_t nulls = 0; nulls <= 5; nulls += 5) {
+    struct fixture f;
+    struct scan_request q = {INT64_MIN, INT64_MAX, NULL, 0, (1u << COLUMNS) - 1, NULL};
+    struct scan *scan;
+    struct scanner *scanner;
+    tally_error error = {0};
+    make_billed(&s, &f, nulls);
+    cr_assert_eq(scan_new(&f.snapshot, &q, &f.budget, &scan, &error), 0, "%s", error.text);
+    cr_assert_eq(scanner_new(scan, &scanner, &error), 0, "%s", error.text);
+    for (uint32_t turn = 0; turn < 40; turn++) { /* the first reads everything */
+      const struct rows *r = &f.rows[0];
+      int64_t from = turn ? r->timestamp[sample_below(&s, r->count)] : q.from,
+              to = turn ? from + DAY_US / 200 : q.to;
+      struct tally_of_rows want = naive_part(r, &q, from, to),
+                           got = scanned_part(&s, r, true, scanner, 0, &q, from, to);
+      cr_assert(want.rows == got.rows && want.hash == got.hash, "turn %u: %llu rows", turn,
+                (unsigned long long)want.rows);
+    }
+    scanner_free(scanner);
+    scan_free(scan);
+    fixture_end(&f);
+  }
+}
