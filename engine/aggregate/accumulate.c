@@ -25,6 +25,7 @@ static inline int64_t keep(const uint64_t *valid, uint32_t i) { return -(int64_t
     for (uint32_t row = part_ * STREAMS; row < (rows); row++) statement;                                     \
   } while (0)
 
+/* Rows whose stretch is known. */
 #define EACH_OF_STRETCHES(stretches, stretch, row, statement)                                                \
   do {                                                                                                       \
     for (uint32_t stretch = 0; stretch < (stretches)->count; stretch++)                                      \

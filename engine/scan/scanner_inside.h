@@ -57,8 +57,8 @@ struct scanner {
   uint32_t times;          /* how many */
   bool filter_time;        /* its rows may lie outside of them */
   bool prepared;           /* there is memory for rows */
+  uint32_t columns;        /* bits: those that vectors have, of the scan's */
   /* the chunk whose selected rows are being put out */
-  uint32_t columns; /* bits: those that vectors have, of the scan's */
   uint32_t current, current_rows;
   uint64_t selection[SELECTION_WORDS];
   uint32_t selected, taken;
