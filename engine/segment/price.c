@@ -53,14 +53,20 @@ static inline int64_t divide_floor(const struct divisor *v, uint64_t n) {
  * rounded product is not below n / divisor, and above it by less than n * 2^-50 / divisor; as n < 2^50, that
  * does not reach the next integer, and the product's whole part is the quotient's. It fits 31 bits. */
 #define DIVIDEND_MOST (UINT64_C(1) << 50)
+static inline double inverse_above(double divisor) { return 1 / divisor * (1 + 0x1p-51); }
+static inline int32_t quotient_positive(double n, double divisor, double inverse, bool even) {
+  int32_t q = (int32_t)(n * inverse);
+  if (even) q -= q & (n == (double)q * divisor);
+  return q;
+}
+
 KERNEL static void apply_positive(const int64_t *restrict tokens, uint32_t count, double mantissa,
                                   double half, double divisor, bool even, int32_t step,
                                   int64_t *restrict cost) {
-  const double inverse = 1 / divisor * (1 + 0x1p-51);
+  const double inverse = inverse_above(divisor);
   for (uint32_t i = 0; i < count; i++) {
     double n = (double)(int32_t)tokens[i] * mantissa + half;
-    int32_t q = (int32_t)(n * inverse);
-    if (even) q -= q & (n == (double)q * divisor);
+    int32_t q = quotient_positive(n, divisor, inverse, even);
     cost[i] = (int64_t)((uint64_t)cost[i] + (uint64_t)((int64_t)q * step));
   }
 }
@@ -68,14 +74,10 @@ KERNEL static void apply_positive(const int64_t *restrict tokens, uint32_t count
 /* The sum of what it would add, without the step. */
 KERNEL static int64_t sum_positive(const int64_t *tokens, uint32_t count, double mantissa, double half,
                                    double divisor, bool even) {
-  const double inverse = 1 / divisor * (1 + 0x1p-51);
+  const double inverse = inverse_above(divisor);
   int64_t sum = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    double n = (double)(int32_t)tokens[i] * mantissa + half;
-    int32_t q = (int32_t)(n * inverse);
-    if (even) q -= q & (n == (double)q * divisor);
-    sum += q;
-  }
+  for (uint32_t i = 0; i < count; i++)
+    sum += quotient_positive((double)(int32_t)tokens[i] * mantissa + half, divisor, inverse, even);
   return sum;
 }
 
