@@ -188,7 +188,25 @@ uint64_t ints_sum(const struct ints *s) {
   return s->scheme == INTS_FOR ? int_frame_sum(&s->frame, s->count) : decoded_sum(s);
 }
 
-bool ints_sorted(const struct ints *s) { return s->scheme == INTS_CONST || int_frame_sorted(&s->frame); }
+/* Runs that end before the sequence does have no value for what follows but that of the last one decoded. */
+static bool runs_fill(const struct ints *s) {
+  int64_t lengths[PIECE];
+  uint64_t left = s->count;
+  for (uint32_t run = 0, n; run < s->values_count; run += n) {
+    n = s->values_count - run < PIECE ? s->values_count - run : PIECE;
+    int_frame_decode(&s->frame, run, n, lengths);
+    for (uint32_t i = 0; i < n; i++) {
+      if ((uint64_t)lengths[i] > left) return false;
+      left -= (uint64_t)lengths[i];
+    }
+  }
+  return left == 0;
+}
+
+bool ints_sound(const struct ints *s) {
+  if (s->scheme == INTS_CONST) return true;
+  return int_frame_sorted(&s->frame) && (s->scheme != INTS_RLE || runs_fill(s));
+}
 
 bool ints_distinct(const struct ints *ints, struct ints *values) {
   if (ints->scheme == INTS_CONST) {

@@ -87,7 +87,7 @@ bool ints_pick(const struct ints *ints, const uint16_t *at, uint32_t count, int6
 uint64_t ints_sum(const struct ints *ints);
 /* Does every part decode to what the whole has there? Bytes that nobody wrote so may be otherwise: for who
  * checks the whole and trusts parts. */
-bool ints_sorted(const struct ints *ints);
+bool ints_sound(const struct ints *ints);
 /* DICT, CONST: the distinct values, sorted ascending, as an opened sequence of values->count values (so a
  * reader can prune by them); false for the other schemes. */
 bool ints_distinct(const struct ints *ints, struct ints *values);

@@ -18,6 +18,7 @@ struct part {
   const struct zone *zone;
   uint32_t rows;         /* of the whole chunk */
   const int64_t *tokens; /* of the same rows, for costs; NULL: not known */
+  bool sound;            /* the whole chunk has been looked at since its block came in */
 };
 
 static const struct zone *zone_of(const struct segment *s, int slot, uint32_t chunk) {
@@ -79,12 +80,13 @@ static bool ids_within(const int64_t *v, uint32_t count, const struct zone *z) {
 }
 
 /* The values of a sequence that starts at the reader, of rows [first, first + count); `valid` NULL if none of
- * the chunk is NULL. */
+ * the chunk is NULL. A whole chunk that becomes known to be sound must have the same values in parts. */
 static bool read_sequence(const struct part *p, struct reader *r, const uint64_t *validity, int64_t *values,
                           uint64_t *valid) {
   struct ints ints;
   uint32_t stored = column_kind(p->column) == KIND_TEXT ? p->rows : p->rows - p->zone->nulls;
   if (r->bad || !ints_open(r->at, reader_left(r), stored, &ints)) return false;
+  if (!p->sound && p->count == p->rows && !ints_sound(&ints)) return false;
   if (!validity) {
     ints_decode(&ints, p->first, p->count, values);
     return true;
@@ -129,17 +131,18 @@ static bool check_values(const struct part *p, const int64_t *values, const uint
   return true;
 }
 
-/* As check_values; true without a look if the whole chunk has been looked at since its block came in. */
+/* As check_values; true without a look if the chunk is known to be sound. */
 static bool within_zone(const struct part *p, const struct block *b, const int64_t *values,
                         const uint64_t *valid) {
-  if (block_is_sound(b, 0)) return true;
+  if (p->sound) return true;
   if (!check_values(p, values, valid)) return false;
   if (p->count == p->rows) block_set_sound(b, 0);
   return true;
 }
 
-static int read_numbers(const struct part *p, const struct block *b, int64_t *values, uint64_t *valid,
+static int read_numbers(struct part *p, const struct block *b, int64_t *values, uint64_t *valid,
                         bool *all_valid, tally_error *error) {
+  p->sound = block_is_sound(b, 0);
   struct reader r = reader_make(b->payload, b->size);
   uint64_t validity[CHUNK_ROWS / 64];
   bool maps = p->zone->nulls && column_kind(p->column) != KIND_TEXT;
@@ -189,8 +192,8 @@ static int read_slot(struct segment *s, int column, uint32_t chunk, uint32_t fir
                      const int64_t *tokens, int64_t *values, uint64_t *valid, bool *all_valid,
                      tally_error *error) {
   int slot = column_slot(column);
-  struct part p = {s,     column, chunk, first, count, zone_of(s, slot, chunk), segment_chunk_rows(s, chunk),
-                   tokens};
+  struct part p = {s,      column, chunk, first, count, zone_of(s, slot, chunk), segment_chunk_rows(s, chunk),
+                   tokens, false};
   if (!directory_has_block(p.zone, slot, p.rows)) {
     fill_constant(&p, values, valid, all_valid);
     return 0;

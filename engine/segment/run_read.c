@@ -119,7 +119,7 @@ static int group_lengths(const struct segment *s, const struct block *b, const s
   bool sound = block_is_sound(b, lengths_part(g));
   ints_decode(&ints, 0, sound ? count : g->count, length);
   if (sound) return 0;
-  if (!ints_sorted(&ints) || !lengths_sound(s, g, length))
+  if (!ints_sound(&ints) || !lengths_sound(s, g, length))
     return block_damage(s, b, "segment-runs-lengths-sum", error);
   block_set_sound(b, lengths_part(g));
   return 0;

@@ -528,11 +528,11 @@ Test(ints, exceptions_whose_positions_do_not_ascend_are_told) {
   uint8_t sorted[sizeof shuffled], twice[sizeof shuffled];
   struct ints s;
   cr_assert(ints_open(shuffled, sizeof shuffled, 140, &s));
-  cr_assert_not(ints_sorted(&s));
+  cr_assert_not(ints_sound(&s));
   memcpy(sorted, shuffled, sizeof sorted);
   memcpy(sorted + 5, positions, sizeof positions);
   cr_assert(ints_open(sorted, sizeof sorted, 140, &s));
-  cr_assert(ints_sorted(&s));
+  cr_assert(ints_sound(&s));
   for (uint32_t first = 0; first < 140; first += 13)
     for (uint32_t n = 1; n <= 140 - first; n += 7) {
       ints_decode(&s, 0, 140, back);
@@ -542,5 +542,18 @@ Test(ints, exceptions_whose_positions_do_not_ascend_are_told) {
   memcpy(twice, sorted, sizeof twice);
   twice[7] = twice[6];
   cr_assert(ints_open(twice, sizeof twice, 140, &s));
-  cr_assert_not(ints_sorted(&s), "one position twice");
+  cr_assert_not(ints_sound(&s), "one position twice");
+}
+
+Test(ints, runs_that_do_not_have_as_many_values_as_the_sequence_are_told) {
+  static const uint8_t runs[] = {4, 2, 4, 1, 3, 10, 0x20, 1, 6, 2}; /* three times 5, four times 9 */
+  struct ints s;
+  for (uint32_t count = 2; count < 12; count++) {
+    cr_assert(ints_open(runs, sizeof runs, count, &s));
+    cr_assert_eq(ints_sound(&s), count == 7, "as %u values", count);
+  }
+  cr_assert(ints_open(runs, sizeof runs, 7, &s));
+  ints_decode(&s, 0, 7, back);
+  cr_assert_eq(back[2], 5);
+  cr_assert_eq(back[3], 9);
 }

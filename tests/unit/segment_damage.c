@@ -134,14 +134,18 @@ Test(segment, flipped_bytes_and_cut_files_are_errors, .timeout = 120) {
   fixture_end(&f);
 }
 
+/* Makes a block that was changed one whose checksum is right: payload of `length` at `at`. */
+static void seal_block(const struct fixture *f, uint8_t *bytes, uint64_t at, uint64_t length) {
+  const struct digest d = digest_of(bytes + at, length, at ^ (f->info.id * UINT64_C(0x9E3779B97F4A7C15)));
+  memcpy(bytes + at + length, d.bytes, 16);
+}
+
 /* Seals a changed directory again, so that only its meaning can give it away. */
 static void reseal_directory(struct fixture *f, uint8_t *bytes, size_t size) {
-  uint64_t at = load64(bytes + size - 40), length = load64(bytes + size - 32);
-  uint64_t seed = at ^ (f->info.id * UINT64_C(0x9E3779B97F4A7C15));
-  struct digest d = digest_of(bytes + at, length - 18, seed);
-  memcpy(bytes + at + length - 18, d.bytes, 16);
-  memcpy(bytes + size - 24, d.bytes, 16);
-  memcpy(f->info.digest, d.bytes, 16);
+  const uint64_t at = load64(bytes + size - 40), length = load64(bytes + size - 32) - 18;
+  seal_block(f, bytes, at, length);
+  memcpy(bytes + size - 24, bytes + at + length, 16);
+  memcpy(f->info.digest, bytes + at + length, 16);
 }
 
 Test(segment, a_sealed_directory_of_nonsense_is_never_a_crash, .timeout = 120) {
@@ -188,13 +192,75 @@ Test(segment, a_sealed_rollup_of_nonsense_is_never_a_crash, .timeout = 120) {
     memcpy(copy, bytes, size);
     size_t place = at + sample_below(&random, (uint32_t)(length < 200 || round % 2 ? length : 200));
     copy[place] = (uint8_t)sample_random(&random);
-    struct digest sealed = digest_of(copy + at, length, at ^ (f.info.id * UINT64_C(0x9E3779B97F4A7C15)));
-    memcpy(copy + at + length, sealed.bytes, 16);
+    seal_block(&f, copy, at, length);
     fixture_put(path, copy, size);
     tally_error error = {0};
     refused += !digest_segment(&f, &ignored, &error);
   }
   cr_assert(refused > 500, "only %u of 2000 were noticed", refused);
+  segment_unref(s);
+  free(copy);
+  free(bytes);
+  fixture_end(&f);
+}
+
+/* What a segment says of parts and single rows of its columns is what it says of whole chunks, or nothing. */
+static void compare_parts(struct segment *s, uint64_t *random, unsigned *read, unsigned *refused) {
+  static int64_t whole[CHUNK_ROWS], part[CHUNK_ROWS];
+  static uint64_t valid[CHUNK_ROWS / 64], part_valid[CHUNK_ROWS / 64];
+  bool all, part_all;
+  tally_error error;
+  for (uint32_t chunk = 0; chunk < s->chunks; chunk++) {
+    const uint32_t rows = segment_chunk_rows(s, chunk);
+    for (int column = 0; column < TALLY_COL_METADATA; column++) {
+      if (segment_values(s, column, chunk, 0, rows, whole, valid, &all, &error)) {
+        ++*refused;
+        continue;
+      }
+      ++*read;
+      for (int i = 0; i < 8; i++) {
+        const uint32_t first = sample_below(random, rows), count = 1 + sample_below(random, rows - first);
+        const uint16_t place = (uint16_t)first;
+        int64_t single;
+        cr_assert_eq(segment_values(s, column, chunk, first, count, part, part_valid, &part_all, &error), 0);
+        cr_assert_arr_eq(part, whole + first, count * sizeof *part, "column %d, chunk %u, rows %u + %u",
+                         column, chunk, first, count);
+        if (segment_pick(s, column, chunk, &place, 1, &single)) cr_assert_eq(single, whole[first]);
+      }
+    }
+  }
+}
+
+Test(segment, sealed_chunks_of_nonsense_have_the_same_values_in_parts, .timeout = 120) {
+  uint64_t random = sample_seed("segment_parts", 9);
+  struct sample_shape shape = {9000, 20, 2, 1, 1, 5, false, FEBRUARY_START, FEBRUARY_START + DAY_US};
+  struct fixture f;
+  fixture_write(&f, &random, &shape);
+  char path[400];
+  size_t size;
+  uint8_t *bytes = fixture_file(&f, path, &size), *copy = malloc(size);
+  struct segment *s = fixture_open(&f);
+  const struct directory *d = &s->inside->directory;
+  tally_error error;
+  unsigned read = 0, refused = 0;
+  for (int round = 0; round < 600; round++) {
+    memcpy(copy, bytes, size);
+    for (uint32_t block = 0; block < d->key_block; block++) {
+      const uint64_t at = d->at[block], length = d->at[block + 1] - at;
+      if (length <= 18 || sample_below(&random, 3)) continue;
+      copy[at + sample_below(&random, (uint32_t)(length - 18))] = (uint8_t)sample_random(&random);
+      seal_block(&f, copy, at, length - 18);
+    }
+    fixture_put(path, copy, size);
+    struct segment *changed;
+    struct cache *cache; /* blocks are kept by the segment's number */
+    cr_assert_eq(cache_new(1u << 20, &f.budget, &cache, &error), 0);
+    cr_assert_eq(segment_open(os_posix(), f.path, &f.info, cache, &f.budget, &changed, &error), 0);
+    compare_parts(changed, &random, &read, &refused);
+    segment_unref(changed);
+    cache_free(cache);
+  }
+  cr_assert(read > 10000 && refused > 1000, "%u were read, %u refused", read, refused);
   segment_unref(s);
   free(copy);
   free(bytes);
