@@ -51,9 +51,9 @@ struct server {
   struct job trim; /* trim.h */
   _Atomic bool trimming;
   bool trim_due;      /* answers have rested, or the process has grown */
-  uint64_t measured;  /* loop time, ms: of the process's memory */
-  uint64_t trimmed;   /* the same of the last trim because of it */
-  unsigned trim_rest; /* TRIM_MS until the next; the upkeep's while `trimming` */
+  uint64_t trimmed;   /* loop time, ms: of the last trim because it has grown */
+  unsigned trim_rest; /* TRIM_MS until the next; the upkeep's while `trimming`, as is */
+  size_t trim_left;   /* what the last trim left in memory */
   uint64_t session_count;
   unsigned entries, away; /* of all sessions: appends and marks under way, answers with a worker */
   /* By a hash of its bytes: for how many turns a request is not tried at once, and will not be if it then

@@ -17,7 +17,8 @@ static void trim(struct job *job) {
   size_t before = resident();
   mem_keep_none();
   (void)malloc_trim(0);
-  bool little = before < resident() + server->config.memory / TRIM_LITTLE;
+  server->trim_left = resident();
+  bool little = before < server->trim_left + server->config.memory / TRIM_LITTLE;
   if (!little)
     server->trim_rest = 1;
   else if (server->trim_rest < TRIM_REST_MOST)
@@ -32,14 +33,18 @@ static void allow_kept(const struct server *server, size_t in_memory) {
   mem_keep_most(room < least ? least : room > most ? most : room);
 }
 
+/* There is something to give back: beyond `memory`, and either time has passed or the process has grown. */
+static bool worth_it(const struct server *server, size_t in_memory, uint64_t now) {
+  const size_t memory = server->config.memory;
+  return in_memory > memory && (now - server->trimmed >= (uint64_t)TRIM_MS * server->trim_rest ||
+                                in_memory >= server->trim_left + memory / TRIM_LITTLE);
+}
+
 static bool grown(struct server *server) {
   const uint64_t now = uv_now(server->loop);
-  if (now - server->measured < TRIM_MS) return false;
-  server->measured = now;
   const size_t in_memory = resident();
   allow_kept(server, in_memory);
-  if (in_memory <= server->config.memory || now - server->trimmed < (uint64_t)TRIM_MS * server->trim_rest)
-    return false;
+  if (!worth_it(server, in_memory, now)) return false;
   server->trimmed = now;
   return true;
 }
