@@ -13,6 +13,8 @@
 #define AHEAD 4u          /* a part's times are read first if it has this many times the limit of rows */
 #define FIRST_ROWS 4096u  /* of the first window, which are sorted in about a millisecond */
 #define FIRST_METADATA ((size_t)1 << 20)
+#define ROOM_ROWS 128u /* that rows, and metadata, take at first, rather than a row after the other */
+#define ROOM_METADATA ((size_t)4 << 10)
 
 static const char what[] = "sorting of events";
 
@@ -208,6 +210,7 @@ static size_t rows_target(const struct window *w) {
 static int grow_rows(struct window *w, size_t need, tally_error *error) {
   if (need <= w->capacity) return 0;
   size_t room = w->capacity * 2 > need ? w->capacity * 2 : need;
+  if (room < ROOM_ROWS) room = ROOM_ROWS;
   if (room > w->rows_most && need <= w->rows_most) room = w->rows_most;
   struct budget *budget = w->environment->budget;
   if (w->keys_capacity < room) { /* with the rows: a window is made smaller where no memory is left */
@@ -226,6 +229,7 @@ static int grow_rows(struct window *w, size_t need, tally_error *error) {
 static int grow_metadata(struct window *w, size_t need, tally_error *error) {
   if (need <= w->metadata_capacity) return 0;
   size_t room = need + need / 2;
+  if (room < ROOM_METADATA) room = ROOM_METADATA;
   if (room > w->metadata_most && need <= w->metadata_most) room = w->metadata_most;
   void *p = grow_memory(w->environment->budget, w->metadata, w->metadata_capacity, room, what, error);
   if (!p) return error->code;

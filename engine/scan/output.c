@@ -10,22 +10,24 @@ static bool wanted(const struct scanner *s, int column) { return s->columns >> c
 
 int output_allocate(struct scanner *s, tally_error *error) {
   struct output *o = &s->output;
-  int result = 0;
+  const size_t words = VECTOR_ROWS + SELECTION_WORDS;
   void *memory;
-  for (int column = 0; column < COLUMNS && !result; column++) {
+  int result = hold_take(
+      &s->hold, ((size_t)__builtin_popcount(s->scan->request.columns) * words + 1) * sizeof(uint64_t),
+      &memory, error);
+  if (result) return result;
+  uint64_t *at = memory;
+  for (int column = 0; column < COLUMNS; column++) {
     if (!(s->scan->request.columns >> column & 1)) continue;
-    bool text = column == TALLY_COL_METADATA;
-    result = hold_take(&s->hold, (VECTOR_ROWS + (text ? 1u : 0u)) * sizeof(int64_t), &memory, error);
-    if (result) break;
+    const bool text = column == TALLY_COL_METADATA;
     if (text)
-      o->metadata_at = memory;
+      o->metadata_at = at; /* one more than rows */
     else
-      o->values[column] = memory;
-    if (column < TALLY_COL_REQUEST_SIZE) continue;
-    result = hold_take(&s->hold, VECTOR_ROWS / 8, &memory, error);
-    if (!result) o->valid[column] = memory;
+      o->values[column] = (int64_t *)at;
+    if (column >= TALLY_COL_REQUEST_SIZE) o->valid[column] = at + VECTOR_ROWS + text;
+    at += words + text;
   }
-  return result;
+  return 0;
 }
 
 void output_clear(struct scanner *s) {

@@ -3,23 +3,26 @@
 #include "base/status.h"
 #include "scan/scanner_inside.h"
 
-/* Buffers for the columns that filters or the output decode. */
+/* Buffers for the columns that filters or the output decode: one piece of memory, as a short query would
+ * take as long to ask for twelve as to fill them. */
 static int allocate_columns(struct scanner *s, tally_error *error) {
-  uint32_t used = s->scan->filters | s->scan->request.columns;
+  const uint32_t used = s->scan->filters | s->scan->request.columns, mask = (1u << TALLY_COL_METADATA) - 1;
+  const bool metadata = used >> TALLY_COL_METADATA & 1 || s->scan->key_count;
+  const size_t words = CHUNK_ROWS + SELECTION_WORDS,
+               columns = (size_t)__builtin_popcount(used & mask) + metadata;
   void *memory;
-  int result = 0;
-  for (int column = 0; column < TALLY_COL_METADATA && !result; column++) {
-    if (!(used >> column & 1)) continue;
-    result = hold_take(&s->hold, (CHUNK_ROWS + SELECTION_WORDS) * sizeof(int64_t), &memory, error);
-    if (result) break;
-    s->column[column].values = memory;
-    s->column[column].valid = (uint64_t *)memory + CHUNK_ROWS;
-  }
-  if (result || (!(used >> TALLY_COL_METADATA & 1) && s->scan->key_count == 0)) return result;
-  result = hold_take(&s->hold, (CHUNK_ROWS + 1 + SELECTION_WORDS) * sizeof(uint64_t), &memory, error);
+  int result = hold_take(&s->hold, (columns * words + 1) * sizeof(uint64_t), &memory, error);
   if (result) return result;
-  s->metadata.decoded = memory;
-  s->metadata.map = s->metadata.decoded + CHUNK_ROWS + 1;
+  uint64_t *at = memory;
+  for (int column = 0; column < TALLY_COL_METADATA; column++) {
+    if (!(used >> column & 1)) continue;
+    s->column[column].values = (int64_t *)at;
+    s->column[column].valid = at + CHUNK_ROWS;
+    at += words;
+  }
+  if (!metadata) return 0;
+  s->metadata.decoded = at;
+  s->metadata.map = at + CHUNK_ROWS + 1;
   return 0;
 }
 
