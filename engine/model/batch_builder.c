@@ -34,6 +34,7 @@ tally_batch *tally_batch_new(void) {
   batch->in_all = ALL_COLUMNS;
   batch->unready = ALL_DOMAINS;
   batch->find = dictionary_find_best();
+  json_shapes_clear(&batch->shapes);
   return batch;
 }
 
@@ -58,6 +59,7 @@ void tally_batch_reset(tally_batch *batch) {
   batch->unready = ALL_DOMAINS;
   buffer_clear(&batch->metadata);
   buffer_clear(&batch->out);
+  json_shapes_clear(&batch->shapes);
 }
 
 uint32_t tally_batch_rows(const tally_batch *batch) { return batch->rows; }
@@ -122,6 +124,13 @@ INLINE int check_text(tally_batch *b, int domain, struct checked *checked, tally
   return limit_text(b->rows, column, text->data, text->size, error);
 }
 
+static int check_metadata(tally_batch *b, const tally_text *text, tally_error *error) {
+  size_t wrong;
+  if (text->size <= METADATA_BYTES && !json_shapes_check(&b->shapes, text->data, text->size, &wrong))
+    return TALLY_OK;
+  return limit_metadata(b->rows, text->data, text->size, error);
+}
+
 /* The functions that judge a value, and say what is wrong with it, are called for what is not plainly good.
  */
 static int check_event(tally_batch *b, const tally_event *event, struct checked *checked,
@@ -146,7 +155,7 @@ static int check_event(tally_batch *b, const tally_event *event, struct checked 
     code = limit_cost(b->rows, event->cost, error);
   if (!code && event->metadata.data) {
     checked->mask |= 1u << TALLY_COL_METADATA;
-    code = limit_metadata(b->rows, event->metadata.data, event->metadata.size, error);
+    code = check_metadata(b, &event->metadata, error);
   }
   return code;
 }

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "encoding/ints.h"
 #include "model/batch_dictionary.h"
+#include "model/json_shape.h"
 #include "model/schema.h"
 
 #define ALL_COLUMNS ((1u << COLUMNS) - 1)
@@ -31,6 +32,7 @@ struct tally_batch {
   struct buffer out;          /* what tally_batch_finish lent */
   struct buffer work, packed; /* batch_pack.c: a column's values widened; one part, packed */
   struct ints_scratch scratch;
+  struct json_shapes shapes; /* of the metadata */
 };
 
 #define BATCH_HEADER_BYTES 16u

@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "base/utf8.h"
 #include "model/batch.h"
-#include "model/json.h"
+#include "model/json_shape.h"
 #include "model/limits.h"
 
 #define STEP 256u /* rows decoded at a time */
@@ -108,23 +108,27 @@ struct metadata_rows {
 };
 
 /* One row's metadata: NULL rows have no bytes, the others a JSON object within what is left. */
-static bool metadata_good(const struct batch *batch, uint32_t row, int64_t size, size_t at) {
+static bool metadata_good(const struct batch *batch, struct json_shapes *shapes, uint32_t row, int64_t size,
+                          size_t at) {
   if (!batch_valid(&batch->column[TALLY_COL_METADATA], row)) return size == 0;
   size_t wrong;
   return size > 0 && size <= METADATA_BYTES && (size_t)size <= batch->metadata_size - at &&
-         !json_object_check(batch->metadata + at, (size_t)size, &wrong);
+         !json_shapes_check(shapes, batch->metadata + at, (size_t)size, &wrong);
 }
 
 /* Rows from `end` on are of no interest: a fault was found there already. */
 static struct metadata_rows metadata_faults(const struct batch *batch, uint32_t end) {
   const struct batch_column *c = &batch->column[TALLY_COL_METADATA];
   int64_t sizes[STEP];
+  struct json_shapes shapes;
   size_t at = 0;
+  json_shapes_clear(&shapes);
   for (uint32_t first = 0; first < end; first += STEP) {
     uint32_t count = end - first < STEP ? end - first : STEP;
     batch_values(c, first, count, sizes);
     for (uint32_t i = 0; i < count; i++) {
-      if (!metadata_good(batch, first + i, sizes[i], at)) return (struct metadata_rows){first + i, at};
+      if (!metadata_good(batch, &shapes, first + i, sizes[i], at))
+        return (struct metadata_rows){first + i, at};
       at += (size_t)sizes[i];
     }
   }
