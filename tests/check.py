@@ -3,6 +3,7 @@
 Called by tools/check. Each step prints its own result; its output goes to build/check/<step>.log and is shown when it fails. The sum
 at the end counts the cases that the test runners themselves report; a step that reports none counts as one.
 """
+import argparse
 import os
 import re
 import subprocess
@@ -113,10 +114,22 @@ def run_step(name, commands):
     return passed, failed, output
 
 
+def arguments():
+    names = [name for name, _, _ in STEPS]
+    parser = argparse.ArgumentParser(prog="tools/check", description="Builds Tally in every way that counts, and runs every lint and test.",
+                                     formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="example: tools/check lint build \"unit tests\"\nsteps:\n  " + "\n  ".join(names))
+    parser.add_argument("--quick", action="store_true", help="without the long tests")
+    parser.add_argument("only", nargs="*", metavar="NAME", help="only the steps whose name contains one of these")
+    a = parser.parse_args()
+    for name in a.only:
+        if not any(name in step for step in names):
+            parser.error(f"no step's name contains \"{name}\": tools/check --help lists them")
+    return a.quick, a.only
+
+
 def main():
-    arguments = sys.argv[1:]
-    quick = "--quick" in arguments
-    only = [a for a in arguments if a != "--quick"]
+    quick, only = arguments()
     os.makedirs(BUILD, exist_ok=True)
     passed = failed = 0
     start = time.time()
