@@ -56,6 +56,17 @@ static inline void copy_few(void *to, const void *from, size_t size) {
   }
 }
 
+/* memcmp() == 0, likewise. */
+static inline bool same_few(const void *a, const void *b, size_t size) {
+  const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
+  if (size > 16) return memcmp(x, y, size) == 0;
+  if (size >= 8) return load64(x) == load64(y) && load64(x + size - 8) == load64(y + size - 8);
+  if (size >= 4) return load32(x) == load32(y) && load32(x + size - 4) == load32(y + size - 4);
+  for (size_t i = 0; i < size; i++)
+    if (x[i] != y[i]) return false;
+  return true;
+}
+
 struct reader {
   const uint8_t *at, *end;
   bool bad;

@@ -65,7 +65,7 @@ uint32_t texts_find(const struct dictionary *d, uint32_t hash, const char *text,
   for (uint32_t i = hash & d->mask; d->slot[i].id; i = (i + 1) & d->mask) {
     if (d->slot[i].hash != hash) continue;
     tally_text t = texts_text(d, d->slot[i].id);
-    if (t.size == size && memcmp(t.data, text, size) == 0) return d->slot[i].id;
+    if (t.size == size && same_few(t.data, text, size)) return d->slot[i].id;
   }
   return 0;
 }

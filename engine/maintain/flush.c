@@ -64,18 +64,31 @@ static void gather_wide(int64_t *restrict to, const int64_t *restrict from, cons
   for (uint32_t i = 0; i < n; i++) to[i] = from[order[i]];
 }
 
-#define AHEAD 16u /* rows whose metadata is on its way while those before are copied */
+#define PIECE 256u /* rows whose metadata is on its way before that of the first of them is copied */
 
-static void gather_metadata(const struct rows *from, struct rows *to, const uint32_t *order, uint32_t n) {
+/* Few rows have some: they are found by `valid`, those of `to`, as a branch on each size would be guessed
+ * wrongly time and again. NULLs have no bytes. */
+static void gather_metadata(const struct rows *from, struct rows *to, const uint64_t *valid,
+                            const uint32_t *order, uint32_t n) {
   const uint64_t *starts = from->metadata_at;
   const char *texts = from->metadata;
-  uint64_t *ends = to->metadata_at + 1, at = 0;
+  uint64_t start[PIECE];
   to->metadata_at[0] = 0;
-  for (uint32_t i = 0; i < n; i++) {
-    if (i + AHEAD < n) __builtin_prefetch(texts + starts[order[i + AHEAD]]);
-    uint64_t start = starts[order[i]], size = starts[order[i] + 1] - start;
-    if (size) memcpy(to->metadata + at, texts + start, size);
-    ends[i] = at += size;
+  for (uint32_t first = 0; first < n; first += PIECE, valid += PIECE / 64) {
+    const uint32_t count = n - first < PIECE ? n - first : PIECE;
+    uint64_t *at = to->metadata_at + first;
+    for (uint32_t i = 0; i < count; i++) {
+      start[i] = starts[order[first + i]];
+      at[i + 1] = at[i] + (starts[order[first + i] + 1] - start[i]);
+    }
+    for (uint32_t w = 0; w < bitmap_words(count); w++)
+      for (uint64_t word = valid[w]; word; word &= word - 1)
+        __builtin_prefetch(texts + start[w * 64 + (uint32_t)__builtin_ctzll(word)]);
+    for (uint32_t w = 0; w < bitmap_words(count); w++)
+      for (uint64_t word = valid[w]; word; word &= word - 1) {
+        const uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(word);
+        memcpy(to->metadata + at[i], texts + start[i], at[i + 1] - at[i]);
+      }
   }
 }
 
@@ -87,7 +100,7 @@ static void gather(const struct rows *from, struct rows *to, const uint32_t *ord
   for (int c = 0; c < INT_COLUMNS; c++) gather_integers(to->number[c], from->number[c], order, n);
   gather_wide(to->cost, from->cost, order, n);
   for (int v = 0; v < INT_COLUMNS + 2; v++) gather_valid(to->valid[v], from->valid[v], from->count, order, n);
-  gather_metadata(from, to, order, n);
+  gather_metadata(from, to, to->valid[VALID_METADATA], order, n);
 }
 
 void flush_sort(const struct rows *from, struct rows *to, void *scratch) {

@@ -155,8 +155,7 @@ static void fill_metadata(struct memtable *m, const struct batch *batch) {
       memset(size, 0, n * sizeof *size);
     else
       batch_values(c, first, n, size);
-    for (uint32_t i = 0; i < n; i++)
-      at[first + i + 1] = end += batch_valid(c, first + i) ? (uint64_t)size[i] : 0;
+    for (uint32_t i = 0; i < n; i++) at[first + i + 1] = end += (uint64_t)size[i]; /* of NULL it is 0 */
   }
 }
 
