@@ -56,7 +56,7 @@ static inline void copy_few(void *to, const void *from, size_t size) {
   }
 }
 
-/* memcmp() == 0, likewise. */
+/* memcmp() == 0 of the few bytes that most texts have, without a call. */
 static inline bool same_few(const void *a, const void *b, size_t size) {
   const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
   if (size > 16) return memcmp(x, y, size) == 0;

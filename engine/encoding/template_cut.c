@@ -176,7 +176,7 @@ bool template_match(const char *literal, size_t literal_size, const struct place
   size_t at = 0, used = 0;
   for (uint32_t i = 0; i < count; i++) {
     size_t between = places[i].position - used;
-    if (size - at < between || !text_equal(literal + used, text + at, between)) return false;
+    if (size - at < between || !same_few(literal + used, text + at, between)) return false;
     at += between;
     used += between;
     size_t end = value_end(&places[i], text, at, size);
@@ -184,5 +184,5 @@ bool template_match(const char *literal, size_t literal_size, const struct place
     spans[i] = (struct span){(uint32_t)at, (uint32_t)(end - at)};
     at = end;
   }
-  return size - at == literal_size - used && text_equal(literal + used, text + at, size - at);
+  return size - at == literal_size - used && same_few(literal + used, text + at, size - at);
 }

@@ -56,7 +56,7 @@ static void write_ints_part(struct work *w, const int64_t *v, uint32_t count, st
 static bool all_equal(const struct text_list *l) {
   size_t size = text_size(l, 0);
   for (uint32_t i = 1; i < l->count; i++)
-    if (text_size(l, i) != size || !text_equal(text_of(l, i), text_of(l, 0), size)) return false;
+    if (text_size(l, i) != size || !same_few(text_of(l, i), text_of(l, 0), size)) return false;
   return true;
 }
 
@@ -231,8 +231,7 @@ static uint32_t number_texts(const struct text_list *l, int64_t *numbers, uint32
     uint32_t hash = (uint32_t)hash64(text, size), slot = hash & mask;
     for (; slots[slot].number; slot = (slot + 1) & mask) {
       uint32_t first = firsts[slots[slot].number - 1];
-      if (slots[slot].hash == hash && text_size(l, first) == size &&
-          text_equal(text_of(l, first), text, size))
+      if (slots[slot].hash == hash && text_size(l, first) == size && same_few(text_of(l, first), text, size))
         break;
     }
     if (!slots[slot].number) {

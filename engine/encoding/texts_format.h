@@ -67,17 +67,6 @@ bool text_list_decode(const void *encoded, size_t size, struct text_range range,
                       unsigned level, size_t max_bytes, uint64_t *at, struct buffer *bytes,
                       struct ints_scratch *scratch);
 
-/* memcmp() == 0 for the few bytes that most values and literals have, without a call. */
-static inline bool text_equal(const void *a, const void *b, size_t size) {
-  const uint8_t *p = a, *q = b;
-  if (size > 16) return memcmp(p, q, size) == 0;
-  if (size >= 8) return load64(p) == load64(q) && load64(p + size - 8) == load64(q + size - 8);
-  if (size >= 4) return load32(p) == load32(q) && load32(p + size - 4) == load32(q + size - 4);
-  for (size_t i = 0; i < size; i++)
-    if (p[i] != q[i]) return false;
-  return true;
-}
-
 /* `size` more bytes of b, never NULL if there is memory (an empty buffer has none, buffer_add() gives NULL).
  */
 static inline uint8_t *text_room(struct buffer *b, size_t size) {

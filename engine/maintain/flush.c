@@ -66,11 +66,10 @@ static void gather_wide(int64_t *restrict to, const int64_t *restrict from, cons
 
 #define PIECE 256u /* rows whose metadata is on its way before that of the first of them is copied */
 
-/* Few rows have some: they are found by `valid`, those of `to`, as a branch on each size would be guessed
- * wrongly time and again. NULLs have no bytes. */
-static void gather_metadata(const struct rows *from, struct rows *to, const uint64_t *valid,
-                            const uint32_t *order, uint32_t n) {
-  const uint64_t *starts = from->metadata_at;
+/* Few rows have some: they are found by their bits, which `to` has already, as a branch on each size would be
+ * guessed wrongly time and again. NULLs have no bytes. */
+static void gather_metadata(const struct rows *from, struct rows *to, const uint32_t *order, uint32_t n) {
+  const uint64_t *starts = from->metadata_at, *valid = to->valid[VALID_METADATA];
   const char *texts = from->metadata;
   uint64_t start[PIECE];
   to->metadata_at[0] = 0;
@@ -100,7 +99,7 @@ static void gather(const struct rows *from, struct rows *to, const uint32_t *ord
   for (int c = 0; c < INT_COLUMNS; c++) gather_integers(to->number[c], from->number[c], order, n);
   gather_wide(to->cost, from->cost, order, n);
   for (int v = 0; v < INT_COLUMNS + 2; v++) gather_valid(to->valid[v], from->valid[v], from->count, order, n);
-  gather_metadata(from, to, to->valid[VALID_METADATA], order, n);
+  gather_metadata(from, to, order, n);
 }
 
 void flush_sort(const struct rows *from, struct rows *to, void *scratch) {

@@ -34,7 +34,6 @@ tally_batch *tally_batch_new(void) {
   batch->in_all = ALL_COLUMNS;
   batch->unready = ALL_DOMAINS;
   batch->find = dictionary_find_best();
-  json_shapes_clear(&batch->shapes);
   return batch;
 }
 

@@ -84,7 +84,7 @@ static bool scan_key(struct scan *s) {
 
 static bool scan_digits(struct scan *s) {
   const char *start = s->at;
-  while (s->at < s->end && (unsigned)(*s->at - '0') < 10) s->at++;
+  while (s->at < s->end && json_is_digit(*s->at)) s->at++;
   return s->at > start || wrong(s, "a digit is expected");
 }
 
@@ -114,7 +114,7 @@ static bool scan_word(struct scan *s, const char *word, size_t size) {
 static bool scan_scalar(struct scan *s) {
   char c = peek(s);
   if (c == '"') return scan_string(s);
-  if (c == '-' || (unsigned)(c - '0') < 10) return scan_number(s);
+  if (c == '-' || json_is_digit(c)) return scan_number(s);
   if (c == 't') return scan_word(s, "true", 4);
   if (c == 'f') return scan_word(s, "false", 5);
   return scan_word(s, "null", 4);

@@ -16,8 +16,6 @@ void json_shapes_clear(struct json_shapes *shapes) {
   for (unsigned i = 0; i < JSON_SHAPES; i++) shapes->of[i].size = shapes->of[i].misses = 0;
 }
 
-static bool is_digit(char c) { return (unsigned)(c - '0') < 10; }
-
 /* Does a byte of the block stand where it must not? */
 static inline unsigned block_differs(const char *text, const struct json_shape *s, size_t at) {
 #ifdef __SSE2__
@@ -52,8 +50,8 @@ static bool has_shape(const struct json_shape *s, const char *text, size_t size)
 /* A digit outside of strings: the first of several before the point must not become a 0. */
 static void learn_digit(struct json_shape *s, const char *text, size_t i) {
   const char before = text[i - 1]; /* there is one, as well as one behind: the object's braces */
-  const bool first = !is_digit(before) && !strchr(".eE+", before);
-  s->low[i] = first && is_digit(text[i + 1]) ? '1' : '0';
+  const bool first = !json_is_digit(before) && !strchr(".eE+", before);
+  s->low[i] = first && json_is_digit(text[i + 1]) ? '1' : '0';
   s->high[i] = '9';
 }
 
@@ -71,7 +69,7 @@ static void learn(struct json_shape *s, const char *text, size_t size) {
     } else if (inside) {
       s->low[i] = ' ';
       s->high[i] = INT8_MAX;
-    } else if (is_digit(c)) {
+    } else if (json_is_digit(c)) {
       learn_digit(s, text, i);
     }
   }

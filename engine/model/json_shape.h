@@ -22,7 +22,7 @@ struct json_shapes {
   } of[JSON_SHAPES];
 };
 
-/* Forgets all; before the first check. */
+/* Forgets all; before the first check, unless it is zeroed. */
 void json_shapes_clear(struct json_shapes *shapes);
 /* What json_object_check says of the text. */
 const char *json_shapes_check(struct json_shapes *shapes, const char *text, size_t size, size_t *offset);

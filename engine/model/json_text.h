@@ -12,6 +12,8 @@
 
 static inline bool json_is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
+static inline bool json_is_digit(char c) { return (unsigned)(c - '0') < 10; }
+
 static inline const char *json_skip_space(const char *p, const char *end) {
   while (p < end && json_is_space(*p)) p++;
   return p;

@@ -10,23 +10,13 @@ static bool wanted(const struct scanner *s, int column) { return s->columns >> c
 
 int output_allocate(struct scanner *s, tally_error *error) {
   struct output *o = &s->output;
-  const size_t words = VECTOR_ROWS + SELECTION_WORDS;
-  void *memory;
-  int result = hold_take(
-      &s->hold, ((size_t)__builtin_popcount(s->scan->request.columns) * words + 1) * sizeof(uint64_t),
-      &memory, error);
+  struct column_room room[COLUMNS];
+  int result = scanner_rooms(s, s->scan->request.columns, room, error);
   if (result) return result;
-  uint64_t *at = memory;
-  for (int column = 0; column < COLUMNS; column++) {
-    if (!(s->scan->request.columns >> column & 1)) continue;
-    const bool text = column == TALLY_COL_METADATA;
-    if (text)
-      o->metadata_at = at; /* one more than rows */
-    else
-      o->values[column] = (int64_t *)at;
-    if (column >= TALLY_COL_REQUEST_SIZE) o->valid[column] = at + VECTOR_ROWS + text;
-    at += words + text;
-  }
+  for (int column = 0; column < TALLY_COL_METADATA; column++)
+    o->values[column] = (int64_t *)room[column].values;
+  o->metadata_at = room[TALLY_COL_METADATA].values;
+  for (int column = TALLY_COL_REQUEST_SIZE; column < COLUMNS; column++) o->valid[column] = room[column].valid;
   return 0;
 }
 

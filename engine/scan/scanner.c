@@ -3,26 +3,34 @@
 #include "base/status.h"
 #include "scan/scanner_inside.h"
 
-/* Buffers for the columns that filters or the output decode: one piece of memory, as a short query would
- * take as long to ask for twelve as to fill them. */
-static int allocate_columns(struct scanner *s, tally_error *error) {
-  const uint32_t used = s->scan->filters | s->scan->request.columns, mask = (1u << TALLY_COL_METADATA) - 1;
-  const bool metadata = used >> TALLY_COL_METADATA & 1 || s->scan->key_count;
-  const size_t words = CHUNK_ROWS + SELECTION_WORDS,
-               columns = (size_t)__builtin_popcount(used & mask) + metadata;
-  void *memory;
-  int result = hold_take(&s->hold, (columns * words + 1) * sizeof(uint64_t), &memory, error);
-  if (result) return result;
+int scanner_rooms(struct scanner *s, uint32_t columns, struct column_room room[COLUMNS], tally_error *error) {
+  const size_t words = CHUNK_ROWS + SELECTION_WORDS;
+  void *memory = NULL;
+  int result = hold_take(&s->hold, ((size_t)__builtin_popcount(columns) * words + 1) * sizeof(uint64_t),
+                         &memory, error);
   uint64_t *at = memory;
-  for (int column = 0; column < TALLY_COL_METADATA; column++) {
-    if (!(used >> column & 1)) continue;
-    s->column[column].values = (int64_t *)at;
-    s->column[column].valid = at + CHUNK_ROWS;
-    at += words;
+  for (int column = 0; column < COLUMNS && !result; column++) {
+    const bool text = column == TALLY_COL_METADATA;
+    room[column] = (struct column_room){0};
+    if (!(columns >> column & 1)) continue;
+    room[column] = (struct column_room){at, at + CHUNK_ROWS + text};
+    at += words + text;
   }
-  if (!metadata) return 0;
-  s->metadata.decoded = at;
-  s->metadata.map = at + CHUNK_ROWS + 1;
+  return result;
+}
+
+/* Buffers for the columns that filters or the output decode. */
+static int allocate_columns(struct scanner *s, tally_error *error) {
+  struct column_room room[COLUMNS];
+  const uint32_t keys = s->scan->key_count ? 1u << TALLY_COL_METADATA : 0;
+  int result = scanner_rooms(s, s->scan->filters | s->scan->request.columns | keys, room, error);
+  if (result) return result;
+  for (int column = 0; column < TALLY_COL_METADATA; column++) {
+    s->column[column].values = (int64_t *)room[column].values;
+    s->column[column].valid = room[column].valid;
+  }
+  s->metadata.decoded = room[TALLY_COL_METADATA].values;
+  s->metadata.map = room[TALLY_COL_METADATA].valid;
   return 0;
 }
 

@@ -111,6 +111,14 @@ static inline tally_text source_text(const struct scanner *s, uint32_t row) {
 /* select.c: finds the rows of the current chunk that pass: s->selected of them, and which. */
 int select_rows(struct scanner *s, tally_error *error);
 
+/* scanner.c: where a column's values go (the offsets of metadata, which are one more), and behind them the
+ * bits of a chunk; none of a column that is not among `columns` (bits). All are one piece of memory: a short
+ * query would take as long to ask for a dozen as to fill them. */
+struct column_room {
+  uint64_t *values, *valid;
+};
+int scanner_rooms(struct scanner *s, uint32_t columns, struct column_room room[COLUMNS], tally_error *error);
+
 /* output.c */
 int output_allocate(struct scanner *s, tally_error *error);
 void output_clear(struct scanner *s);

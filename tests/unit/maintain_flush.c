@@ -2,9 +2,8 @@
 #include <criterion/criterion.h>
 
 #include "maintain/flush.h"
+#include "maintain/order.h"
 #include "sample_rows.h"
-
-#define FEBRUARY_START INT64_C(1706745600000000)
 
 static void compare(const struct rows *sorted, const struct rows *expected) {
   cr_assert_eq(sorted->count, expected->count);
@@ -35,8 +34,8 @@ Test(flush, sorted_rows_have_all_columns_and_the_metadata_of_their_rows) {
                                  2,
                                  round % 5 == 0 ? 0 : sample_below(&random, 101),
                                  round % 2 == 0,
-                                 FEBRUARY_START,
-                                 FEBRUARY_START + INT64_C(86400000000)};
+                                 month_start(649),
+                                 month_start(650)};
     struct rows arrived, expected, sorted;
     sample_arrivals(&random, &shape, &arrived);
     sample_sort(&arrived, &expected);

@@ -47,12 +47,17 @@ static int digest_rollups(struct segment *s, uint64_t *h, tally_error *error) {
   return result;
 }
 
+/* With a cache of its own, as blocks are kept by the segment's number; free that in any case. */
+static int open_anew(struct fixture *f, struct cache **cache, struct segment **s, tally_error *error) {
+  cr_assert_eq(cache_new(1u << 20, &f->budget, cache, error), 0);
+  return segment_open(os_posix(), f->path, &f->info, *cache, &f->budget, s, error);
+}
+
 /* Everything a segment says, in 64 bits; false (with a code other than success) if it says it is damaged. */
 static bool digest_segment(struct fixture *f, uint64_t *digest, tally_error *error) {
   struct segment *s;
   struct cache *cache;
-  cr_assert_eq(cache_new(1u << 20, &f->budget, &cache, error), 0);
-  int result = segment_open(os_posix(), f->path, &f->info, cache, &f->budget, &s, error);
+  int result = open_anew(f, &cache, &s, error);
   bool opened = result == 0;
   uint64_t h = 1;
   static int64_t values[CHUNK_ROWS];
@@ -148,60 +153,70 @@ static void reseal_directory(struct fixture *f, uint8_t *bytes, size_t size) {
   memcpy(f->info.digest, bytes + at + length, 16);
 }
 
+/* A segment's file, and a copy to be changed. */
+struct nonsense {
+  struct fixture f;
+  char path[400];
+  size_t size;
+  uint8_t *bytes, *copy;
+};
+
+static void nonsense_begin(struct nonsense *n, uint64_t *random, const struct sample_shape *shape) {
+  fixture_write(&n->f, random, shape);
+  n->bytes = fixture_file(&n->f, n->path, &n->size);
+  n->copy = malloc(n->size);
+}
+
+static void nonsense_end(struct nonsense *n) {
+  free(n->copy);
+  free(n->bytes);
+  fixture_end(&n->f);
+}
+
 Test(segment, a_sealed_directory_of_nonsense_is_never_a_crash, .timeout = 120) {
   uint64_t random = sample_seed("segment_nonsense", 4);
   struct sample_shape shape = {5000, 300, 3, 5, 2, 7, false, FEBRUARY_START, FEBRUARY_END};
-  struct fixture f;
-  fixture_write(&f, &random, &shape);
-  char path[400];
-  size_t size;
-  uint8_t *bytes = fixture_file(&f, path, &size), *copy = malloc(size);
-  uint64_t at = load64(bytes + size - 40), length = load64(bytes + size - 32) - 18, ignored;
+  struct nonsense n;
+  nonsense_begin(&n, &random, &shape);
+  uint64_t at = load64(n.bytes + n.size - 40), length = load64(n.bytes + n.size - 32) - 18, ignored;
   unsigned refused = 0;
   for (int round = 0; round < 1500; round++) {
-    memcpy(copy, bytes, size);
+    memcpy(n.copy, n.bytes, n.size);
     size_t place = at + sample_below(&random, (uint32_t)length);
-    copy[place] = (uint8_t)sample_random(&random);
-    if (round % 3 == 0) copy[place + (place + 1 < at + length)] = (uint8_t)sample_random(&random);
-    reseal_directory(&f, copy, size);
-    fixture_put(path, copy, size);
+    n.copy[place] = (uint8_t)sample_random(&random);
+    if (round % 3 == 0) n.copy[place + (place + 1 < at + length)] = (uint8_t)sample_random(&random);
+    reseal_directory(&n.f, n.copy, n.size);
+    fixture_put(n.path, n.copy, n.size);
     tally_error error = {0};
-    refused += !digest_segment(&f, &ignored, &error);
+    refused += !digest_segment(&n.f, &ignored, &error);
   }
   cr_assert(refused > 1000, "only %u of 1500 were noticed", refused);
-  free(copy);
-  free(bytes);
-  fixture_end(&f);
+  nonsense_end(&n);
 }
 
 Test(segment, a_sealed_rollup_of_nonsense_is_never_a_crash, .timeout = 120) {
   uint64_t random = sample_seed("segment_nonsense_rollups", 6);
   struct sample_shape shape = {9000, 20, 2, 1, 1, 5, false, FEBRUARY_START, FEBRUARY_START + DAY_US};
-  struct fixture f;
-  fixture_write(&f, &random, &shape);
-  char path[400];
-  size_t size;
-  uint8_t *bytes = fixture_file(&f, path, &size), *copy = malloc(size);
-  struct segment *s = fixture_open(&f);
+  struct nonsense n;
+  nonsense_begin(&n, &random, &shape);
+  struct segment *s = fixture_open(&n.f);
   const struct directory *d = &s->inside->directory;
   cr_assert(s->rollup_entries[ROLLUP_HOUR] && s->user_sets);
   unsigned refused = 0;
   for (int round = 0; round < 2000; round++) {
     uint32_t block = d->key_block + sample_below(&random, d->blocks - d->key_block);
     uint64_t at = d->at[block], length = d->at[block + 1] - at - 18, ignored;
-    memcpy(copy, bytes, size);
+    memcpy(n.copy, n.bytes, n.size);
     size_t place = at + sample_below(&random, (uint32_t)(length < 200 || round % 2 ? length : 200));
-    copy[place] = (uint8_t)sample_random(&random);
-    seal_block(&f, copy, at, length);
-    fixture_put(path, copy, size);
+    n.copy[place] = (uint8_t)sample_random(&random);
+    seal_block(&n.f, n.copy, at, length);
+    fixture_put(n.path, n.copy, n.size);
     tally_error error = {0};
-    refused += !digest_segment(&f, &ignored, &error);
+    refused += !digest_segment(&n.f, &ignored, &error);
   }
   cr_assert(refused > 500, "only %u of 2000 were noticed", refused);
   segment_unref(s);
-  free(copy);
-  free(bytes);
-  fixture_end(&f);
+  nonsense_end(&n);
 }
 
 /* What a segment says of parts and single rows of its columns is what it says of whole chunks, or nothing. */
@@ -234,37 +249,31 @@ static void compare_parts(struct segment *s, uint64_t *random, unsigned *read, u
 Test(segment, sealed_chunks_of_nonsense_have_the_same_values_in_parts, .timeout = 120) {
   uint64_t random = sample_seed("segment_parts", 9);
   struct sample_shape shape = {9000, 20, 2, 1, 1, 5, false, FEBRUARY_START, FEBRUARY_START + DAY_US};
-  struct fixture f;
-  fixture_write(&f, &random, &shape);
-  char path[400];
-  size_t size;
-  uint8_t *bytes = fixture_file(&f, path, &size), *copy = malloc(size);
-  struct segment *s = fixture_open(&f);
+  struct nonsense n;
+  nonsense_begin(&n, &random, &shape);
+  struct segment *s = fixture_open(&n.f);
   const struct directory *d = &s->inside->directory;
   tally_error error;
   unsigned read = 0, refused = 0;
   for (int round = 0; round < 600; round++) {
-    memcpy(copy, bytes, size);
+    memcpy(n.copy, n.bytes, n.size);
     for (uint32_t block = 0; block < d->key_block; block++) {
       const uint64_t at = d->at[block], length = d->at[block + 1] - at;
       if (length <= 18 || sample_below(&random, 3)) continue;
-      copy[at + sample_below(&random, (uint32_t)(length - 18))] = (uint8_t)sample_random(&random);
-      seal_block(&f, copy, at, length - 18);
+      n.copy[at + sample_below(&random, (uint32_t)(length - 18))] = (uint8_t)sample_random(&random);
+      seal_block(&n.f, n.copy, at, length - 18);
     }
-    fixture_put(path, copy, size);
+    fixture_put(n.path, n.copy, n.size);
     struct segment *changed;
-    struct cache *cache; /* blocks are kept by the segment's number */
-    cr_assert_eq(cache_new(1u << 20, &f.budget, &cache, &error), 0);
-    cr_assert_eq(segment_open(os_posix(), f.path, &f.info, cache, &f.budget, &changed, &error), 0);
+    struct cache *cache;
+    cr_assert_eq(open_anew(&n.f, &cache, &changed, &error), 0);
     compare_parts(changed, &random, &read, &refused);
     segment_unref(changed);
     cache_free(cache);
   }
   cr_assert(read > 10000 && refused > 1000, "%u were read, %u refused", read, refused);
   segment_unref(s);
-  free(copy);
-  free(bytes);
-  fixture_end(&f);
+  nonsense_end(&n);
 }
 
 Test(segment, another_version_is_refused_by_its_number_where_header_and_footer_have_it_else_it_is_damage) {
