@@ -18,6 +18,13 @@ KERNEL static struct bounds bounds_of(const int64_t *v, uint32_t count) {
   return (struct bounds){min, max};
 }
 
+KERNEL static struct bounds bounds_of_narrow(const int32_t *v, uint32_t count) {
+  int32_t min = v[0], max = v[0];
+  for (uint32_t i = 0; i < count; i++) min = v[i] < min ? v[i] : min;
+  for (uint32_t i = 0; i < count; i++) max = v[i] > max ? v[i] : max;
+  return (struct bounds){min, max};
+}
+
 /* Where the bounds are narrower than 2^63, v is inside if neither v - min nor max - v (modulo 2^64) has its
  * top bit set: two numbers below 2^63 that add up to max - min are both at most it. */
 KERNEL static bool within(const int64_t *v, uint32_t count, int64_t min, int64_t max) {
@@ -52,9 +59,24 @@ KERNEL static void narrow(const int64_t *v, uint32_t count, uint32_t *to) {
   for (uint32_t i = 0; i < count; i++) to[i] = (uint32_t)v[i];
 }
 
+KERNEL static void widen(const int32_t *restrict v, uint32_t count, int64_t *restrict to) {
+  for (uint32_t i = 0; i < count; i++) to[i] = v[i];
+}
+
+KERNEL static void widen_ids(const uint32_t *restrict v, uint32_t count, int64_t *restrict to) {
+  for (uint32_t i = 0; i < count; i++) to[i] = v[i];
+}
+
+KERNEL static void differences(const int64_t *restrict v, uint32_t count, int64_t *restrict to) {
+  for (uint32_t i = 1; i < count; i++) to[i - 1] = (int64_t)((uint64_t)v[i] - (uint64_t)v[i - 1]);
+}
+
 uint64_t array_sum(const int64_t *v, uint32_t count) { return sum(v, count); }
 struct bounds array_bounds(const int64_t *v, uint32_t count) {
   return bounds_of(v, count);
+}
+struct bounds array_bounds_narrow(const int32_t *v, uint32_t count) {
+  return bounds_of_narrow(v, count);
 }
 uint32_t array_count_below(const int64_t *v, uint32_t count, int64_t bound) {
   return count_below(v, count, bound);
@@ -65,3 +87,6 @@ bool array_within(const int64_t *v, uint32_t count, struct bounds b) {
 bool array_rises(const int64_t *v, uint32_t count) { return rises(v, count); }
 bool array_falls(const int64_t *v, uint32_t count) { return falls(v, count); }
 void array_narrow(const int64_t *v, uint32_t count, uint32_t *to) { narrow(v, count, to); }
+void array_widen(const int32_t *v, uint32_t count, int64_t *to) { widen(v, count, to); }
+void array_widen_ids(const uint32_t *v, uint32_t count, int64_t *to) { widen_ids(v, count, to); }
+void array_differences(const int64_t *v, uint32_t count, int64_t *to) { differences(v, count, to); }

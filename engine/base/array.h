@@ -1,4 +1,5 @@
-/* array.h - sums, bounds and order of arrays of int64, for the machine that they are on (kernel.h). */
+/* array.h - sums, bounds, order and widths of arrays of integers, for the machine that they are on
+ * (kernel.h). */
 #ifndef BASE_ARRAY_H
 #define BASE_ARRAY_H
 
@@ -14,6 +15,8 @@ struct bounds {
 uint64_t array_sum(const int64_t *v, uint32_t count);
 /* Of none: from INT64_MAX to INT64_MIN. */
 struct bounds array_bounds(const int64_t *v, uint32_t count);
+/* Of some: count is not 0. */
+struct bounds array_bounds_narrow(const int32_t *v, uint32_t count);
 /* How many are less than `bound`? */
 uint32_t array_count_below(const int64_t *v, uint32_t count, int64_t bound);
 /* Are all of them within bounds? */
@@ -24,5 +27,10 @@ bool array_rises(const int64_t *v, uint32_t count);
 bool array_falls(const int64_t *v, uint32_t count);
 /* to[i] = v[i], modulo 2^32. */
 void array_narrow(const int64_t *v, uint32_t count, uint32_t *to);
+/* to[i] = v[i]; the arrays lie apart. */
+void array_widen(const int32_t *v, uint32_t count, int64_t *to);
+void array_widen_ids(const uint32_t *v, uint32_t count, int64_t *to);
+/* to[i] = v[i + 1] - v[i], modulo 2^64, for all but the last of `count` values; the arrays lie apart. */
+void array_differences(const int64_t *v, uint32_t count, int64_t *to);
 
 #endif

@@ -6,6 +6,7 @@
  * values, DICT when its distinct values alone cost too much, RLE when runs are short. Of a column's chunks,
  * one after the other, most look like the one before: its scheme goes first, and while it does as well as
  * then, the others are not looked at (ints_memory). */
+#include "base/array.h"
 #include "base/kernel.h"
 #include "encoding/bits.h"
 #include "encoding/ints.h"
@@ -92,7 +93,7 @@ static bool consider_delta(struct choice *c) {
   buffer_clear(&c->level->deltas);
   int64_t *d = (int64_t *)(void *)buffer_add(&c->level->deltas, n * sizeof *d);
   if (!d) return false;
-  for (uint32_t i = 0; i < n; i++) d[i] = (int64_t)((uint64_t)v[i + 1] - (uint64_t)v[i]);
+  array_differences(v, c->count, d);
   struct int_frame_plan plan = int_frame_plan(d, n, guess_for(d, n, survey_of(d, n)).base);
   c->delta_size = 1 + varint_size(zigzag(v[0])) + plan.size;
   consider(c, INTS_DELTA, c->delta_size, &plan, d, n);

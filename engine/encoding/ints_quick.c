@@ -49,6 +49,6 @@ void ints_encode_quick(const int64_t *v, uint32_t count, int64_t min, int64_t ma
     out->failed = true;
     return;
   }
-  for (uint32_t i = 0; i + 1 < count; i++) d[i] = (int64_t)((uint64_t)v[i + 1] - (uint64_t)v[i]);
+  array_differences(v, count, d);
   write_frame(INTS_DELTA, d, count - 1, array_bounds(d, count - 1), v[0], out, scratch);
 }

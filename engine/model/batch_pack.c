@@ -6,7 +6,9 @@
 #include <lz4.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/bitmap.h"
+#include "base/kernel.h"
 #include "encoding/texts.h"
 #include "model/batch.h"
 #include "model/batch_builder.h"
@@ -16,29 +18,7 @@
 #define PACKED_HEAD 4u /* the size in front of what is packed */
 #define SPILL 8u       /* a value is written as eight bytes, of which the last may lie beyond its end */
 
-struct range {
-  int64_t least, greatest;
-};
-
 /* ------------------------------------------------------------------ ranges and NULLs */
-
-static struct range range_narrow(const int32_t *v, uint32_t rows) {
-  int32_t least = v[0], greatest = v[0];
-  for (uint32_t i = 1; i < rows; i++) {
-    least = v[i] < least ? v[i] : least;
-    greatest = v[i] > greatest ? v[i] : greatest;
-  }
-  return (struct range){least, greatest};
-}
-
-static struct range range_wide(const int64_t *v, uint32_t rows) {
-  int64_t least = v[0], greatest = v[0];
-  for (uint32_t i = 1; i < rows; i++) {
-    least = v[i] < least ? v[i] : least;
-    greatest = v[i] > greatest ? v[i] : greatest;
-  }
-  return (struct range){least, greatest};
-}
 
 /* Gives the NULL rows the least value of the others, so that they are stored as 0 and the range is found
  * without looking at masks. Some row has a value. */
@@ -55,25 +35,35 @@ FILL_NULLS(fill_nulls_wide, int64_t)
 #undef FILL_NULLS
 
 /* NULL metadata has size 0 already, and must: its sizes add up to its bytes. */
-static struct range column_range(struct tally_batch *b, int column, bool nulls) {
+static struct bounds column_range(struct tally_batch *b, int column, bool nulls) {
   if (column_wide(column)) {
     if (nulls) fill_nulls_wide(b->wide[column], b->mask, b->rows, column);
-    return range_wide(b->wide[column], b->rows);
+    return array_bounds(b->wide[column], b->rows);
   }
   if (nulls && column != TALLY_COL_METADATA) fill_nulls_narrow(b->narrow[column], b->mask, b->rows, column);
-  return range_narrow(b->narrow[column], b->rows);
+  return array_bounds_narrow(b->narrow[column], b->rows);
 }
 
 static unsigned width_of(uint64_t span) { return span ? (71 - (unsigned)__builtin_clzll(span)) / 8 : 0; }
 
 /* ------------------------------------------------------------------ parts */
 
+/* A column's bits of up to 64 rows. */
+KERNEL static uint64_t validity_word(const uint16_t *mask, uint32_t rows, int column) {
+  uint64_t word = 0;
+  for (uint32_t i = 0; i < rows; i++) word |= (uint64_t)(mask[i] >> column & 1) << i;
+  return word;
+}
+
 static uint8_t *put_validity(const struct tally_batch *b, int column, uint8_t *out) {
-  size_t size = bitmap_bytes(b->rows);
-  memset(out, 0, size);
-  for (uint32_t i = 0; i < b->rows; i++)
-    out[i / 8] = (uint8_t)(out[i / 8] | ((unsigned)b->mask[i] >> column & 1) << i % 8);
-  return out + size;
+  for (uint32_t first = 0; first < b->rows; first += 64) {
+    uint32_t rows = b->rows - first < 64 ? b->rows - first : 64;
+    uint8_t word[8];
+    store64(word, validity_word(b->mask + first, rows, column));
+    memcpy(out, word, bitmap_bytes(rows));
+    out += bitmap_bytes(rows);
+  }
+  return out;
 }
 
 /* u32 size, and what is in b->packed. */
@@ -117,14 +107,14 @@ static uint8_t *put_dictionary(struct tally_batch *b, const struct dictionary *d
 }
 
 /* The same of a column's values. */
-static bool pack_values(struct tally_batch *b, int column, struct range range, size_t plain) {
+static bool pack_values(struct tally_batch *b, int column, struct bounds range, size_t plain) {
   int64_t *wide = column_wide(column) ? b->wide[column] : clear_work(b, b->rows);
   if (!wide) return false;
   if (column_wide(column))
     buffer_clear(&b->packed);
   else
-    for (uint32_t i = 0; i < b->rows; i++) wide[i] = b->narrow[column][i];
-  ints_encode_quick(wide, b->rows, range.least, range.greatest, &b->packed, &b->scratch);
+    array_widen(b->narrow[column], b->rows, wide);
+  ints_encode_quick(wide, b->rows, range.min, range.max, &b->packed, &b->scratch);
   return !b->packed.failed && PACKED_HEAD + b->packed.size < plain;
 }
 
@@ -165,20 +155,20 @@ static uint8_t *put_metadata(const struct buffer *metadata, uint8_t *out, uint8_
 
 /* ------------------------------------------------------------------ the whole */
 
-static uint8_t *put_values(struct tally_batch *b, int column, struct range range, uint8_t *descriptor,
+static uint8_t *put_values(struct tally_batch *b, int column, struct bounds range, uint8_t *descriptor,
                            uint8_t *out) {
-  unsigned width = width_of((uint64_t)range.greatest - (uint64_t)range.least);
+  unsigned width = width_of((uint64_t)range.max - (uint64_t)range.min);
   size_t plain = (size_t)b->rows * width;
   if (pack_values(b, column, range, plain)) {
     descriptor[3] |= PACKED_VALUES;
     return put_packed(b, out);
   }
   descriptor[1] = (uint8_t)width;
-  store64(descriptor + 16, (uint64_t)range.least);
+  store64(descriptor + 16, (uint64_t)range.min);
   if (column_wide(column))
-    put_wide(b->wide[column], b->rows, range.least, width, out);
+    put_wide(b->wide[column], b->rows, range.min, width, out);
   else
-    put_narrow(b->narrow[column], b->rows, range.least, width, out);
+    put_narrow(b->narrow[column], b->rows, range.min, width, out);
   return out + plain;
 }
 
@@ -186,7 +176,7 @@ static uint8_t *put_values(struct tally_batch *b, int column, struct range range
  * without memory. */
 static uint8_t *put_column(struct tally_batch *b, int column, uint8_t *descriptor, uint8_t *out) {
   bool nulls = !(b->in_all >> column & 1);
-  struct range range = column_range(b, column, nulls);
+  struct bounds range = column_range(b, column, nulls);
   descriptor[0] = nulls ? 2 : 1;
   if (nulls) out = put_validity(b, column, out);
   if (column_kind(column) == KIND_TEXT) {

@@ -15,13 +15,6 @@ struct chunk {
   const uint64_t *valid; /* of the chunk: bit 0 is row `first`; NULL: the column has no such map */
 };
 
-KERNEL static void widen_ids(const uint32_t *restrict from, uint32_t count, int64_t *restrict to) {
-  for (uint32_t i = 0; i < count; i++) to[i] = from[i];
-}
-KERNEL static void widen(const int32_t *restrict from, uint32_t count, int64_t *restrict to) {
-  for (uint32_t i = 0; i < count; i++) to[i] = from[i];
-}
-
 static void gather(const struct chunk *c, int64_t *to) {
   const struct rows *rows = c->rows;
   uint32_t first = c->first, count = c->count;
@@ -30,10 +23,10 @@ static void gather(const struct chunk *c, int64_t *to) {
     memcpy(to, rows->timestamp + first, count * sizeof *to);
     break;
   case KIND_TEXT:
-    widen_ids(rows->text[column_domain(c->column)] + first, count, to);
+    array_widen_ids(rows->text[column_domain(c->column)] + first, count, to);
     break;
   case KIND_INT:
-    widen(rows->number[c->column - TALLY_COL_REQUEST_SIZE] + first, count, to);
+    array_widen(rows->number[c->column - TALLY_COL_REQUEST_SIZE] + first, count, to);
     break;
   case KIND_COST:
     memcpy(to, rows->cost + first, count * sizeof *to);
@@ -54,23 +47,15 @@ KERNEL static struct zone text_zone(const uint32_t *id, uint32_t count) {
   return (struct zone){nulls == count ? 0 : (int64_t)least + 1, max, nulls};
 }
 
-KERNEL static struct zone integer_bounds(const int32_t *v, uint32_t count) {
-  int32_t min = v[0], max = v[0];
-  for (uint32_t i = 0; i < count; i++) min = v[i] < min ? v[i] : min;
-  for (uint32_t i = 0; i < count; i++) max = v[i] > max ? v[i] : max;
-  return (struct zone){min, max, 0};
-}
-
 /* Compacts the values and gives the zone of what is left. */
 static struct zone number_zone(const struct chunk *c, int64_t *v, uint32_t nulls) {
   if (nulls == c->count) return (struct zone){0, 0, nulls};
-  if (nulls == 0 && column_kind(c->column) == KIND_INT)
-    return integer_bounds(c->rows->number[c->column - TALLY_COL_REQUEST_SIZE] + c->first, c->count);
   uint32_t left = nulls ? chunk_compact(v, c->valid, c->count) : c->count;
-  const struct bounds b = array_bounds(v, left);
-  struct zone z = {b.min, b.max, 0};
-  z.nulls = nulls;
-  return z;
+  const struct bounds b =
+      nulls == 0 && column_kind(c->column) == KIND_INT
+          ? array_bounds_narrow(c->rows->number[c->column - TALLY_COL_REQUEST_SIZE] + c->first, left)
+          : array_bounds(v, left);
+  return (struct zone){b.min, b.max, nulls};
 }
 
 static void put_validity(struct buffer *out, const struct chunk *c, uint32_t nulls) {
@@ -84,7 +69,7 @@ static void put_validity(struct buffer *out, const struct chunk *c, uint32_t nul
 static void put_costs(struct buffer *out, const struct chunk *c, uint32_t nulls, const struct directory *d,
                       struct chunk_scratch *scratch) {
   const int32_t *tokens = c->rows->number[TALLY_COL_TOKENS_USED - TALLY_COL_REQUEST_SIZE] + c->first;
-  widen(tokens, c->count, scratch->tokens);
+  array_widen(tokens, c->count, scratch->tokens);
   struct costs costs = {.count = c->count,
                         .tokens = scratch->tokens,
                         .cost = c->rows->cost + c->first,

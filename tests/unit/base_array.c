@@ -21,12 +21,36 @@ static int64_t some_value(uint64_t kind) {
                      : INT64_MIN;
 }
 
+#define UNTOUCHED INT64_C(0x5A5A5A5A5A5A5A5A)
+
+/* The loops over numbers of four bytes. */
+static void check_widths(const uint32_t *v, uint32_t n) {
+  const int32_t *numbers = (const int32_t *)v;
+  int64_t to[MOST + 1];
+  struct bounds b = {INT32_MAX, INT32_MIN};
+  to[n] = UNTOUCHED;
+  array_widen(numbers, n, to);
+  for (uint32_t i = 0; i < n; i++) {
+    cr_assert_eq(to[i], numbers[i]);
+    if (numbers[i] < b.min) b.min = numbers[i];
+    if (numbers[i] > b.max) b.max = numbers[i];
+  }
+  array_widen_ids(v, n, to);
+  for (uint32_t i = 0; i < n; i++) cr_assert_eq(to[i], v[i]);
+  cr_assert_eq(to[n], UNTOUCHED);
+  if (!n) return;
+  struct bounds got = array_bounds_narrow(numbers, n);
+  cr_assert(got.min == b.min && got.max == b.max);
+}
+
 static void check(const int64_t *v, uint32_t n, struct bounds within) {
   uint64_t sum = 0;
   struct bounds b = {INT64_MAX, INT64_MIN};
   bool rises = true, falls = false, inside = true;
   uint32_t below = 0;
   uint32_t narrow[MOST];
+  int64_t to[MOST];
+  to[n ? n - 1 : 0] = UNTOUCHED;
   for (uint32_t i = 0; i < n; i++) {
     sum += (uint64_t)v[i];
     below += v[i] < within.max;
@@ -46,6 +70,10 @@ static void check(const int64_t *v, uint32_t n, struct bounds within) {
   cr_assert(n == 0 || array_within(v, n, b));
   array_narrow(v, n, narrow);
   for (uint32_t i = 0; i < n; i++) cr_assert_eq(narrow[i], (uint32_t)v[i]);
+  check_widths(narrow, n);
+  array_differences(v, n, to);
+  for (uint32_t i = 1; i < n; i++) cr_assert_eq(to[i - 1], (int64_t)((uint64_t)v[i] - (uint64_t)v[i - 1]));
+  cr_assert_eq(to[n ? n - 1 : 0], UNTOUCHED);
 }
 
 Test(array, loops_give_what_one_value_after_the_other_gives) {
