@@ -43,46 +43,57 @@ uint32_t catalog_find(struct catalog *c, int domain, const char *text, size_t si
   return id ? id : CATALOG_NONE;
 }
 
-/* A block of texts at a time, so that the misses overlap: hash all and ask for their slots, then for the
- * places of the texts that will be found there, then for those texts; then look them up. */
-#define AHEAD 32u
+/* Texts on their way through intern. Each step of one asks for what its next step reads, and other texts have
+ * their steps in between, so that the misses overlap: its slot, the place of the text that is likely found
+ * there, that text. */
+#define AHEAD 16u /* texts from one step to the next */
+#define STEPS 3u
+#define UNDER_WAY 64u
+_Static_assert(UNDER_WAY > STEPS * AHEAD, "a text keeps its place until its last step");
 
-static void expect_found(const struct catalog *c, int domain, const uint32_t *hash, uint32_t n) {
-  uint32_t likely[AHEAD];
-  for (uint32_t i = 0; i < n; i++) {
-    likely[i] = texts_likely(&c->dictionary[domain], hash[i]);
-    if (likely[i]) catalog_expect_place(c, domain, likely[i]);
-  }
-  for (uint32_t i = 0; i < n; i++)
-    if (likely[i]) catalog_expect_text(c, domain, likely[i]);
+struct under_way {
+  const char *text;
+  size_t size;
+  uint32_t hash, likely;
+};
+
+static void expect_slot(const struct dictionary *d, struct under_way *t, const char *text, size_t size) {
+  *t = (struct under_way){text, size, text_hash(hash64(text, size)), 0};
+  __builtin_prefetch(&d->slot[t->hash & d->mask]);
+}
+
+static void expect_place(const struct dictionary *d, struct under_way *t) {
+  t->likely = texts_likely(d, t->hash);
+  if (t->likely) __builtin_prefetch(texts_place(d, t->likely));
+}
+
+static void expect_text(const struct dictionary *d, const struct under_way *t) {
+  if (t->likely) __builtin_prefetch(*texts_place(d, t->likely));
+}
+
+static int find_or_add(struct dictionary *d, const struct under_way *t, uint32_t *id, tally_error *error) {
+  *id = texts_find(d, t->hash, t->text, t->size);
+  return *id ? 0 : texts_add(d, t->hash, t->text, t->size, id, error);
 }
 
 int catalog_intern(struct catalog *c, int domain, uint32_t count, const uint8_t *sizes, const char *texts,
                    uint32_t *ids, tally_error *error) {
   struct dictionary *d = &c->dictionary[domain];
-  uint32_t hash[AHEAD];
-  const char *text[AHEAD];
-  for (uint32_t first = 0; first < count; first += AHEAD) {
-    uint32_t n = count - first < AHEAD ? count - first : AHEAD;
-    for (uint32_t i = 0; i < n; i++) {
-      size_t size = load16(sizes + 2 * (size_t)(first + i));
-      text[i] = texts;
-      hash[i] = text_hash(hash64(texts, size));
-      __builtin_prefetch(&d->slot[hash[i] & d->mask]);
+  struct under_way way[UNDER_WAY];
+  int result = 0;
+  for (uint64_t i = 0; i < (uint64_t)count + STEPS * AHEAD && !result; i++) {
+    if (i < count) {
+      size_t size = load16(sizes + 2 * i);
+      expect_slot(d, &way[i % UNDER_WAY], texts, size);
       texts += size;
     }
-    expect_found(c, domain, hash, n);
-    for (uint32_t i = 0; i < n; i++) {
-      size_t size = load16(sizes + 2 * (size_t)(first + i));
-      uint32_t id = texts_find(d, hash[i], text[i], size);
-      if (!id) {
-        int result = texts_add(d, hash[i], text[i], size, &id, error);
-        if (result) return result;
-      }
-      ids[first + i] = id;
-    }
+    uint64_t second = i - AHEAD, third = second - AHEAD,
+             last = third - AHEAD; /* before the first: beyond all */
+    if (second < count) expect_place(d, &way[second % UNDER_WAY]);
+    if (third < count) expect_text(d, &way[third % UNDER_WAY]);
+    if (last < count) result = find_or_add(d, &way[last % UNDER_WAY], &ids[last], error);
   }
-  return 0;
+  return result;
 }
 
 /* ------------------------------------------------------------------ the file */

@@ -40,8 +40,9 @@ uint32_t texts_find(const struct dictionary *d, uint32_t hash, const char *text,
 /* The id that texts_find will most likely give, or 0, without a look at the text. Writer, or under the lock.
  */
 static inline uint32_t texts_likely(const struct dictionary *d, uint32_t hash) {
-  const struct slot *slot = &d->slot[hash & d->mask];
-  return slot->hash == hash ? slot->id : 0;
+  uint32_t i = hash & d->mask;
+  while (d->slot[i].id && d->slot[i].hash != hash) i = (i + 1) & d->mask;
+  return d->slot[i].id;
 }
 /* Gives a text that has none the next id. Writer. */
 int texts_add(struct dictionary *d, uint32_t hash, const char *text, size_t size, uint32_t *id,
