@@ -1,5 +1,8 @@
 /* rollup_sum.c - see rollup_sum.h. Hot path: find_keys, place_rows, add_sums, add_bounds.
  *
+ * Keys whose ids are small, as where there are not many services, endpoints and methods, have a place in a
+ * table by their ids; others are found by hash.
+ *
  * Rows are counted and summed in cells of hours, all measures of a row at once, so that a row touches one
  * line of the cache; they are bounded in cells of days, which are few and stay in it; at the end the days get
  * the sums of their hours. Where hours are left out the rows are summed in the days. */
@@ -7,7 +10,9 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/bitmap.h"
+#include "base/kernel.h"
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -41,6 +46,9 @@ struct summing {
   uint32_t *slot; /* SLOTS_A_KEY * capacity, a power of two: number + 1; 0: empty */
   void *key_memory;
   size_t key_size;
+  uint32_t endpoints, methods; /* more than the ids */
+  uint32_t *near;              /* by key_code: number + 1; 0: not seen yet. NULL: ids are too large */
+  size_t near_size;
   struct grid grid[ROWS_LEVELS];
   /* of a chunk of rows */
   uint32_t number[CHUNK_ROWS], cell[CHUNK_ROWS];
@@ -175,22 +183,76 @@ static uint32_t bucket_of(int64_t start, enum rollup_level level, int64_t timest
   return (uint32_t)(level == ROLLUP_HOUR ? us / UINT64_C(3600000000) : us / (uint64_t)DAY_US);
 }
 
-/* The keys' numbers of rows [first, first + count) to s->number. Pointers stand in locals, because the
- * compiler cannot know that what is stored changes none of them. */
-static enum outcome find_keys(struct summing *s, const struct rows *rows, uint32_t first, uint32_t count) {
-  const uint32_t *service = rows->text[column_domain(TALLY_COL_SERVICE_NAME)] + first,
-                 *endpoint = rows->text[column_domain(TALLY_COL_ENDPOINT)] + first,
-                 *method = rows->text[column_domain(TALLY_COL_METHOD)] + first;
-  const int32_t *status = rows->number[STATUS] + first;
-  const uint64_t *valid = rows->valid[STATUS] + first / 64; /* chunks begin at a word */
+/* The columns of rows that make their keys, from the first of a chunk on. */
+struct keyed {
+  const uint32_t *service, *endpoint, *method;
+  const int32_t *status;
+  const uint64_t *valid; /* chunks begin at a word */
+};
+
+static struct keyed keyed_from(const struct rows *rows, uint32_t first) {
+  return (struct keyed){.service = rows->text[column_domain(TALLY_COL_SERVICE_NAME)] + first,
+                        .endpoint = rows->text[column_domain(TALLY_COL_ENDPOINT)] + first,
+                        .method = rows->text[column_domain(TALLY_COL_METHOD)] + first,
+                        .status = rows->number[STATUS] + first,
+                        .valid = rows->valid[STATUS] + first / 64};
+}
+
+static inline struct rollup_key keyed_key(const struct keyed *k, uint32_t i) {
+  return (struct rollup_key){
+      .service = k->service[i],
+      .endpoint = k->endpoint[i],
+      .method = k->method[i],
+      .status = bitmap_get(k->valid, i) ? status_class(k->status[i]) : CLASS_NULL,
+  };
+}
+
+KERNEL static void put_classes(const int32_t *restrict status, uint32_t count, uint32_t *restrict to) {
+  for (uint32_t i = 0; i < count; i++) to[i] = status_class(status[i]);
+}
+
+/* Adds the ids to classes; codes of one service are near each other. */
+KERNEL static void add_ids(const uint32_t *restrict service, const uint32_t *restrict endpoint,
+                           const uint32_t *restrict method, uint32_t count, uint32_t endpoints,
+                           uint32_t methods, uint32_t *restrict to) {
+  for (uint32_t i = 0; i < count; i++)
+    to[i] += ((service[i] * endpoints + endpoint[i]) * methods + method[i]) * STATUS_CLASSES;
+}
+
+static void key_codes(const struct summing *s, const struct keyed *k, uint32_t count, uint32_t *code) {
+  put_classes(k->status, count, code);
+  if (bitmap_count(k->valid, count) != count)
+    for (uint32_t i = 0; i < count; i++)
+      if (!bitmap_get(k->valid, i)) code[i] = CLASS_NULL;
+  add_ids(k->service, k->endpoint, k->method, count, s->endpoints, s->methods, code);
+}
+
+/* The keys' numbers to s->number, by the table. */
+static enum outcome find_near_keys(struct summing *s, const struct keyed *k, uint32_t count) {
+  uint32_t *const near = s->near, *const number = s->number, *const code = s->cell; /* not in use yet */
+  key_codes(s, k, count, code);
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t *place = &near[code[i]];
+    if (!*place) {
+      const struct rollup_key key = keyed_key(k, i);
+      enum outcome outcome = add_key(s, &key, &number[i]);
+      if (outcome != DONE) return outcome;
+      *place = number[i] + 1;
+    }
+    number[i] = *place - 1;
+  }
+  return DONE;
+}
+
+/* The same, by hash. Pointers stand in locals, because the compiler cannot know that what is stored changes
+ * none of them. */
+static enum outcome find_any_keys(struct summing *s, const struct keyed *keyed, uint32_t count) {
+  const struct keyed k = *keyed;
   const struct rollup_key *keys = s->key;
   const uint32_t *slot = s->slot;
   uint32_t mask = SLOTS_A_KEY * s->key_capacity - 1;
   for (uint32_t i = 0; i < count; i++) {
-    const struct rollup_key key = {.service = service[i],
-                                   .endpoint = endpoint[i],
-                                   .method = method[i],
-                                   .status = bitmap_get(valid, i) ? status_class(status[i]) : CLASS_NULL};
+    const struct rollup_key key = keyed_key(&k, i);
     uint32_t at = hash_key(&key) & mask;
     while (slot[at] && !same_key(&keys[slot[at] - 1], &key)) at = (at + 1) & mask;
     if (slot[at]) {
@@ -203,6 +265,41 @@ static enum outcome find_keys(struct summing *s, const struct rows *rows, uint32
     slot = s->slot;
     mask = SLOTS_A_KEY * s->key_capacity - 1;
   }
+  return DONE;
+}
+
+static enum outcome find_keys(struct summing *s, const struct rows *rows, uint32_t first, uint32_t count) {
+  const struct keyed k = keyed_from(rows, first);
+  return s->near ? find_near_keys(s, &k, count) : find_any_keys(s, &k, count);
+}
+
+KERNEL static uint32_t greatest(const uint32_t *id, uint32_t count) {
+  uint32_t most = 0;
+  for (uint32_t i = 0; i < count; i++) most = id[i] > most ? id[i] : most;
+  return most;
+}
+
+/* More than the greatest id of a column of all rows. */
+static uint64_t ids_of(const struct rows *rows, int column) {
+  return (uint64_t)greatest(rows->text[column_domain(column)], rows->count) + 1;
+}
+
+/* A table by ids, if it is not longer than the rows and there is room for it. */
+static enum outcome make_near(struct summing *s, const struct rows *rows) {
+  const uint64_t services = ids_of(rows, TALLY_COL_SERVICE_NAME),
+                 endpoints = ids_of(rows, TALLY_COL_ENDPOINT), methods = ids_of(rows, TALLY_COL_METHOD);
+  uint64_t places = services * STATUS_CLASSES;
+  if (places > rows->count || endpoints > rows->count || methods > rows->count) return DONE;
+  places *= endpoints;
+  if (places > rows->count || places * methods > rows->count) return DONE;
+  void *memory;
+  const size_t size = (size_t)(places * methods) * sizeof *s->near;
+  enum outcome outcome = take(s->budget, size, &memory);
+  if (outcome != DONE) return outcome == LEFT_OUT ? DONE : outcome;
+  s->near = memset(memory, 0, size);
+  s->near_size = size;
+  s->endpoints = (uint32_t)endpoints;
+  s->methods = (uint32_t)methods;
   return DONE;
 }
 
@@ -362,27 +459,18 @@ static void keep_cells(struct rollup_sum *r, struct summing *s, enum rollup_leve
 
 /* ---- the whole */
 
-static void find_times(const struct rows *rows, int64_t *low, int64_t *high) {
-  *low = *high = rows->timestamp[0];
-  for (uint32_t i = 1; i < rows->count; i++) {
-    int64_t t = rows->timestamp[i];
-    *low = t < *low ? t : *low;
-    *high = t > *high ? t : *high;
-  }
-}
-
 /* Sums the rows by a level, and by days above it. */
 static enum outcome sum_level(struct summing *s, const struct rows *rows, enum rollup_level level) {
-  int64_t low, high;
-  find_times(rows, &low, &high);
+  const struct bounds times = array_bounds(rows->timestamp, rows->count);
   s->level = level;
   s->cells_most = rows->count / ROLLUP_SHRINKS;
   s->table_most = TABLE_LEAST + (uint64_t)TABLE_ROWS * rows->count;
   for (int l = (int)level; l < ROWS_LEVELS; l++) {
-    s->grid[l].first = bucket_of(s->start, (enum rollup_level)l, low);
-    s->grid[l].buckets = bucket_of(s->start, (enum rollup_level)l, high) - s->grid[l].first + 1;
+    s->grid[l].first = bucket_of(s->start, (enum rollup_level)l, times.min);
+    s->grid[l].buckets = bucket_of(s->start, (enum rollup_level)l, times.max) - s->grid[l].first + 1;
   }
   enum outcome outcome = grow_keys(s);
+  if (outcome == DONE) outcome = make_near(s, rows);
   return outcome == DONE ? add_rows(s, rows) : outcome;
 }
 
@@ -390,6 +478,7 @@ static void clear(struct summing *s) {
   struct budget *budget = s->budget;
   int64_t start = s->start;
   give(budget, s->key_memory, s->key_size);
+  give(budget, s->near, s->near_size);
   for (int level = 0; level < ROWS_LEVELS; level++)
     give(budget, s->grid[level].cells.memory, s->grid[level].cells.size);
   *s = (struct summing){.budget = budget, .start = start};

@@ -263,7 +263,8 @@ int segment_find_run(struct segment *s, uint32_t service, uint32_t user, bool *f
 
 /* The class of a status code that is not NULL, and the codes of a class. */
 static inline enum status_class status_class(int64_t status) {
-  return status < 100 ? CLASS_BELOW : status >= 600 ? CLASS_ABOVE : (enum status_class)(status / 100 + 1);
+  const int32_t code = status < 99 ? 99 : status > 600 ? 600 : (int32_t)status;
+  return (enum status_class)(code / 100 + 1);
 }
 static inline int64_t rollup_width(enum rollup_level level) {
   return rollup_of_days(level) ? DAY_US : INT64_C(3600000000);
