@@ -20,15 +20,25 @@ struct fixture {
   struct rows rows;
 };
 
-static inline void fixture_write(struct fixture *f, uint64_t *random, const struct sample_shape *shape) {
+/* Rows, which fixture_write_rows makes a segment of. */
+static inline void fixture_begin(struct fixture *f, uint64_t *random, const struct sample_shape *shape) {
   tally_error error = {0};
   *f = (struct fixture){.info = {.id = 7, .month = FEBRUARY}};
   budget_init(&f->budget, 1u << 30, NULL);
   cr_assert_eq(cache_new(8u << 20, &f->budget, &f->cache, &error), 0);
   sample_directory(f->path);
   sample_make(random, shape, &f->rows);
+}
+
+static inline void fixture_write_rows(struct fixture *f) {
+  tally_error error = {0};
   int result = segment_write(os_posix(), f->path, &f->rows, &f->budget, &f->info, &error);
   cr_assert_eq(result, 0, "%s", error.text);
+}
+
+static inline void fixture_write(struct fixture *f, uint64_t *random, const struct sample_shape *shape) {
+  fixture_begin(f, random, shape);
+  fixture_write_rows(f);
 }
 
 static inline struct segment *fixture_open(struct fixture *f) {

@@ -131,16 +131,41 @@ static void check_users(struct segment *s, const struct rows *r) {
   free(users);
 }
 
+static void check_rollups(struct fixture *f, bool kept) {
+  struct segment *s = fixture_open(f);
+  for (int level = 0; level <= ROLLUP_DAY; level++) {
+    cr_assert(s->rollup_entries[level] || !kept);
+    if (s->rollup_entries[level]) check_level(s, &f->rows, (enum rollup_level)level);
+  }
+  check_users(s, &f->rows);
+  segment_unref(s);
+}
+
 Test(segment_rollups, equal_their_rows) {
   uint64_t random = sample_seed("segment_rollups", 11);
   for (size_t i = 0; i < SHAPES; i++) {
     struct fixture f;
     fixture_write(&f, &random, &shapes[i]);
-    struct segment *s = fixture_open(&f);
-    for (int level = 0; level <= ROLLUP_DAY; level++)
-      if (s->rollup_entries[level]) check_level(s, &f.rows, (enum rollup_level)level);
-    check_users(s, &f.rows);
-    segment_unref(s);
+    check_rollups(&f, false);
+    fixture_end(&f);
+  }
+}
+
+/* Keys of small ids are found otherwise than those of large ones, of any of the three columns. */
+Test(segment_rollups, equal_their_rows_whatever_the_ids_and_the_status_codes) {
+  static const int32_t status[] = {-5, 0, 99, 100, 199, 200, 599, 600, 700, INT32_MAX};
+  uint64_t random = sample_seed("segment_rollups", 14);
+  const struct sample_shape shape = {6000, 20, 3, 2, 2, 10, false, FEBRUARY_START, FEBRUARY_START + 1000};
+  for (int domain = 0; domain < DOMAINS; domain++) {
+    struct fixture f;
+    fixture_begin(&f, &random, &shape);
+    for (uint32_t i = 0; i < f.rows.count; i++) {
+      int32_t *code = &f.rows.number[TALLY_COL_STATUS_CODE - TALLY_COL_REQUEST_SIZE][i];
+      if (*code) *code = status[sample_below(&random, sizeof status / sizeof *status)]; /* 0: NULL perhaps */
+      if (domain) f.rows.text[domain][i] *= 5000;
+    }
+    fixture_write_rows(&f);
+    check_rollups(&f, true);
     fixture_end(&f);
   }
 }
