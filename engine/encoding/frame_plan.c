@@ -12,25 +12,36 @@
 #define SAMPLE 64u
 #define FEW 512u /* values whose lengths are all counted */
 
-static void sort_sample(int64_t *s, unsigned n) {
-  for (unsigned i = 1; i < n; i++) {
-    int64_t x = s[i];
-    unsigned j = i;
-    for (; j && s[j - 1] > x; j--) s[j] = s[j - 1];
-    s[j] = x;
+/* How many values each one is greater than. */
+KERNEL static void rank_all(const int64_t *restrict s, unsigned n, int64_t *restrict rank) {
+  for (unsigned i = 0; i < n; i++) rank[i] = 0;
+  for (unsigned k = 0; k < n; k++) {
+    const int64_t v = s[k];
+    for (unsigned i = 0; i < n; i++) rank[i] += v < s[i];
   }
+}
+
+/* Sorts without branches on the values, which would be guessed wrongly: equal ones have one rank, and fill the
+ * places from there on. */
+static void sort_sample(int64_t *s, unsigned n) {
+  int64_t rank[SAMPLE], sorted[SAMPLE];
+  uint8_t filled[SAMPLE] = {0};
+  rank_all(s, n, rank);
+  for (unsigned i = 0; i < n; i++) sorted[rank[i] + filled[rank[i]]++] = s[i];
+  memcpy(s, sorted, n * sizeof *s);
 }
 
 /* At most SAMPLE values, sorted, min and max among them. The step is jittered, so that a period in the data
  * does not hide values. */
 static unsigned take_sample(const int64_t *v, uint32_t count, int64_t min, int64_t max, int64_t *s) {
   unsigned wanted = count < 512 ? SAMPLE / 2 : SAMPLE, n = 0;
-  uint32_t step = count / wanted + 1, jitter = 0;
+  uint32_t step = count / wanted + 1, jitter = 0, random = 0;
   s[n++] = min;
   s[n++] = max;
   for (uint32_t i = 0; n < wanted && i + jitter < count; i += step) {
     s[n++] = v[i + jitter];
-    jitter = (jitter * 5 + 3) % step;
+    random = random * 5 + 0x9E3779B9u;
+    jitter = (uint32_t)((uint64_t)random * step >> 32);
   }
   sort_sample(s, n);
   return n;
@@ -46,12 +57,16 @@ static uint64_t window_bits(const int64_t *s, unsigned n, unsigned low, unsigned
   return (uint64_t)width * n + (uint64_t)outside * (position_bits + (far > width ? far - width : 0) + 1);
 }
 
+/* The smallest of the values that are at least `floor`, or `low`, if none is smaller. */
+KERNEL static int64_t lowest_above(const int64_t *v, uint32_t count, int64_t floor, int64_t low) {
+  for (uint32_t i = 0; i < count; i++) low = v[i] < low && v[i] >= floor ? v[i] : low;
+  return low;
+}
+
 /* The smallest value that is not far below the window: what the sample's lowest usual value stands for. */
 static int64_t lowest_usual(const int64_t *v, uint32_t count, int64_t low, int64_t high) {
   uint64_t span = distance(low, high), room = distance(INT64_MIN, low);
-  int64_t floor = span > room ? INT64_MIN : (int64_t)((uint64_t)low - span), lowest = low;
-  for (uint32_t i = 0; i < count; i++) lowest = v[i] < lowest && v[i] >= floor ? v[i] : lowest;
-  return lowest;
+  return lowest_above(v, count, span > room ? INT64_MIN : (int64_t)((uint64_t)low - span), low);
 }
 
 static uint32_t alike_of(const int64_t *sorted, unsigned n) {
