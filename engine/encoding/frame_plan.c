@@ -21,8 +21,8 @@ KERNEL static void rank_all(const int64_t *restrict s, unsigned n, int64_t *rest
   }
 }
 
-/* Sorts without branches on the values, which would be guessed wrongly: equal ones have one rank, and fill the
- * places from there on. */
+/* Sorts without branches on the values, which would be guessed wrongly: equal ones have one rank, and fill
+ * the places from there on. */
 static void sort_sample(int64_t *s, unsigned n) {
   int64_t rank[SAMPLE], sorted[SAMPLE];
   uint8_t filled[SAMPLE] = {0};

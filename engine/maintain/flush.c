@@ -122,16 +122,24 @@ static int write_month(struct flush *f, uint32_t first, uint32_t n, int32_t mont
   return 0;
 }
 
+/* The first place from `first` on, in the order of storage, that has no row before `stop`, a month's end. */
+static uint32_t month_end(const struct flush *f, uint32_t first, int64_t stop) {
+  uint32_t end = f->from->count;
+  while (first < end) {
+    uint32_t middle = first + (end - first) / 2;
+    if (f->from->timestamp[f->order[middle]] < stop)
+      first = middle + 1;
+    else
+      end = middle;
+  }
+  return end;
+}
+
 static int write_months(struct flush *f, tally_error *error) {
-  const int64_t *timestamp = f->from->timestamp;
   int result = 0;
   for (uint32_t first = 0, end; first < f->from->count && !result; first = end) {
-    int32_t month = month_of(timestamp[f->order[first]]);
-    int64_t start = month_start(month), stop = month_start(month + 1);
-    for (end = first; end < f->from->count; end++) {
-      int64_t t = timestamp[f->order[end]];
-      if (t < start || t >= stop) break;
-    }
+    int32_t month = month_of(f->from->timestamp[f->order[first]]);
+    end = month_end(f, first, month_start(month + 1));
     result = write_month(f, first, end - first, month, error);
   }
   return result;

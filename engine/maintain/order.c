@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/array.h"
 #include "model/civil.h"
 
 #define DIGIT_BITS 12u /* at most: the ends of 4,096 places stay in the second cache */
@@ -65,12 +66,15 @@ static void sort_entries(struct sort *s, unsigned bits) {
 
 /* ---- keys */
 
-enum key { BY_TIME, BY_TEXTS, BY_MONTH };
+enum key { BY_TIME, BY_TEXTS, BY_FEW_MONTHS, BY_MONTH };
+
+#define MONTHS_FEW 4u /* whose starts are compared with: a calendar takes longer */
 
 struct keys {
-  int64_t least;  /* BY_TIME */
-  int32_t first;  /* BY_MONTH */
-  unsigned shift; /* BY_TEXTS: the bits of user ids */
+  int64_t least;             /* BY_TIME */
+  unsigned shift;            /* BY_TEXTS: the bits of user ids */
+  int32_t first;             /* BY_MONTH and BY_FEW_MONTHS */
+  int64_t start[MONTHS_FEW]; /* BY_FEW_MONTHS: of the months behind the first, or INT64_MAX */
 };
 
 static inline uint64_t key_of(const struct rows *rows, enum key what, const struct keys *k, uint32_t row) {
@@ -80,6 +84,11 @@ static inline uint64_t key_of(const struct rows *rows, enum key what, const stru
   case BY_TEXTS:
     return (uint64_t)rows->text[column_domain(TALLY_COL_SERVICE_NAME)][row] << k->shift |
            rows->text[column_domain(TALLY_COL_USER_ID)][row];
+  case BY_FEW_MONTHS: {
+    uint64_t month = 0;
+    for (unsigned i = 0; i < MONTHS_FEW; i++) month += rows->timestamp[row] >= k->start[i];
+    return month;
+  }
   default:
     return (uint64_t)(month_of(rows->timestamp[row]) - k->first);
   }
@@ -166,25 +175,27 @@ static void merge_late(struct sort *s, uint32_t late, int64_t least, int64_t mos
 }
 
 static void sort_by_month(struct sort *s, int64_t least, int64_t most) {
-  const struct keys k = {.first = month_of(least)};
-  sort_by(s, BY_MONTH, &k, bits_of((uint64_t)(month_of(most) - k.first)));
+  struct keys k = {.first = month_of(least)};
+  const unsigned more = (unsigned)(month_of(most) - k.first);
+  for (unsigned i = 0; i < MONTHS_FEW; i++)
+    k.start[i] = i < more ? month_start(k.first + 1 + (int32_t)i) : INT64_MAX;
+  if (more <= MONTHS_FEW)
+    sort_by(s, BY_FEW_MONTHS, &k, bits_of(more));
+  else
+    sort_by(s, BY_MONTH, &k, bits_of(more));
 }
 
 void order_rows(const struct rows *rows, uint32_t *order, const struct order_scratch *scratch) {
   struct sort s = {rows, rows->count, bits_of(rows->count), scratch->entry[0], scratch->entry[1]};
-  int64_t least = INT64_MAX, most = INT64_MIN;
-  for (uint32_t i = 0; i < s.count; i++) {
-    least = rows->timestamp[i] < least ? rows->timestamp[i] : least;
-    most = rows->timestamp[i] > most ? rows->timestamp[i] : most;
-  }
+  const struct bounds times = array_bounds(rows->timestamp, rows->count);
   uint32_t late = split_late(&s);
   if (late && late == s.count) {
     for (uint32_t i = 0; i < s.count; i++) s.entry[i] = i;
-    sort_by_time(&s, least, most);
+    sort_by_time(&s, times.min, times.max);
   } else if (late > 0) {
-    merge_late(&s, late, least, most);
+    merge_late(&s, late, times.min, times.max);
   }
   if (s.count > 1) sort_by_texts(&s);
-  if (s.count > 1 && month_of(least) != month_of(most)) sort_by_month(&s, least, most);
+  if (s.count > 1 && month_of(times.min) != month_of(times.max)) sort_by_month(&s, times.min, times.max);
   for (uint32_t i = 0; i < s.count; i++) order[i] = row_of(&s, i);
 }

@@ -77,4 +77,9 @@ Test(order, few_rows_and_rows_of_many_months_are_sorted) {
   }
   fill(MOST, UINT64_C(3600) * 1000000, 50, UINT64_C(86400) * 40 * 1000000);
   check("many months");
+  for (uint32_t days = 1; days < 240; days += 7) { /* up to nine months */
+    fill(MOST / 8, days * UINT64_C(86400) * 1000000 / (MOST / 8) * 2, 3 * (days % 4),
+         UINT64_C(86400) * 1000000);
+    check("some months");
+  }
 }
