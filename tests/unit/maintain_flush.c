@@ -1,6 +1,7 @@
 /* Rows of a memtable in the order of storage, against a slow sort that is certainly right. */
 #include <criterion/criterion.h>
 
+#include "base/mem.h"
 #include "maintain/flush.h"
 #include "maintain/order.h"
 #include "sample_rows.h"
@@ -48,5 +49,54 @@ Test(flush, sorted_rows_have_all_columns_and_the_metadata_of_their_rows) {
     sample_free(&arrived);
     sample_free(&expected);
     sample_free(&sorted);
+  }
+}
+
+#define FIRST_MONTH 649
+#define MONTHS 4
+
+/* How many rows are of each month, by the calendar. */
+static void count_months(const struct rows *rows, uint32_t count[MONTHS]) {
+  memset(count, 0, MONTHS * sizeof *count);
+  for (uint32_t i = 0; i < rows->count; i++) count[month_of(rows->timestamp[i]) - FIRST_MONTH]++;
+}
+
+Test(flush, every_month_gets_its_rows_and_those_at_its_ends_too) {
+  uint64_t random = sample_seed("maintain_flush", 12);
+  for (int round = 0; round < 60; round++) {
+    const struct sample_shape shape = {
+        1 + sample_below(&random, 400),   9, 3, 4, 2, 10, false, month_start(FIRST_MONTH),
+        month_start(FIRST_MONTH + MONTHS)};
+    struct memtable arrived = {0};
+    struct budget budget;
+    struct segment_info *info;
+    uint32_t count, want[MONTHS], at = 0;
+    _Atomic uint64_t next_id = 1;
+    tally_error error = {0};
+    char path[256];
+    sample_arrivals(&random, &shape, &arrived.rows);
+    for (uint32_t i = 0; i < arrived.rows.count; i++)
+      if (sample_below(&random, 3) == 0) {
+        const int32_t month = FIRST_MONTH + (int32_t)sample_below(&random, MONTHS);
+        arrived.rows.timestamp[i] =
+            sample_below(&random, 2) ? month_start(month) : month_start(month + 1) - 1;
+      }
+    count_months(&arrived.rows, want);
+    sample_directory(path);
+    budget_init(&budget, 1u << 30, NULL);
+    struct memtable *sorted = memtable_new(shape.rows, arrived.rows.metadata_at[shape.rows] + 1, &budget);
+    cr_assert_eq(flush_memtable(os_posix(), path, &arrived, sorted, &next_id, &budget, &info, &count, &error),
+                 0, "%s", error.text);
+    for (int month = 0; month < MONTHS; month++) {
+      if (!want[month]) continue;
+      cr_assert_lt(at, count);
+      cr_assert(info[at].month == FIRST_MONTH + month && info[at].rows == want[month]);
+      at++;
+    }
+    cr_assert_eq(at, count);
+    mem_free(info);
+    memtable_unref(sorted);
+    sample_remove_directory(path);
+    sample_free(&arrived.rows);
   }
 }
