@@ -6,6 +6,7 @@
 #include "tools/csv.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -16,6 +17,7 @@ void csv_init(struct csv *csv, const struct csv_layout *layout, struct value_opt
   csv->values = values;
   csv->index = index ? index : csv_index_best();
   csv->unquote = csv_unquote_best();
+  csv->integers = csv_integers_best();
   csv->text = NULL;
   csv->size = csv->at = 0;
   csv->final = false;
@@ -50,35 +52,6 @@ struct reading {
   size_t start;
   char reason[VALUE_REASON];
 };
-
-#define EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* Eight digits at once: loops over so few mispredict their end. Three multiplications add up the
- * digits of pairs, fours and eights (D. Lemire, "Quickly parsing eight digits", 2018). Reads eight bytes,
- * whatever the size: there is slack behind every text. */
-static inline bool eight_digits(uint64_t text, uint32_t *value) {
-  uint64_t zeros = EIGHT('0');
-  if (((text & EIGHT(0xF0)) ^ zeros) | (((text + EIGHT(6)) & EIGHT(0xF0)) ^ zeros)) return false;
-  text -= zeros;
-  text = text * 10 + (text >> 8);
-  uint64_t high = (text & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064);
-  uint64_t low = (text >> 16 & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001);
-  *value = (uint32_t)((high + low) >> 32);
-  return true;
-}
-
-/* One to eight characters, with zeros in front of them. */
-static inline uint64_t load_few(const char *data, size_t size) {
-  uint64_t text = load64(data);
-  return size < 8 ? text << (64 - 8 * size) | EIGHT('0') >> (8 * size) : text;
-}
-
-static inline bool few_digits(const char *data, size_t size, int32_t *value) {
-  uint32_t digits;
-  if (size - 1 >= 8 || !eight_digits(load_few(data, size), &digits)) return false;
-  *value = (int32_t)digits;
-  return true;
-}
 
 /* A decimal like 0.0124, of at most eight characters with digits on both sides of the dot: without the dot it
  * is an integer. What is read gives what value_cost gives. */
@@ -178,16 +151,28 @@ INLINE enum outcome read_field(struct csv *csv, struct reading *r, const struct 
   return outcome == GOOD ? BAD_VALUE : outcome;
 }
 
-/* All twelve columns in their order: what most files have. Here the compiler knows each field's column. */
+/* All twelve columns in their order: what most files have. Here the compiler knows each field's column, and
+ * the integers are read together. */
 #define COLUMNS_LAST (TALLY_COLUMNS - 1)
+#define INTEGERS ((1u << TALLY_COL_COST) - (1u << TALLY_COL_REQUEST_SIZE))
+_Static_assert(TALLY_COL_COST - TALLY_COL_REQUEST_SIZE == CSV_INTEGERS &&
+                   offsetof(tally_event, tokens_used) - offsetof(tally_event, request_size) ==
+                       (CSV_INTEGERS - 1) * sizeof(int32_t),
+               "the integers of an event stand together, in the order of their columns");
+
 static enum outcome read_usual(struct csv *csv, struct reading *r, const struct fields *f) {
   enum outcome outcome;
+  int32_t *integers = (int32_t *)(void *)((char *)r->event + offsetof(tally_event, request_size));
 #define READ(column) (outcome = read_field(csv, r, f, column, column == COLUMNS_LAST, column))
   if (READ(TALLY_COL_TIMESTAMP) || READ(TALLY_COL_USER_ID) || READ(TALLY_COL_SERVICE_NAME) ||
-      READ(TALLY_COL_ENDPOINT) || READ(TALLY_COL_METHOD) || READ(TALLY_COL_REQUEST_SIZE) ||
-      READ(TALLY_COL_RESPONSE_SIZE) || READ(TALLY_COL_DURATION_MS) || READ(TALLY_COL_STATUS_CODE) ||
-      READ(TALLY_COL_TOKENS_USED) || READ(TALLY_COL_COST) || READ(TALLY_COL_METADATA))
+      READ(TALLY_COL_ENDPOINT) || READ(TALLY_COL_METHOD))
     return outcome;
+  if (csv->integers(f->text, f->separators + TALLY_COL_METHOD, integers))
+    r->event->present |= INTEGERS;
+  else if (READ(TALLY_COL_REQUEST_SIZE) || READ(TALLY_COL_RESPONSE_SIZE) || READ(TALLY_COL_DURATION_MS) ||
+           READ(TALLY_COL_STATUS_CODE) || READ(TALLY_COL_TOKENS_USED))
+    return outcome;
+  if (READ(TALLY_COL_COST) || READ(TALLY_COL_METADATA)) return outcome;
 #undef READ
   return GOOD;
 }

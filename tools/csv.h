@@ -13,6 +13,7 @@
 #define TOOLS_CSV_H
 
 #include "base/bytes.h"
+#include "tools/csv_digits.h"
 #include "tools/csv_index.h"
 #include "tools/ingest_record.h"
 #include "tools/ingest_value.h"
@@ -93,6 +94,7 @@ struct csv {
   struct value_options *values;
   csv_index_fn *index;
   csv_unquote_fn *unquote;
+  csv_integers_fn *integers;
   char *text;
   size_t size;
   bool final;    /* nothing comes behind the text */

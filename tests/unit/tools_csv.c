@@ -354,6 +354,47 @@ Test(csv, unquotes_at_every_length) {
   }
 }
 
+/* One to eight digits; false for any other field. */
+static bool naive_integer(const char *field, size_t size, int32_t *value) {
+  *value = 0;
+  for (size_t i = 0; i < size; i++) {
+    if (size > 8 || field[i] < '0' || field[i] > '9') return false;
+    *value = *value * 10 + (field[i] - '0');
+  }
+  return size > 0;
+}
+
+Test(csv, integers_are_read_together_as_one_by_one) {
+  random_start();
+  unsigned good_ones = 0;
+  for (int round = 0; round < 100000; round++) {
+    char text[256];
+    uint32_t separators[CSV_INTEGERS + 1];
+    int32_t want[CSV_INTEGERS], got[CSV_INTEGERS];
+    bool good = true;
+    size_t at = random_number(round % 2 ? 12 : 60);
+    memset(text, '0' + (int)random_number(10), sizeof text);
+    text[at] = ',';
+    for (int i = 0; i < CSV_INTEGERS; i++) {
+      size_t size = random_number(40) ? 1 + random_number(8) : random_number(12);
+      separators[i] = (uint32_t)at++;
+      for (size_t k = 0; k < size; k++)
+        text[at + k] = random_number(60) ? (char)('0' + random_number(10)) : (char)random_number(256);
+      good &= naive_integer(text + at, size, &want[i]);
+      at += size;
+      text[at] = i + 1 < CSV_INTEGERS ? ',' : '\n';
+    }
+    separators[CSV_INTEGERS] = (uint32_t)at;
+    good_ones += good;
+    csv_integers_fn *const ways[] = {csv_integers_portable, csv_integers_best()};
+    for (size_t k = 0; k < 2; k++) {
+      cr_assert_eq(ways[k](text, separators, got), good, "way %zu, round %d: %.*s", k, round, (int)at, text);
+      if (good) cr_assert_arr_eq(got, want, sizeof want);
+    }
+  }
+  cr_assert_gt(good_ones, 20000);
+}
+
 Test(csv, takes_a_thousand_columns_and_texts_longer_than_the_index) {
   struct buffer text = {0};
   struct value_options values = plain();
