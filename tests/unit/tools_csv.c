@@ -315,6 +315,61 @@ Test(csv, all_indexes_read_random_text_like_the_grammar_does, .timeout = 60) {
   buffer_free(&text);
 }
 
+/* A value of a column, or nothing; of an integer that is to be odd what is none, or longer than eight digits.
+ */
+static void random_field(struct buffer *out, int column, bool is_odd) {
+  static const char *const odd[] = {"", "-5", "0123456789", "2147483648", "7x", "\"12\"", "+1", " 3"};
+  uint64_t r = random_number(1u << 20);
+  bool integer = column >= TALLY_COL_REQUEST_SIZE && column <= TALLY_COL_TOKENS_USED;
+  if (column == TALLY_COL_TIMESTAMP)
+    buffer_printf(out, "%" PRIu64, r);
+  else if (integer && is_odd)
+    buffer_text(out, odd[r % (sizeof odd / sizeof *odd)]);
+  else if (integer)
+    buffer_printf(out, "%" PRIu64, r >> random_number(20));
+  else if (random_number(8) == 0)
+    return;
+  else if (column == TALLY_COL_COST)
+    buffer_printf(out, "%" PRIu64 ".%" PRIu64, r % 100, r % 1000);
+  else if (column == TALLY_COL_METADATA)
+    buffer_printf(out, "\"{\"\"a\"\":%" PRIu64 "}\"", r);
+  else
+    buffer_printf(out, "t%" PRIu64, r % 50);
+}
+
+Test(csv, columns_in_their_order_are_read_as_in_any_other) {
+  random_start();
+  struct value_options values = plain();
+  for (int round = 0; round < 300; round++) {
+    struct buffer text[2] = {{0}, {0}};
+    const int turn = 1 + (int)random_number(TALLY_COLUMNS - 1);
+    const uint64_t rows = 1 + random_number(30);
+    for (uint64_t row = 0; row <= rows; row++) {
+      struct buffer field[TALLY_COLUMNS] = {{0}};
+      const int odd = (int)random_number((uint64_t)4 * TALLY_COLUMNS); /* one, or none: the first is blamed */
+      for (int c = 0; c < TALLY_COLUMNS; c++)
+        row ? random_field(&field[c], c, c == odd) : buffer_text(&field[c], tally_column_name(c));
+      for (int c = 0; c < TALLY_COLUMNS; c++)
+        for (int k = 0; k < 2; k++) {
+          const struct buffer *f = &field[k ? (c + turn) % TALLY_COLUMNS : c];
+          buffer_append(&text[k], f->data, f->size);
+          buffer_text(&text[k], c + 1 < TALLY_COLUMNS ? "," : "\n");
+        }
+      for (int c = 0; c < TALLY_COLUMNS; c++) buffer_free(&field[c]);
+    }
+    char *expected = read_all((char *)text[1].data, text[1].size, text[1].size, no_index, &values);
+    for (size_t k = 0; k < index_count(); k++) {
+      char *got = read_all((char *)text[0].data, text[0].size, text[0].size, indexes[k], &values);
+      cr_assert_str_eq(got, expected, "round %d, index %zu of:\n%.*s", round, k, (int)text[0].size,
+                       text[0].data);
+      mem_free(got);
+    }
+    mem_free(expected);
+    buffer_free(&text[0]);
+    buffer_free(&text[1]);
+  }
+}
+
 Test(csv, indexes_are_equal_at_every_length_and_capacity) {
   random_start();
   for (int i = 0; i < 3000; i++) {
