@@ -3,6 +3,7 @@
  * One allocation holds all arrays, so that a memtable costs one page-fault pass and is recycled whole. */
 #include "memtable/memtable.h"
 
+#include "base/array.h"
 #include "base/bitmap.h"
 #include "base/mem.h"
 
@@ -122,7 +123,7 @@ static void fill_number(struct memtable *m, const struct batch_column *c, int nu
   for (uint32_t first = 0; first < rows; first += PIECE) {
     uint32_t n = rows - first < PIECE ? rows - first : PIECE;
     batch_values(c, first, n, value);
-    for (uint32_t i = 0; i < n; i++) out[first + i] = (int32_t)value[i];
+    array_narrow(value, n, (uint32_t *)out + first);
     if (c->valid)
       for (uint32_t i = 0; i < n; i++)
         if (!bytemap_get(c->valid, first + i)) out[first + i] = 0;
@@ -163,10 +164,9 @@ void memtable_append(struct memtable *m, const struct batch *batch, const uint32
   uint32_t rows = batch->rows;
   int64_t *timestamp = m->rows.timestamp + m->rows.count;
   batch_values(&batch->column[TALLY_COL_TIMESTAMP], 0, rows, timestamp);
-  for (uint32_t i = 0; i < rows; i++) {
-    if (timestamp[i] < m->min_timestamp) m->min_timestamp = timestamp[i];
-    if (timestamp[i] > m->max_timestamp) m->max_timestamp = timestamp[i];
-  }
+  const struct bounds times = array_bounds(timestamp, rows);
+  if (times.min < m->min_timestamp) m->min_timestamp = times.min;
+  if (times.max > m->max_timestamp) m->max_timestamp = times.max;
   for (int d = 0; d < DOMAINS; d++) fill_text(m, &batch->column[domain_column(d)], d, rows, ids[d]);
   for (int i = 0; i < INT_COLUMNS; i++) fill_number(m, &batch->column[TALLY_COL_REQUEST_SIZE + i], i, rows);
   fill_cost(m, &batch->column[TALLY_COL_COST], rows);

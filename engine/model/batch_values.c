@@ -3,6 +3,7 @@
  * A value is an unaligned little-endian integer of 0 to 8 bytes. No load reaches beyond its value, so
  * the last row of the last column needs no special case. */
 #include "base/bytes.h"
+#include "base/kernel.h"
 #include "model/batch.h"
 
 static inline uint64_t load_1(const uint8_t *p) { return p[0]; }
@@ -14,13 +15,28 @@ static inline uint64_t load_6(const uint8_t *p) { return load32(p) | (uint64_t)l
 static inline uint64_t load_7(const uint8_t *p) { return load32(p) | (uint64_t)load32(p + 3) << 24; }
 static inline uint64_t load_8(const uint8_t *p) { return load64(p); }
 
+#define VALUES(w)                                                                                            \
+  KERNEL static void values_##w(const uint8_t *restrict p, uint32_t count, uint64_t base,                    \
+                                int64_t *restrict out) {                                                     \
+    for (uint32_t i = 0; i < count; i++) out[i] = (int64_t)(base + load_##w(p + (size_t)i * (w)));           \
+  }
+VALUES(1)
+VALUES(2)
+VALUES(3)
+VALUES(4)
+VALUES(5)
+VALUES(6)
+VALUES(7)
+VALUES(8)
+#undef VALUES
+
 void batch_values(const struct batch_column *c, uint32_t first, uint32_t count, int64_t *out) {
   const uint64_t base = (uint64_t)c->base;
   const uint8_t *p = c->width ? c->values + (size_t)first * c->width : NULL;
   switch (c->width) {
 #define CASE(w)                                                                                              \
   case w:                                                                                                    \
-    for (uint32_t i = 0; i < count; i++) out[i] = (int64_t)(base + load_##w(p + (size_t)i * (w)));           \
+    values_##w(p, count, base, out);                                                                         \
     break;
     CASE(1)
     CASE(2)
@@ -38,7 +54,7 @@ void batch_values(const struct batch_column *c, uint32_t first, uint32_t count, 
 
 /* The greatest unsigned value, in the type of the width where the compiler has vectors for it. */
 #define GREATEST(type, w)                                                                                    \
-  static uint64_t greatest_##w(const uint8_t *p, uint32_t rows) {                                            \
+  KERNEL static uint64_t greatest_##w(const uint8_t *p, uint32_t rows) {                                     \
     type greatest = 0;                                                                                       \
     for (uint32_t i = 0; i < rows; i++) {                                                                    \
       type v = (type)load_##w(p + (size_t)i * (w));                                                          \
@@ -57,7 +73,7 @@ GREATEST(uint64_t, 7)
 
 /* The greatest of value - low as unsigned: naive writers store negative numbers with base 0, so at
  * width 8 the plain value would say nothing. */
-static uint64_t greatest_distance(const uint8_t *p, uint32_t rows, uint64_t add) {
+KERNEL static uint64_t greatest_distance(const uint8_t *p, uint32_t rows, uint64_t add) {
   uint64_t greatest = 0;
   for (uint32_t i = 0; i < rows; i++) {
     uint64_t v = load_8(p + (size_t)i * 8) + add;
