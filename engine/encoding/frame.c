@@ -153,12 +153,26 @@ static uint64_t *quotients_of(const int64_t *v, uint32_t count, const struct int
   return q;
 }
 
-/* The places of quotients of more than `width` bits; one place behind them is overwritten. */
+/* Which of 64 quotients have more than `width` bits: where high parts are not 0, which compilers make no
+ * vectors of as a comparison. */
+KERNEL static uint64_t longer_ones(const uint64_t *q, unsigned width) {
+  uint64_t word = 0;
+  for (uint64_t i = 0; i < 64; i++) {
+    const uint64_t high = q[i] >> width;
+    word |= (high | (0 - high)) >> 63 << i;
+  }
+  return word;
+}
+
+/* The places of quotients of more than `width` bits, which are few; one place behind them is overwritten. */
 static void find_exceptions(const uint64_t *q, uint32_t count, unsigned width, uint64_t *positions) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    positions[n] = i;
-    n += q[i] >> width != 0;
+  uint32_t first = 0;
+  for (; first + 64 <= count; first += 64)
+    for (uint64_t word = longer_ones(q + first, width); word; word &= word - 1)
+      *positions++ = first + (uint32_t)__builtin_ctzll(word);
+  for (; first < count; first++) {
+    *positions = first;
+    positions += q[first] >> width != 0;
   }
 }
 
