@@ -339,3 +339,11 @@ enum record_kind csv_next(struct csv *csv, struct record *record, struct problem
   record->end = end < csv->size ? end : csv->size;
   return finish(csv, record, &r, outcome, problem);
 }
+
+tally_text csv_coming_user(const struct csv *csv) {
+  const uint32_t field = csv->layout->user;
+  if (csv->count - csv->next <= field) return (tally_text){NULL, 0};
+  const uint32_t *separators = csv->separators + csv->next;
+  const size_t start = field ? (size_t)separators[field - 1] + 1 : csv->at;
+  return (tally_text){csv->text + start, separators[field] - start};
+}

@@ -67,6 +67,7 @@ csv_unquote_fn *csv_unquote_best(void);
 struct csv_layout {
   uint32_t count;
   bool usual;                  /* all columns of events in their order, and no other */
+  uint32_t user;               /* the field of user ids; `count`: there is none */
   int16_t column[CSV_COLUMNS]; /* TALLY_COL_*, or -1: ignored */
   uint32_t name[CSV_COLUMNS];  /* where in names its NUL-terminated name starts */
   struct buffer names;
@@ -114,6 +115,9 @@ void csv_free(struct csv *csv);
 void csv_text(struct csv *csv, char *text, size_t size, bool final, size_t at);
 /* The next record. */
 enum record_kind csv_next(struct csv *csv, struct record *record, struct problem *problem);
+/* What the next record most likely has as its user id, for who can do with it meanwhile; no data where that
+ * is not known without reading the record. Borrowed until the next call. */
+tally_text csv_coming_user(const struct csv *csv);
 /* A problem of the current record's value in a column, found by others: with the field's line. */
 void csv_blame(struct csv *csv, const struct record *record, int column, const char *reason,
                struct problem *problem);

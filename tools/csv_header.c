@@ -71,7 +71,11 @@ static enum record_kind add_columns(struct csv_layout *layout, const char *text,
     start = (size_t)separators[i] + 1;
   }
   layout->usual = layout->count == TALLY_COLUMNS;
-  for (uint32_t i = 0; i < layout->count; i++) layout->usual = layout->usual && layout->column[i] == (int)i;
+  layout->user = layout->count;
+  for (uint32_t i = 0; i < layout->count; i++) {
+    layout->usual = layout->usual && layout->column[i] == (int)i;
+    if (layout->column[i] == TALLY_COL_USER_ID) layout->user = i;
+  }
   for (uint32_t i = 0; i < layout->count; i++)
     if (layout->column[i] == TALLY_COL_TIMESTAMP) return RECORD_ROW;
   problem_set(problem, 1, "timestamp",

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "model/batch_builder.h"
 
 /* ------------------------------------------------------------------ parsers */
 
@@ -49,6 +50,7 @@ static const char *reason_of(const tally_error *error) {
 
 enum record_kind parser_add(struct parser *parser, tally_batch *builder, const struct record *record,
                             struct problem *problem, tally_error *error) {
+  if (parser->file->format == INPUT_CSV) batch_expect_user(builder, csv_coming_user(&parser->as.csv));
   int code = tally_batch_add(builder, &record->event, error);
   if (!code) return RECORD_ROW;
   if (code == TALLY_TOO_LARGE)

@@ -46,6 +46,8 @@ static inline uint64_t batch_bound(uint64_t rows, uint64_t entries, uint64_t tex
   return BATCH_HEADER_BYTES + COLUMNS * BATCH_DESCRIPTOR_BYTES + COLUMNS * ((rows + 7) / 8) +
          rows * BATCH_WIDEST_ROW + entries * 2 + texts + metadata;
 }
+/* Asks the processor for what an event with this user id needs first, a while before the event is added. */
+void batch_expect_user(const struct tally_batch *b, tally_text user);
 /* Writes the batch's bytes into b->out; false without memory. rows > 0. */
 bool batch_pack(struct tally_batch *b);
 

@@ -91,6 +91,14 @@ static char *with_slack(const char *text, size_t size) {
   return copy;
 }
 
+/* What was said of the user to come, of a plain record that came at once, is its user. */
+static void check_coming(const char *text, tally_text coming, size_t at, const struct record *r) {
+  if (!coming.data || r->start != at || memchr(text + at, '"', r->end - at)) return;
+  while (coming.size && (coming.data[coming.size - 1] == '\r')) coming.size--;
+  cr_assert_eq(r->event.user_id.size, coming.size);
+  if (coming.size) cr_assert_eq(r->event.user_id.data, coming.data);
+}
+
 /* Everything in the text, which becomes longer at `split`, as one line a record. */
 static char *read_all(const char *text, size_t size, size_t split, csv_index_fn *index,
                       struct value_options *values) {
@@ -112,8 +120,11 @@ static char *read_all(const char *text, size_t size, size_t split, csv_index_fn 
     csv.line = 2;
     csv_text(&csv, part, split, false, start);
     for (;;) {
+      const tally_text coming = csv_coming_user(&csv);
+      const size_t at = csv.at;
       kind = csv_next(&csv, &record, &problem);
       if (kind == RECORD_END) break;
+      if (kind == RECORD_ROW) check_coming(csv.text, coming, at, &record);
       if (kind == RECORD_MORE) {
         cr_assert(!csv.final);
         csv_text(&csv, whole, size, true, csv.at);
