@@ -81,8 +81,11 @@ static void gather_metadata(const struct rows *from, struct rows *to, const uint
       at[i + 1] = at[i] + (starts[order[first + i] + 1] - start[i]);
     }
     for (uint32_t w = 0; w < bitmap_words(count); w++)
-      for (uint64_t word = valid[w]; word; word &= word - 1)
-        __builtin_prefetch(texts + start[w * 64 + (uint32_t)__builtin_ctzll(word)]);
+      for (uint64_t word = valid[w]; word; word &= word - 1) {
+        const uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(word);
+        __builtin_prefetch(texts + start[i]);
+        __builtin_prefetch(texts + start[i] + (at[i + 1] - at[i]) - 1); /* its last byte */
+      }
     for (uint32_t w = 0; w < bitmap_words(count); w++)
       for (uint64_t word = valid[w]; word; word &= word - 1) {
         const uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(word);
