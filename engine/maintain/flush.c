@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "base/kernel.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "maintain/order.h"
@@ -51,16 +52,16 @@ static void gather_valid(uint64_t *to, const uint64_t *from, uint32_t all, const
 }
 
 /* Without pointers that the compiler must think change, a loop has many loads on their way at a time. */
-static void gather_words(uint32_t *restrict to, const uint32_t *restrict from, const uint32_t *restrict order,
-                         uint32_t n) {
+KERNEL static void gather_words(uint32_t *restrict to, const uint32_t *restrict from,
+                                const uint32_t *restrict order, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) to[i] = from[order[i]];
 }
-static void gather_integers(int32_t *restrict to, const int32_t *restrict from,
-                            const uint32_t *restrict order, uint32_t n) {
+KERNEL static void gather_integers(int32_t *restrict to, const int32_t *restrict from,
+                                   const uint32_t *restrict order, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) to[i] = from[order[i]];
 }
-static void gather_wide(int64_t *restrict to, const int64_t *restrict from, const uint32_t *restrict order,
-                        uint32_t n) {
+KERNEL static void gather_wide(int64_t *restrict to, const int64_t *restrict from,
+                               const uint32_t *restrict order, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) to[i] = from[order[i]];
 }
 

@@ -9,15 +9,22 @@
 #define DIGITS 3 /* of 32 bits */
 #define SETS_SHRINK 4u
 
-/* The days of rows [first, end), which ascend. */
+/* Days from the month's start on, by which the rows are bounded. */
+static uint32_t day_of(const struct rows *rows, int64_t start, uint32_t row) {
+  return (uint32_t)((uint64_t)(rows->timestamp[row] - start) / (uint64_t)DAY_US);
+}
+
+/* The days of rows [first, end), which ascend: mostly those of the first and the last are all. */
 static uint32_t days_of(const struct rows *rows, int64_t start, uint32_t first, uint32_t end) {
-  uint32_t days = 0;
+  const uint32_t from = day_of(rows, start, first), to = day_of(rows, start, end - 1);
+  uint32_t days = UINT32_C(1) << from | UINT32_C(1) << to;
+  if (to - from <= 1) return days;
   int64_t next = INT64_MIN; /* the day that is known ends there */
   for (uint32_t i = first; i < end; i++) {
     if (rows->timestamp[i] < next) continue;
-    int64_t day = (rows->timestamp[i] - start) / DAY_US;
+    const uint32_t day = day_of(rows, start, i);
     days |= UINT32_C(1) << day;
-    next = start + (day + 1) * DAY_US;
+    next = start + ((int64_t)day + 1) * DAY_US;
   }
   return days;
 }
