@@ -1,4 +1,4 @@
-/* rollup_sum.c - see rollup_sum.h. Hot path: find_keys, place_rows, add_sums, add_bounds.
+/* rollup_sum.c - see rollup_sum.h. Hot path: find_keys, place_rows, rollup_rows_add.
  *
  * Keys whose ids are small, as where there are not many services, endpoints and methods, have a place in a
  * table by their ids; others are found by hash.
@@ -6,7 +6,7 @@
  * Rows are counted and summed in cells of hours, all measures of a row at once, so that a row touches one
  * line of the cache; they are bounded in cells of days, which are few and stay in it; at the end the days get
  * the sums of their hours. Where hours are left out the rows are summed in the days. */
-#include "segment/rollup_sum.h"
+#include "segment/rollup_row.h"
 
 #include <stdlib.h>
 
@@ -15,6 +15,7 @@
 #include "base/kernel.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "segment/key_set.h"
 
 #define TABLE_ROWS 4u
 #define TABLE_LEAST 65536u
@@ -320,74 +321,6 @@ static enum outcome place_rows(struct summing *s, const struct rows *rows, uint3
   return DONE;
 }
 
-/* The measured columns of rows, from the first of a chunk on. */
-struct measured {
-  const int32_t *number[INT_COLUMNS];
-  const int64_t *cost;
-  const uint64_t *valid[MEASURES]; /* chunks begin at a word */
-};
-
-static struct measured measured_from(const struct rows *rows, uint32_t first) {
-  struct measured v = {.cost = rows->cost + first};
-  for (int m = 0; m < INT_COLUMNS; m++) v.number[m] = rows->number[m] + first;
-  for (int m = 0; m < MEASURES; m++) v.valid[m] = rows->valid[m] + first / 64;
-  return v;
-}
-
-static inline int64_t measured_value(const struct measured *v, int m, uint32_t i) {
-  return m < INT_COLUMNS ? v->number[m][i] : v->cost[i];
-}
-
-/* NULLs have the value 0. */
-static void add_sums(struct rollup_cell *cells, const uint32_t *at, const struct measured *measured,
-                     uint32_t count) {
-  const struct measured v = *measured;
-  for (uint32_t i = 0; i < count; i++) {
-    struct rollup_cell *c = &cells[at[i]];
-    c->rows++;
-    for (int m = 0; m < MEASURES; m++) c->sum[m] += measured_value(&v, m, i);
-  }
-}
-
-static void widen_bounds(struct rollup_bounds *b, int m, int64_t v) {
-  b->min[m] = v < b->min[m] ? v : b->min[m];
-  b->max[m] = v > b->max[m] ? v : b->max[m];
-}
-
-/* Of rows that have all values. Few have one that is a new bound, so the branch is foreseen. */
-static void add_bounds(struct rollup_bounds *bounds, const struct rollup_cell *cells, const uint32_t *at,
-                       const struct measured *measured, uint32_t count) {
-  const struct measured v = *measured;
-  for (uint32_t i = 0; i < count; i++) {
-    struct rollup_bounds *b = &bounds[cells[at[i]].day];
-    unsigned new_bound = 0;
-    for (int m = 0; m < MEASURES; m++) {
-      int64_t x = measured_value(&v, m, i);
-      new_bound |= (unsigned)(x < b->min[m]) | (unsigned)(x > b->max[m]);
-    }
-    if (__builtin_expect(new_bound, 0))
-      for (int m = 0; m < MEASURES; m++) widen_bounds(b, m, measured_value(&v, m, i));
-  }
-}
-
-/* Of rows that have NULLs, one measure after the other. */
-static void add_some(struct summing *s, const struct measured *v, uint32_t count) {
-  struct rollup_cells *c = &s->grid[s->level].cells;
-  struct rollup_bounds *bounds = s->grid[ROLLUP_DAY].cells.bounds;
-  for (int m = 0; m < MEASURES; m++)
-    for (uint32_t i = 0; i < count; i++)
-      if (bitmap_get(v->valid[m], i))
-        widen_bounds(&bounds[c->cell[s->cell[i]].day], m, measured_value(v, m, i));
-      else
-        c->nulls[s->cell[i]][m]++;
-}
-
-static bool all_there(const struct measured *v, uint32_t count) {
-  for (int m = 0; m < MEASURES; m++)
-    if (bitmap_count(v->valid[m], count) != count) return false;
-  return true;
-}
-
 static enum outcome add_rows(struct summing *s, const struct rows *rows) {
   for (uint32_t first = 0; first < rows->count; first += CHUNK_ROWS) {
     uint32_t count = rows->count - first < CHUNK_ROWS ? rows->count - first : CHUNK_ROWS;
@@ -395,12 +328,7 @@ static enum outcome add_rows(struct summing *s, const struct rows *rows) {
     if (outcome == DONE) outcome = place_rows(s, rows, first, count);
     if (outcome != DONE) return outcome;
     const struct measured v = measured_from(rows, first);
-    const struct rollup_cell *cells = s->grid[s->level].cells.cell;
-    add_sums(s->grid[s->level].cells.cell, s->cell, &v, count);
-    if (all_there(&v, count))
-      add_bounds(s->grid[ROLLUP_DAY].cells.bounds, cells, s->cell, &v, count);
-    else
-      add_some(s, &v, count);
+    rollup_rows_add(&s->grid[s->level].cells, s->grid[ROLLUP_DAY].cells.bounds, s->cell, &v, count);
   }
   return DONE;
 }
@@ -422,12 +350,7 @@ static void add_hours(struct summing *s) {
 /* ---- order */
 
 static int by_ids(const void *a, const void *b) {
-  const struct rollup_key *x = &((const struct numbered_key *)a)->key,
-                          *y = &((const struct numbered_key *)b)->key;
-  if (x->service != y->service) return x->service < y->service ? -1 : 1;
-  if (x->endpoint != y->endpoint) return x->endpoint < y->endpoint ? -1 : 1;
-  if (x->method != y->method) return x->method < y->method ? -1 : 1;
-  return (x->status > y->status) - (x->status < y->status);
+  return key_order(&((const struct numbered_key *)a)->key, &((const struct numbered_key *)b)->key);
 }
 
 static enum outcome sort_keys(struct rollup_sum *r, const struct summing *s) {
