@@ -35,13 +35,12 @@ static void sort_sample(int64_t *s, unsigned n) {
  * does not hide values. */
 static unsigned take_sample(const int64_t *v, uint32_t count, int64_t min, int64_t max, int64_t *s) {
   unsigned wanted = count < 512 ? SAMPLE / 2 : SAMPLE, n = 0;
-  uint32_t step = count / wanted + 1, jitter = 0, random = 0;
+  uint32_t step = count / wanted + 1, jitter = 0;
   s[n++] = min;
   s[n++] = max;
   for (uint32_t i = 0; n < wanted && i + jitter < count; i += step) {
     s[n++] = v[i + jitter];
-    random = random * 5 + 0x9E3779B9u;
-    jitter = (uint32_t)((uint64_t)random * step >> 32);
+    jitter = (jitter * 5 + 3) % step;
   }
   sort_sample(s, n);
   return n;
