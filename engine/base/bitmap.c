@@ -12,3 +12,14 @@ KERNEL static size_t count_bits(const uint64_t *b, size_t bits) {
 }
 
 size_t bitmap_count(const uint64_t *b, size_t bits) { return count_bits(b, bits); }
+
+uint64_t bytemap_bits(const uint8_t *b, size_t first, uint32_t count) {
+  const uint8_t *p = b + first / 8;
+  const unsigned skip = first % 8;
+  const size_t bytes = bitmap_bytes(skip + count), most = bytes < 8 ? bytes : 8;
+  uint64_t bits = 0;
+  for (size_t i = 0; i < most; i++) bits |= (uint64_t)p[i] << 8 * i;
+  bits >>= skip;
+  if (bytes > 8) bits |= (uint64_t)p[8] << (64 - skip); /* then some were skipped */
+  return count < 64 ? bits & ((UINT64_C(1) << count) - 1) : bits;
+}

@@ -73,7 +73,7 @@ enum key { BY_TIME, BY_TEXTS, BY_FEW_MONTHS, BY_MONTH };
 struct keys {
   int64_t least;             /* BY_TIME */
   unsigned shift;            /* BY_TEXTS: the bits of user ids */
-  int32_t first;             /* BY_MONTH and BY_FEW_MONTHS */
+  int32_t first;             /* BY_MONTH: the first month */
   int64_t start[MONTHS_FEW]; /* BY_FEW_MONTHS: of the months behind the first, or INT64_MAX */
 };
 

@@ -102,7 +102,7 @@ static void fill_valid(uint64_t *map, uint32_t at, const struct batch_column *c,
     if (!c->absent && !c->valid)
       word = UINT64_MAX;
     else if (!c->absent)
-      for (uint32_t k = 0; k < n; k++) word |= (uint64_t)bytemap_get(c->valid, i + k) << k;
+      word = bytemap_bits(c->valid, i, n);
     if (n < 64) word &= ((uint64_t)1 << n) - 1;
     uint64_t *w = map + (at + i) / 64;
     uint64_t below = bit ? *w & (((uint64_t)1 << bit) - 1) : 0;

@@ -116,7 +116,19 @@ static bool metadata_good(const struct batch *batch, struct json_shapes *shapes,
          !json_shapes_check(shapes, batch->metadata + at, (size_t)size, &wrong);
 }
 
-/* Rows from `end` on are of no interest: a fault was found there already. */
+/* Which of up to 64 rows are to be looked at: those that are not NULL, or all if one that is NULL has bytes.
+ */
+static uint64_t metadata_looked_at(const struct batch_column *c, uint32_t first, uint32_t count,
+                                   const int64_t *sizes) {
+  const uint64_t all = UINT64_MAX >> (64 - count),
+                 there = c->valid ? bytemap_bits(c->valid, first, count) : all;
+  int64_t none = 0;
+  for (uint32_t i = 0; i < count; i++) none |= sizes[i] & -(int64_t)(~there >> i & 1);
+  return none ? all : there;
+}
+
+/* Rows from `end` on are of no interest: a fault was found there already. Few rows have metadata, and they
+ * are found by their bits, as a branch on each row would be guessed wrongly time and again. */
 static struct metadata_rows metadata_faults(const struct batch *batch, uint32_t end) {
   const struct batch_column *c = &batch->column[TALLY_COL_METADATA];
   int64_t sizes[STEP];
@@ -126,10 +138,15 @@ static struct metadata_rows metadata_faults(const struct batch *batch, uint32_t 
   for (uint32_t first = 0; first < end; first += STEP) {
     uint32_t count = end - first < STEP ? end - first : STEP;
     batch_values(c, first, count, sizes);
-    for (uint32_t i = 0; i < count; i++) {
-      if (!metadata_good(batch, &shapes, first + i, sizes[i], at))
-        return (struct metadata_rows){first + i, at};
-      at += (size_t)sizes[i];
+    for (uint32_t i = 0; i < count; i += 64) {
+      const uint32_t n = count - i < 64 ? count - i : 64;
+      uint64_t rows = metadata_looked_at(c, first + i, n, sizes + i);
+      for (; rows; rows &= rows - 1) {
+        const uint32_t row = i + (uint32_t)__builtin_ctzll(rows);
+        if (!metadata_good(batch, &shapes, first + row, sizes[row], at))
+          return (struct metadata_rows){first + row, at};
+        at += (size_t)sizes[row];
+      }
     }
   }
   return (struct metadata_rows){end, at};
