@@ -34,6 +34,7 @@ tally_batch *tally_batch_new(void) {
   batch->in_all = ALL_COLUMNS;
   batch->unready = ALL_DOMAINS;
   batch->find = dictionary_find_best();
+  batch->expect = dictionary_expect_best();
   return batch;
 }
 
@@ -185,12 +186,6 @@ static int check_room(tally_batch *b, const tally_event *event, const struct che
 }
 
 /* ------------------------------------------------------------------ adding */
-
-void batch_expect_user(const struct tally_batch *b, tally_text user) {
-  const struct dictionary *d = &b->dictionary[column_domain(TALLY_COL_USER_ID)];
-  if (user.data && user.size <= DICTIONARY_SHORT && d->slots)
-    __builtin_prefetch(&d->slots[dictionary_hash(user.data, user.size) & d->mask]);
-}
 
 INLINE void commit_text(tally_batch *b, int domain, const struct checked *checked) {
   const tally_text *text = &checked->text[domain];

@@ -26,6 +26,7 @@ struct tally_batch {
       in_any; /* the masks' conjunction and disjunction: columns without NULL, and with a value */
   struct dictionary dictionary[DOMAINS];
   dictionary_find_fn *find;
+  dictionary_expect_fn *expect;
   uint64_t entries, texts;    /* of all dictionaries: how many, and their bytes */
   uint32_t unready;           /* bit d: dictionary d may have no room for one more entry */
   struct buffer metadata;     /* the rows' texts, one after the other */
@@ -47,7 +48,9 @@ static inline uint64_t batch_bound(uint64_t rows, uint64_t entries, uint64_t tex
          rows * BATCH_WIDEST_ROW + entries * 2 + texts + metadata;
 }
 /* Asks the processor for what an event with this user id needs first, a while before the event is added. */
-void batch_expect_user(const struct tally_batch *b, tally_text user);
+static inline void batch_expect_user(const struct tally_batch *b, tally_text user) {
+  b->expect(&b->dictionary[column_domain(TALLY_COL_USER_ID)], user);
+}
 /* Writes the batch's bytes into b->out; false without memory. rows > 0. */
 bool batch_pack(struct tally_batch *b);
 

@@ -139,6 +139,15 @@ INLINE void find_all(const struct dictionary *d, const tally_text *text, struct 
     if (text[i].data) find(&d[i], &text[i], &place[i]);
 }
 
+INLINE void expect(const struct dictionary *d, tally_text text, key_fn *short_key) {
+  if (text.data && text.size <= DICTIONARY_SHORT && d->slots)
+    __builtin_prefetch(&d->slots[hash_of(short_key(text.data, text.size), text.size) & d->mask]);
+}
+
+void dictionary_expect_portable(const struct dictionary *d, tally_text text) {
+  expect(d, text, key_portable);
+}
+
 void dictionary_find_portable(const struct dictionary d[DOMAINS], const tally_text text[DOMAINS],
                               struct dictionary_place place[DOMAINS]) {
   find_all(d, text, place, key_portable);
@@ -158,6 +167,10 @@ AVX512 void dictionary_find_avx512(const struct dictionary d[DOMAINS], const tal
   find_all(d, text, place, key_avx512);
 }
 
+AVX512 void dictionary_expect_avx512(const struct dictionary *d, tally_text text) {
+  expect(d, text, key_avx512);
+}
+
 #endif
 
 dictionary_find_fn *dictionary_find_best(void) {
@@ -165,6 +178,13 @@ dictionary_find_fn *dictionary_find_best(void) {
   if (cpu_has_avx512()) return dictionary_find_avx512;
 #endif
   return dictionary_find_portable;
+}
+
+dictionary_expect_fn *dictionary_expect_best(void) {
+#if defined(__x86_64__)
+  if (cpu_has_avx512()) return dictionary_expect_avx512;
+#endif
+  return dictionary_expect_portable;
 }
 
 /* ------------------------------------------------------------------ adding */

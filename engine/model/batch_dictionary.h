@@ -62,6 +62,15 @@ dictionary_find_fn dictionary_find_avx512; /* only where dictionary_find_best gi
 dictionary_find_fn *dictionary_find_best(void);
 uint32_t dictionary_hash(const char *text, size_t size);
 
+/* Asks the processor for the slot where a text that is going to be looked for is most likely found. A text
+ * without data, or a long one, is passed over. */
+typedef void dictionary_expect_fn(const struct dictionary *d, tally_text text);
+dictionary_expect_fn dictionary_expect_portable;
+#if defined(__x86_64__)
+dictionary_expect_fn dictionary_expect_avx512; /* only where dictionary_expect_best gives it */
+#endif
+dictionary_expect_fn *dictionary_expect_best(void);
+
 /* Adds a text that was not found; room for its bytes must be reserved in d->texts. Returns its number. */
 uint32_t dictionary_add(struct dictionary *d, const struct dictionary_place *place, const tally_text *text);
 
