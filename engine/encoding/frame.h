@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 
 /* An opened frame: borrowed bytes. */
@@ -47,9 +48,9 @@ struct int_frame_guess {
   uint32_t alike;
 };
 struct int_frame_guess int_frame_guess(const int64_t *v, uint32_t count, int64_t min, int64_t max);
-/* The smallest frame of v[0..count) with this base; any base is right. Of many values, widths are compared
- * near the one that is best for a sample. */
-struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, int64_t base);
+/* The smallest frame of v[0..count), whose least and greatest value are b's, with this base; any base is
+ * right. Of many values, widths are compared near the one that is best for a sample. */
+struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, struct bounds b, int64_t base);
 /* Bytes of so many exceptions of `high` bits among `count` values. */
 size_t int_frame_exceptions_size(uint32_t exceptions, unsigned high, uint32_t count);
 /* Appends it; `work` is overwritten. */

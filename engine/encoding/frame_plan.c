@@ -214,29 +214,21 @@ static struct int_frame_plan plan_few(const int64_t *v, uint32_t count, struct i
   return best;
 }
 
-/* The bits of all quotients >= 0, and of the complements of all others; are there others? */
+/* How long quotients >= 0 are at most, and the complements of all others; are there others? */
 struct reach {
-  uint64_t above, below, negative;
+  unsigned above, below;
+  bool negative;
 };
 
-KERNEL static struct reach reach_of(const int64_t *v, uint32_t count, int64_t base, unsigned exponent) {
-  uint64_t above = 0, below = 0, any = 0, inverse = inverse_of_five_to_the(exponent);
-  if (exponent == 0) {
-    for (uint32_t i = 0; i < count; i++) {
-      uint64_t q = distance(base, v[i]), negative = (uint64_t) - (int64_t)((int64_t)q < 0);
-      above |= q & ~negative;
-      below |= ~q & negative;
-      any |= negative;
-    }
-  } else {
-    for (uint32_t i = 0; i < count; i++) {
-      uint64_t q = quotient(v[i], base, exponent, inverse), negative = (uint64_t) - (int64_t)((int64_t)q < 0);
-      above |= q & ~negative;
-      below |= ~q & negative;
-      any |= negative;
-    }
-  }
-  return (struct reach){above, below, any};
+/* Quotients ascend with the values, as long as their distances from the base fit their type. */
+static struct reach reach_of(struct bounds b, int64_t base, unsigned exponent) {
+  const uint64_t inverse = inverse_of_five_to_the(exponent);
+  const bool above = b.max > base, below = b.min < base;
+  if ((above && distance(base, b.max) > INT64_MAX) || (below && distance(b.min, base) > INT64_MAX))
+    return (struct reach){63, 63, true};
+  return (struct reach){.above = above ? bits_length(quotient(b.max, base, exponent, inverse)) : 0,
+                        .below = below ? bits_length(~quotient(b.min, base, exponent, inverse)) : 0,
+                        .negative = below};
 }
 
 /* The quotients that have more than width - 1, width and width + 1 bits, or are negative. */
@@ -258,10 +250,11 @@ KERNEL static struct longer count_longer(const int64_t *v, uint32_t count, int64
 }
 
 /* The width that suits a sample, and those beside it. */
-static struct int_frame_plan plan_many(const int64_t *v, uint32_t count, struct int_frame_plan plan) {
-  struct reach reach = reach_of(v, count, plan.base, plan.exponent);
-  unsigned above = bits_length(reach.above), below = bits_length(reach.below);
-  bool negative = reach.negative != 0;
+static struct int_frame_plan plan_many(const int64_t *v, uint32_t count, struct bounds b,
+                                       struct int_frame_plan plan) {
+  const struct reach reach = reach_of(b, plan.base, plan.exponent);
+  const unsigned above = reach.above, below = reach.below;
+  const bool negative = reach.negative;
   struct int_frame_plan best = plan_of(plan, count, 64, 0, 0);
   if (!negative) best = plan_of(plan, count, above, 0, 0);
   unsigned width = sampled_width(v, count, &plan, above, below, negative);
@@ -278,9 +271,9 @@ static struct int_frame_plan plan_many(const int64_t *v, uint32_t count, struct 
   return best;
 }
 
-struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, int64_t base) {
+struct int_frame_plan int_frame_plan(const int64_t *v, uint32_t count, struct bounds b, int64_t base) {
   struct int_frame_plan plan = {.base = base, .exponent = (uint8_t)common_exponent(v, count, base)};
-  plan = count < FEW ? plan_few(v, count, plan) : plan_many(v, count, plan);
+  plan = count < FEW ? plan_few(v, count, plan) : plan_many(v, count, b, plan);
   if (plan.width == 0 && plan.exceptions == 0) plan.exponent = 0;
   return plan;
 }

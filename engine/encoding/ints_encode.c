@@ -70,6 +70,10 @@ static struct int_frame_guess guess_for(const int64_t *v, uint32_t count, struct
   return int_frame_guess(v, count, s.min, s.max);
 }
 
+static struct int_frame_plan plan_for(const int64_t *v, uint32_t count, struct survey s, int64_t base) {
+  return int_frame_plan(v, count, (struct bounds){s.min, s.max}, base);
+}
+
 /* False if some differences, taken at even distances, show that DELTA needs half a bit a value more than
  * `bits`. */
 static bool delta_hopeful(const struct choice *c, uint64_t bits) {
@@ -82,7 +86,7 @@ static bool delta_hopeful(const struct choice *c, uint64_t bits) {
 }
 
 static void consider_for(struct choice *c, struct int_frame_guess guess) {
-  struct int_frame_plan plan = int_frame_plan(c->v, c->count, guess.base);
+  struct int_frame_plan plan = plan_for(c->v, c->count, c->survey, guess.base);
   c->for_bits = (unsigned)(plan.size * 8 / c->count);
   consider(c, INTS_FOR, 1 + plan.size, &plan, c->v, c->count);
 }
@@ -94,7 +98,8 @@ static bool consider_delta(struct choice *c) {
   int64_t *d = (int64_t *)(void *)buffer_add(&c->level->deltas, n * sizeof *d);
   if (!d) return false;
   array_differences(v, c->count, d);
-  struct int_frame_plan plan = int_frame_plan(d, n, guess_for(d, n, survey_of(d, n)).base);
+  const struct survey s = survey_of(d, n);
+  struct int_frame_plan plan = plan_for(d, n, s, guess_for(d, n, s).base);
   c->delta_size = 1 + varint_size(zigzag(v[0])) + plan.size;
   consider(c, INTS_DELTA, c->delta_size, &plan, d, n);
   return true;
@@ -249,7 +254,7 @@ static size_t nested_size(const struct choice *c, uint32_t values) {
 /* Sizes the dictionary of `entries` values that level->nested has, with these indexes. */
 static void consider_indexes(struct choice *c, uint32_t entries, const int64_t *indexes) {
   struct survey s = {0, entries - 1, 0};
-  struct int_frame_plan plan = int_frame_plan(indexes, c->count, guess_for(indexes, c->count, s).base);
+  struct int_frame_plan plan = plan_for(indexes, c->count, s, guess_for(indexes, c->count, s).base);
   c->values_count = entries;
   consider(c, INTS_DICT, 1 + nested_size(c, entries) + plan.size, &plan, indexes, c->count);
 }
@@ -320,8 +325,8 @@ static bool consider_rle(struct choice *c) {
     lengths[run++] = i - start;
     start = i;
   }
-  struct int_frame_plan plan =
-      int_frame_plan(lengths, runs, guess_for(lengths, runs, survey_of(lengths, runs)).base);
+  const struct survey s = survey_of(lengths, runs);
+  struct int_frame_plan plan = plan_for(lengths, runs, s, guess_for(lengths, runs, s).base);
   if (1 + plan.size >= c->size) return true;
   struct buffer *nested = &c->level->nested;
   size_t kept = c->scheme == INTS_DICT ? nested->size : 0; /* the entries of DICT stay until it is beaten */

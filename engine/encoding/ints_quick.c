@@ -25,7 +25,7 @@ static bool delta_pays(const int64_t *v, uint32_t count) {
 
 static void write_frame(uint8_t scheme, const int64_t *v, uint32_t count, struct bounds b, int64_t first,
                         struct buffer *out, struct ints_scratch *scratch) {
-  struct int_frame_plan plan = int_frame_plan(v, count, int_frame_guess(v, count, b.min, b.max).base);
+  struct int_frame_plan plan = int_frame_plan(v, count, b, int_frame_guess(v, count, b.min, b.max).base);
   write8(out, (uint8_t)(scheme | plan.exponent << 3 | (plan.exceptions ? 128 : 0)));
   if (scheme == INTS_DELTA) write_varint(out, zigzag(first));
   int_frame_write(v, count, &plan, out, &scratch->ints->quotients);

@@ -505,7 +505,7 @@ Test(ints, a_frame_s_sum_is_that_of_what_it_decodes_to, .fini = done) {
     uint32_t n = 1 + (uint32_t)below(700);
     uint64_t step = below(2) ? 1 : 1000;
     for (uint32_t i = 0; i < n; i++) v[i] = (int64_t)((below(9) ? below(500) : next() >> below(64)) * step);
-    struct int_frame_plan plan = int_frame_plan(v, n, v[below(n)]);
+    struct int_frame_plan plan = int_frame_plan(v, n, array_bounds(v, n), v[below(n)]);
     buffer_clear(&out);
     struct buffer work = {0};
     int_frame_write(v, n, &plan, &out, &work);
