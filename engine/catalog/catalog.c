@@ -26,11 +26,14 @@ uint32_t catalog_count(const struct catalog *c, int domain) {
 tally_text catalog_text(const struct catalog *c, int domain, uint32_t id) {
   return texts_text(&c->dictionary[domain], id);
 }
+#define EXPECTED_BYTES 15 /* of a stored text: most texts by which answers are grouped have no more */
 void catalog_expect_place(const struct catalog *c, int domain, uint32_t id) {
   __builtin_prefetch(texts_place(&c->dictionary[domain], id));
 }
 void catalog_expect_text(const struct catalog *c, int domain, uint32_t id) {
-  __builtin_prefetch(*texts_place(&c->dictionary[domain], id));
+  const char *stored = *texts_place(&c->dictionary[domain], id);
+  __builtin_prefetch(stored);
+  __builtin_prefetch(stored + EXPECTED_BYTES); /* which may be in the next line */
 }
 uint64_t catalog_file_size(const struct catalog *c) { return c->size; }
 

@@ -7,10 +7,6 @@
 #define CHUNK UINT64_C(10000000000000000000) /* 10^19, the greatest power of ten in 64 bits */
 #define CHUNK_DIGITS 19
 
-static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                            "8081828384858687888990919293949596979899";
-
 /* Decimal digits of v: 1 for 0. 1233 / 4096 is a little more than log10(2). */
 static unsigned count_digits(uint64_t v) {
   static const uint64_t ten_to_the[] = {1u,
@@ -37,11 +33,29 @@ static unsigned count_digits(uint64_t v) {
   return digits + (v >= ten_to_the[digits]) + (v == 0);
 }
 
-/* Writes the last `digits` digits of v, with zeros before them. */
+#define WORD UINT64_C(100000000) /* so many numbers have at most 8 digits, as many as a word has bytes */
+#define WORD_DIGITS 8
+
+/* Eight digits of v < 10^8 as characters, the first in the lowest byte. Halves of four digits, then of two,
+ * then of one are parted in all lanes of a word at once, by products with reciprocals that are exact for
+ * them. */
+static uint64_t eight_digits(uint64_t v) {
+  uint64_t fours = v / 10000 | v % 10000 << 32;
+  uint64_t hundreds = fours * 10486 >> 20 & 0x0000007F0000007F; /* exact below 43,699 */
+  uint64_t twos = hundreds | (fours - hundreds * 100) << 16;
+  uint64_t tens = twos * 103 >> 10 & 0x000F000F000F000F; /* exact below 179 */
+  return (tens | (twos - tens * 10) << 8) + 0x3030303030303030;
+}
+
+/* Writes the last `digits` digits of v, 1 or more, with zeros before them; fewer than 8 are followed by bytes
+ * that mean nothing up to the eighth. */
 static char *put_digits(char *to, uint64_t v, unsigned digits) {
-  char *p = to + digits;
-  for (; p - to >= 2; v /= 100) memcpy(p -= 2, pairs + 2 * (v % 100), 2);
-  if (p > to) *to = (char)('0' + v % 10);
+  if (digits <= WORD_DIGITS) {
+    store64(to, eight_digits(v) >> 8 * (WORD_DIGITS - digits));
+  } else {
+    (void)put_digits(to, v / WORD, digits - WORD_DIGITS);
+    store64(to + digits - WORD_DIGITS, eight_digits(v % WORD));
+  }
   return to + digits;
 }
 

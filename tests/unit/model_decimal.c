@@ -197,6 +197,32 @@ Test(model_decimal, integers_of_every_length_print_as_they_are) {
   cr_assert_leq(decimal_put(longest, INT128_MIN, 9) - longest, DECIMAL_PUT_MOST);
 }
 
+Test(model_decimal, every_group_of_four_digits_prints_as_it_is_on_either_side_of_a_word) {
+  for (uint64_t v = 0; v < 10000; v++) {
+    check_integer(v);
+    check_integer(v * 10000 + 9999 - v);
+    check_integer(v * 100000000 + v);
+    check_integer(v * 1000000000000 + 99999999);
+  }
+}
+
+/* Digits are stored eight at a time: what follows them up to the room's end may be written, and nothing else.
+ */
+Test(model_decimal, no_byte_behind_the_room_is_written) {
+  char room[DECIMAL_PUT_MOST + 8];
+  int128 v = 1;
+  for (int digits = 1; digits <= 38; digits++, v *= 10)
+    for (int min = 0; min <= 9; min++)
+      for (int sign = -1; sign <= 1; sign += 2) {
+        memset(room, '#', sizeof room);
+        (void)decimal_put(room, sign * v, min);
+        cr_assert_eq(memcmp(room + DECIMAL_PUT_MOST, "########", 8), 0);
+        memset(room, '#', sizeof room);
+        (void)int128_put(room, sign * v);
+        cr_assert_eq(memcmp(room + INT128_PUT_MOST, "########", 8), 0);
+      }
+}
+
 static void check_ratio(int128 numerator, uint64_t denominator, int scale, int decimals,
                         const char *expected) {
   struct buffer b = {0};
