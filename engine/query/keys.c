@@ -146,12 +146,53 @@ static int add_codes_in_use(struct keys *keys, struct groups *groups, const stru
   return 0;
 }
 
+/* Where codes follow each other for so many rows on the average, their values are added up a stretch at a
+ * time, as vectors, and are not told apart row by row. */
+#define LONG_STRETCH_ROWS 32u
+_Static_assert(VECTOR_ROWS / LONG_STRETCH_ROWS <= STRETCHES_MOST, "the long stretches of a vector");
+
+KERNEL static uint32_t mark_code_ends(const uint8_t *code, uint32_t rows, uint8_t *ends) {
+  uint32_t count = 1;
+  for (uint32_t i = 0; i + 1 < rows; i++) {
+    ends[i] = code[i] != code[i + 1];
+    count += ends[i];
+  }
+  ends[rows - 1] = 1;
+  return count;
+}
+
+/* Finds the stretches of equal codes; false if they are short. */
+static bool find_long_stretches(struct keys *keys, uint32_t rows) {
+  const uint32_t count = mark_code_ends(keys->near_codes, rows, keys->ends);
+  if (count * LONG_STRETCH_ROWS > rows) return false;
+  keys->first[0] = 0;
+  for (uint32_t j = 0; j < count; j++) {
+    const uint8_t *from = keys->ends + keys->first[j];
+    const uint8_t *end = memchr(from, 1, rows - keys->first[j]);
+    keys->first[j + 1] = (uint32_t)(end - keys->ends) + 1;
+  }
+  keys->stretches = (struct stretches){count, keys->ends, keys->first, keys->numbers};
+  return true;
+}
+
+static int add_long_stretches(struct keys *keys, struct groups *groups, const struct range *range,
+                              tally_error *error) {
+  int rc = 0;
+  for (uint32_t j = 0; j < keys->stretches.count && !rc; j++)
+    rc = add_code(keys->plan, groups, range, keys->near_codes[keys->first[j]], &keys->numbers[j], error);
+  return rc;
+}
+
 static int few_keys(struct keys *keys, struct groups *groups, const struct vector *vector,
                     const struct range *range, uint32_t count, unsigned ways, struct input *input,
                     tally_error *error) {
   struct near_groups *near = &keys->near;
   if (count == 1) return add_code(keys->plan, groups, range, 0, &input->one, error);
   make_codes(keys, vector, range);
+  if ((ways & KEYS_STRETCHES) && find_long_stretches(keys, vector->rows)) {
+    input->stretches = &keys->stretches;
+    return add_long_stretches(keys, groups, range, error);
+  }
   near->count = count;
   near->code = keys->near_codes;
   near_groups_count(near, vector->rows);

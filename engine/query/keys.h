@@ -1,8 +1,8 @@
 /* keys.h - the groups of a vector's rows: keys of its bucket and group columns, and their numbers.
  *
  * Where the bounds of a vector's columns leave few keys, the rows get codes of a byte, and only the keys of
- * codes that rows have are looked up; else, where equal keys follow each other, that of each stretch of them,
- * and else each row's. */
+ * codes that rows have are looked up, or those of the stretches of equal codes if these are long; else, where
+ * equal keys follow each other, that of each stretch of them, and else each row's. */
 #ifndef QUERY_KEYS_H
 #define QUERY_KEYS_H
 

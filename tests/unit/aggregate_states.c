@@ -34,7 +34,7 @@ struct table {
 
 /* Values from few to all different, small to the ends of int64; NULLs or none; groups in stretches or not. */
 static void fill_table(struct table *t, uint32_t ids) {
-  uint64_t kind = ids ? 0 : below(4), nulls = below(2), stay = below(2) ? 8 : 1;
+  uint64_t kind = ids ? 0 : below(4), nulls = below(2), stay = (const uint64_t[]){1, 8, 300}[below(3)];
   t->rows = (uint32_t)(1 + below(ROWS));
   memset(t->valid, 0, sizeof t->valid);
   for (uint32_t i = 0; i < t->rows; i++) {

@@ -81,6 +81,16 @@ static const tally_query queries[] = {
      .aggregates = "count,sum:cost,avg:tokens_used,errors,min:duration_ms,count:duration_ms,max:timestamp"},
     {.group_by = "metadata.k", .aggregates = "count,sum:metadata.n,distinct:metadata,distinct:metadata.k"},
     {.group_by = "user_id", .aggregates = "sum:cost", .order_by = "sum:cost desc", .limit = 10},
+    /* few rows are left of a chunk, and those of several chunks, so of several services, come together */
+    {.group_by = "service_name",
+     .where = (const char *const[]){"duration_ms < -50"},
+     .where_count = 1,
+     .aggregates = "count,sum:duration_ms,sum:cost,errors,count:tokens_used,min:request_size,max:timestamp"},
+    {.group_by = "service_name",
+     .where = (const char *const[]){"duration_ms < -70", "service_name in (t42,t49,t56,t63,t70,t77,t84)"},
+     .where_count = 2,
+     .bucket = "1mo",
+     .aggregates = "sum:duration_ms,sum:cost,avg:tokens_used"},
 };
 
 /* Asks everything of the snapshot as it is and compares; without `expected` these are the answers. */
