@@ -33,7 +33,7 @@ static inline int64_t keep(const uint64_t *valid, uint32_t i) { return -(int64_t
         statement;                                                                                           \
   } while (0)
 
-#define LANES 4u /* tables by code that are added up in turn */
+#define LANES 8u /* tables by code that are added up in turn */
 
 void near_groups_count(struct near_groups *near, uint32_t rows) {
   uint32_t table[LANES][NEAR_GROUPS], i = 0;
@@ -42,8 +42,9 @@ void near_groups_count(struct near_groups *near, uint32_t rows) {
   for (; i + LANES <= rows; i += LANES)
     for (uint32_t lane = 0; lane < LANES; lane++) table[lane][code[i + lane]]++;
   for (; i < rows; i++) table[0][code[i]]++;
-  for (uint32_t c = 0; c < near->count; c++)
-    near->rows[c] = table[0][c] + table[1][c] + table[2][c] + table[3][c];
+  memcpy(near->rows, table[0], near->count * sizeof *near->rows);
+  for (uint32_t lane = 1; lane < LANES; lane++)
+    for (uint32_t c = 0; c < near->count; c++) near->rows[c] += table[lane][c];
 }
 
 /* The sums of values over the rows up to the end of each stretch: the sum of a stretch is the difference to
@@ -148,8 +149,9 @@ static void add_sum_near(int128 *restrict sum, const struct input *in) {
   for (; i + LANES <= in->rows; i += LANES)
     for (uint32_t lane = 0; lane < LANES; lane++) table[lane][code[i + lane]] += (uint64_t)values[i + lane];
   for (; i < in->rows; i++) table[0][code[i]] += (uint64_t)values[i];
-  for (uint32_t c = 0; c < in->near->count; c++)
-    sum[in->near->group[c]] += (int64_t)(table[0][c] + table[1][c] + table[2][c] + table[3][c]);
+  for (uint32_t lane = 1; lane < LANES; lane++)
+    for (uint32_t c = 0; c < in->near->count; c++) table[0][c] += table[lane][c];
+  for (uint32_t c = 0; c < in->near->count; c++) sum[in->near->group[c]] += (int64_t)table[0][c];
 }
 
 static int64_t value_or_0(const struct input *in, uint32_t i) {
