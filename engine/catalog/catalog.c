@@ -26,14 +26,11 @@ uint32_t catalog_count(const struct catalog *c, int domain) {
 tally_text catalog_text(const struct catalog *c, int domain, uint32_t id) {
   return texts_text(&c->dictionary[domain], id);
 }
-#define EXPECTED_BYTES 15 /* of a stored text: most texts by which answers are grouped have no more */
 void catalog_expect_place(const struct catalog *c, int domain, uint32_t id) {
-  __builtin_prefetch(texts_place(&c->dictionary[domain], id));
+  texts_expect_place(&c->dictionary[domain], id);
 }
 void catalog_expect_text(const struct catalog *c, int domain, uint32_t id) {
-  const char *stored = *texts_place(&c->dictionary[domain], id);
-  __builtin_prefetch(stored);
-  __builtin_prefetch(stored + EXPECTED_BYTES); /* which may be in the next line */
+  texts_expect_text(&c->dictionary[domain], id);
 }
 uint64_t catalog_file_size(const struct catalog *c) { return c->size; }
 
@@ -67,11 +64,11 @@ static void expect_slot(const struct dictionary *d, struct under_way *t, const c
 
 static void expect_place(const struct dictionary *d, struct under_way *t) {
   t->likely = texts_likely(d, t->hash);
-  if (t->likely) __builtin_prefetch(texts_place(d, t->likely));
+  if (t->likely) texts_expect_place(d, t->likely);
 }
 
 static void expect_text(const struct dictionary *d, const struct under_way *t) {
-  if (t->likely) __builtin_prefetch(*texts_place(d, t->likely));
+  if (t->likely) texts_expect_text(d, t->likely);
 }
 
 static int find_or_add(struct dictionary *d, const struct under_way *t, uint32_t *id, tally_error *error) {

@@ -51,10 +51,6 @@ void texts_free(struct dictionary *d) {
   }
 }
 
-char *const *texts_place(const struct dictionary *d, uint32_t id) {
-  return &d->page[(id - 1) / PAGE_IDS][(id - 1) % PAGE_IDS];
-}
-
 tally_text texts_text(const struct dictionary *d, uint32_t id) {
   const char *stored = *texts_place(d, id);
   uint16_t size = load16(stored);

@@ -55,6 +55,19 @@ void texts_forget(struct dictionary *d, uint32_t id);
 void texts_scrub(struct dictionary *d, uint32_t id);
 bool texts_erased(const struct dictionary *d, uint32_t id);
 tally_text texts_text(const struct dictionary *d, uint32_t id);
-char *const *texts_place(const struct dictionary *d, uint32_t id); /* where its address is */
+/* Where a text's address is. */
+static inline char *const *texts_place(const struct dictionary *d, uint32_t id) {
+  return &d->page[(id - 1) / PAGE_IDS][(id - 1) % PAGE_IDS];
+}
+/* Ask the processor for a text's address, and a while later for the text. */
+static inline void texts_expect_place(const struct dictionary *d, uint32_t id) {
+  __builtin_prefetch(texts_place(d, id));
+}
+#define EXPECTED_BYTES 15 /* of a stored text: what comes in millions, ids of users, mostly has no more */
+static inline void texts_expect_text(const struct dictionary *d, uint32_t id) {
+  const char *stored = *texts_place(d, id);
+  __builtin_prefetch(stored);
+  __builtin_prefetch(stored + EXPECTED_BYTES - 1); /* which may be in the next line */
+}
 
 #endif
