@@ -22,7 +22,7 @@ def digest(everything):
             "from": whens[0], "until": whens[-1], "busy_cores": busy, "took_seconds": took, "checked": checked(everything), "load": loads(everything, meta["rows"]),
             "warm": warm(everything), "cold": cold(everything),
             "peak_asked_mib": {name: figures.summary(values) for name, values in gather(everything, "warm/", lambda r: r["peak_mib"]).items()},
-            "latency": latency(everything), "memory": everything.get("tally/memory", {}).get("result"),
+            "latency": latency(everything), "latency_turns": latency_turns(everything), "memory": everything.get("tally/memory", {}).get("result"),
             "restart": everything.get("tally/restart", {}).get("result"), "csv_bytes": everything["data/generate"]["result"]["bytes"]}
 
 
@@ -83,6 +83,12 @@ def latency(everything):
         if found:
             out[mode] = found
     return out
+
+
+def latency_turns(everything):
+    """Levels of durable Tally, turn after turn; the first is the one that stands beside the others' ones."""
+    first = everything.get("latency/durable/tally")
+    return [first["result"], *parts(everything, "latency/turns/").values()] if first else []
 
 
 def peers(d):

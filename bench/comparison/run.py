@@ -8,6 +8,7 @@ from comparison.tally import Tally, TallyRows
 STAGES = ("load", "check", "loads", "queries", "cold", "latency", "tally")
 WARM_REPEATS, WARM_SECONDS = 5, 3.0
 LATENCY_SECONDS = 12
+LATENCY_TURNS = 3  # of durable Tally: the 99th percentile of some hundred syncs beside it is another each time
 
 
 class Run:
@@ -122,6 +123,8 @@ class Run:
             for system in self.stores():
                 if mode in system.modes and system.counted_as_peer:
                     self.steps.run(f"latency/{mode}/{system.name}", lambda: self.latency(system, mode))
+        for turn in range(2, LATENCY_TURNS + 1) if self.tally in self.stores() else ():
+            self.steps.run(f"latency/turns/{turn}/{self.tally.name}", lambda: self.latency(self.tally, "durable"))
 
     def latency(self, system, mode):
         scratch = self.place(system, "scratch")

@@ -131,12 +131,13 @@ def restart(digests):
 
 def append_latency(digests):
     what, reach = "p99 of a durable 1,000-event append at 50 % of saturation", "at most 3 x fdatasync's of 64 KB beside it"
-    d = pick(digests, 10_000_000, lambda d: d["latency"].get("durable", {}).get("tally"))
+    d = pick(digests, 10_000_000, lambda d: d["latency_turns"])
     if not d:
         return Verdict(what, reach)
-    level = d["latency"]["durable"]["tally"]["50%"]
-    ours, disk = level["append"]["p99_ms"], level["fdatasync"]["p99_ms"]
-    return judge(what, reach, d["rows"], ours / disk, 3, " x", least=False, more=f" ({ours:.3g} ms to {disk:.3g} ms)")
+    ours, disk = ([turn["50%"][of]["p99_ms"] for turn in d["latency_turns"]] for of in ("append", "fdatasync"))
+    ratios = figures.summary([a / b for a, b in zip(ours, disk)])
+    more = f" (median of {len(ours)}, {ratios['least']:.3g} - {ratios['most']:.3g}: " + ", ".join(f"{a:.3g} ms to {b:.3g} ms" for a, b in zip(ours, disk)) + ")"
+    return judge(what, reach, d["rows"], ratios["median"], 3, " x", least=False, more=more)
 
 
 def all_of(digests):

@@ -157,8 +157,8 @@ static bool all_equal(const uint64_t *keys, uint32_t rows) {
  * the next new one goes, and stays there if it is new. */
 static int add_all_dense(struct groups *groups, const uint64_t *keys, uint32_t rows, uint32_t *numbers,
                          tally_error *error) {
-  const uint32_t need = groups->count + rows,
-                 twice = 2 * groups->capacity; /* far from overflow: DENSE_BITS */
+  /* Both are far from overflow: there are no more keys than DENSE_BITS tell apart. */
+  const uint32_t need = groups->count + rows, twice = 2 * groups->capacity;
   if (need > groups->capacity) {
     int rc = grow_keys(groups, need > twice ? need : twice, error);
     if (rc) return rc;
