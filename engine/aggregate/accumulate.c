@@ -158,13 +158,11 @@ static int64_t value_or_0(const struct input *in, uint32_t i) {
   return in->valid ? in->values[i] & keep(in->valid, i) : in->values[i];
 }
 
-#define LONG_STRETCH 32u /* rows on the average, from which on each is summed up by itself */
-
 /* Of small values, none of them NULL. */
 static void add_sum_of_stretches(int128 *restrict sum, const struct input *in) {
   const struct stretches *stretches = in->stretches;
   const uint32_t *first = stretches->first;
-  if (in->rows / LONG_STRETCH >= stretches->count) {
+  if (in->rows / LONG_STRETCH_ROWS >= stretches->count) {
     for (uint32_t j = 0; j < stretches->count; j++)
       sum[stretches->group[j]] += (int64_t)array_sum(in->values + first[j], first[j + 1] - first[j]);
     return;

@@ -60,6 +60,7 @@ struct near_groups {
 
 /* Rows of one group that follow each other, some of them on the average: they are added up first. */
 #define STRETCHES_MOST 1024u
+#define LONG_STRETCH_ROWS 32u /* on the average: from here on each is summed up by itself, as a vector */
 struct stretches {
   uint32_t count;        /* at most STRETCHES_MOST */
   const uint8_t *ends;   /* by row: 1 if it is the last of a stretch, else 0 */

@@ -41,10 +41,11 @@ int decimal_compare(const char *a, size_t a_size, const char *b, size_t b_size);
 void decimal_bound(const char *text, size_t size, int scale, int64_t *floor, bool *exact, int *outside);
 
 /* Writes units of 10^-9 with at least `min` (0..9) and at most 9 decimals, trailing zeros beyond min dropped:
- * of 12400000 and 4, 0.0124. Returns where they end; `to` has room for DECIMAL_PUT_MOST bytes. */
+ * of 12400000 and 4, 0.0124. Returns where they end; `to` has room for DECIMAL_PUT_MOST bytes, of which those
+ * behind the end may be written to as well. */
 #define DECIMAL_PUT_MOST 42 /* -170141183460469231731687303715.884105728 */
 char *decimal_put(char *to, int128 units, int min);
-#define INT128_PUT_MOST 40
+#define INT128_PUT_MOST 40 /* in the same way */
 char *int128_put(char *to, int128 value);
 /* Append the same. */
 void decimal_print(struct buffer *b, int128 units, int min);

@@ -146,9 +146,6 @@ static int add_codes_in_use(struct keys *keys, struct groups *groups, const stru
   return 0;
 }
 
-/* Where codes follow each other for so many rows on the average, their values are added up a stretch at a
- * time, as vectors, and are not told apart row by row. */
-#define LONG_STRETCH_ROWS 32u
 _Static_assert(VECTOR_ROWS / LONG_STRETCH_ROWS <= STRETCHES_MOST, "the long stretches of a vector");
 
 KERNEL static uint32_t mark_code_ends(const uint8_t *code, uint32_t rows, uint8_t *ends) {
@@ -161,7 +158,7 @@ KERNEL static uint32_t mark_code_ends(const uint8_t *code, uint32_t rows, uint8_
   return count;
 }
 
-/* Finds the stretches of equal codes; false if they are short. */
+/* Finds the stretches of equal codes; false if they are so short that codes tell rows apart faster. */
 static bool find_long_stretches(struct keys *keys, uint32_t rows) {
   const uint32_t count = mark_code_ends(keys->near_codes, rows, keys->ends);
   if (count * LONG_STRETCH_ROWS > rows) return false;
